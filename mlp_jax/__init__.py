@@ -1,0 +1,46 @@
+"""A JAX functional multilayer perceptron whose backward pass is derived by hand.
+
+params = init_params(key, (64, 128, 10))
+loss, gradients = backprop(params, x, labels)      # by hand; autodiff(...) gives the same by jax.grad
+result = train(key, params, (x, labels), epochs=10)
+classes = predict(forward(result.params, x))
+"""
+
+from mlp_jax.activations import ACTIVATIONS as ACTIVATIONS
+from mlp_jax.activations import Activation as Activation
+from mlp_jax.activations import gelu as gelu
+from mlp_jax.activations import gelu_tanh as gelu_tanh
+from mlp_jax.activations import identity as identity
+from mlp_jax.activations import leaky_relu as leaky_relu
+from mlp_jax.activations import relu as relu
+from mlp_jax.activations import sigmoid as sigmoid
+from mlp_jax.activations import silu as silu
+from mlp_jax.activations import sin as sin
+from mlp_jax.activations import softplus as softplus
+from mlp_jax.activations import tanh as tanh
+from mlp_jax.backpropagation import BackwardTrace as BackwardTrace
+from mlp_jax.backpropagation import autodiff as autodiff
+from mlp_jax.backpropagation import backprop as backprop
+from mlp_jax.backpropagation import backprop_with_trace as backprop_with_trace
+from mlp_jax.losses import LOSSES as LOSSES
+from mlp_jax.losses import Loss as Loss
+from mlp_jax.losses import cross_entropy as cross_entropy
+from mlp_jax.losses import log_softmax as log_softmax
+from mlp_jax.losses import predict as predict
+from mlp_jax.losses import smooth_labels as smooth_labels
+from mlp_jax.losses import softmax as softmax
+from mlp_jax.losses import squared_error as squared_error
+from mlp_jax.network import Layer as Layer
+from mlp_jax.network import Params as Params
+from mlp_jax.network import Trace as Trace
+from mlp_jax.network import forward as forward
+from mlp_jax.network import forward_with_trace as forward_with_trace
+from mlp_jax.network import init_params as init_params
+from mlp_jax.training import Evaluation as Evaluation
+from mlp_jax.training import History as History
+from mlp_jax.training import TrainResult as TrainResult
+from mlp_jax.training import TrainState as TrainState
+from mlp_jax.training import evaluate as evaluate
+from mlp_jax.training import train as train
+
+__version__ = "0.1.0"

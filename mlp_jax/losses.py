@@ -1,0 +1,279 @@
+"""Softmax and the losses, accurate in every digit, with their derivatives in the logits by hand.
+
+Notation: z = logits (B, C), p = softmax(z), y = labels (B,); the loss of a batch is the MEAN over its B
+examples. Targets are labels, or floats (B, C): probabilities for `cross_entropy`, values for `squared_error`.
+
+Conventions for logits that are not finite: NaN gives NaN. A logit of -inf rules its class out: p = 0, and the
+loss is inf if it was the label. +inf gives NaN, unless it is the label's own, whose loss is then 0. A label
+outside [0, C) is an error where its value can be read and makes the loss NaN where it cannot (under jit).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int
+
+from mlp_jax import validation
+
+
+def softmax(logits: ArrayLike) -> Float[Array, "... C"]:
+    """Return the probabilities p_j = exp(z_j - max z) / sum_k exp(z_k - max z).
+
+    Args:
+      logits: (..., C). The shift by the maximum changes nothing but keeps exp from overflowing.
+
+    Returns:
+      p, (..., C): positive down to where exp underflows, 87 below the maximum in float32; rows sum to 1.
+
+    Raises:
+      ValueError, TypeError: if logits have no axis, no classes, or are not real numbers.
+
+    Example:
+      >>> print(softmax([1000.0, 1000.0]))
+      [0.5 0.5]
+    """
+    z = validation.logits(logits)
+    e = jnp.exp(z - jnp.max(z, axis=-1, keepdims=True))
+    return e / jnp.sum(e, axis=-1, keepdims=True)
+
+
+def log_softmax(logits: ArrayLike) -> Float[Array, "... C"]:
+    """Return log p_j = (z_j - m) - log1p(sum of exp(z_k - m) over k != argmax z), m = max z.
+
+    The textbook's log(sum of exp(z_k - m)) adds the winner's exp(0) = 1 first and rounds the rest away;
+    log1p keeps every digit of the winner's log p, however close to 0.
+
+    Args:
+      logits: (..., C).
+
+    Returns:
+      log p, (..., C), in nats.
+
+    Raises:
+      ValueError, TypeError: if logits have no axis, no classes, or are not real numbers.
+
+    Example:
+      >>> print(log_softmax([50.0, 0.0]))
+      [-1.92875e-22 -5.00000e+01]
+    """
+    z = validation.logits(logits)
+    is_max = jax.nn.one_hot(jnp.argmax(z, axis=-1), z.shape[-1], dtype=bool)
+    z = z - jnp.max(z, axis=-1, keepdims=True, where=is_max, initial=-jnp.inf)
+    return z - jnp.log1p(jnp.sum(jnp.exp(z), axis=-1, keepdims=True, where=~is_max))
+
+
+def predict(logits: ArrayLike) -> Int[Array, "..."]:
+    """Return the predicted class, argmax_j z_j. Softmax keeps the order of the logits, so it is not needed.
+
+    Args:
+      logits: (..., C). The lowest class wins a tie.
+
+    Returns:
+      Classes (...), integers; -1 for logits that hold a NaN, which have no largest.
+
+    Raises:
+      ValueError, TypeError: if logits have no axis, no classes, or are not real numbers.
+
+    Example:
+      >>> print(predict([[0.1, 0.7], [2.0, -1.0]]))
+      [1 0]
+    """
+    z = validation.logits(logits)
+    return jnp.where(jnp.any(jnp.isnan(z), axis=-1), -1, jnp.argmax(z, axis=-1))
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A record of a loss and its derivative in the logits, itself callable: `cross_entropy(logits, targets)`.
+
+    Hashable, so it can be a static argument of `jax.jit`. Make your own by giving the functions.
+
+    Attributes:
+      value: loss(logits (B, C), targets), a scalar: the mean over B. Plain `jax.numpy`, for autodiff.
+      logits_gradient: delta_L = d loss / d z_L (B, C), by hand, the 1 / B of the mean included.
+      name: for the command line and reports; by default the name of `value`.
+
+    Example:
+      >>> import mlp_jax, jax.numpy as jnp
+      >>> absolute = mlp_jax.Loss(
+      ...     lambda z, t: jnp.mean(jnp.sum(jnp.abs(z - t), axis=-1)),
+      ...     lambda z, t: jnp.sign(z - t) / len(z),
+      ...     name="absolute_error",
+      ... )
+      >>> float(absolute(jnp.array([[1.0, 2.0]]), jnp.array([[0.0, 4.0]])))
+      3.0
+    """
+
+    value: Callable[[Array, Array], Array]
+    logits_gradient: Callable[[Array, Array], Array] = field(repr=False)
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.name or getattr(self.value, "__name__", "loss"))
+        object.__setattr__(self, "__doc__", self.value.__doc__ or type(self).__doc__)
+
+    def __call__(self, logits: ArrayLike, targets: ArrayLike) -> Float[Array, ""]:
+        """Return the mean loss over the batch."""
+        return self.value(logits, targets)
+
+
+def _holds_labels(targets: Array) -> bool:
+    return bool(jnp.issubdtype(targets.dtype, jnp.integer))
+
+
+def _one_hot(labels: Int[Array, " B"], like: Float[Array, "B C"]) -> Float[Array, "B C"]:
+    """Row y is 1 at y and 0 elsewhere, or NaN where y is outside [0, C): 0 / 0."""
+    is_label = jax.nn.one_hot(labels, like.shape[1], dtype=like.dtype)
+    return is_label / jnp.sum(is_label, axis=1, keepdims=True)
+
+
+def _rivals(z: Float[Array, "B C"], labels: Int[Array, " B"]) -> Float[Array, "B C"]:
+    """r_j = z_j - z_y for the rivals j != y, -inf at y itself; NaN where y is outside [0, C)."""
+    is_label = jax.nn.one_hot(labels, z.shape[1], dtype=bool)
+    z_y = jnp.mean(z, axis=1, keepdims=True, where=is_label)  # of one entry, or of none: NaN
+    return jnp.where(is_label, -jnp.inf, z - z_y)
+
+
+def _probabilities(q: Float[Array, "B C"]) -> Float[Array, "B C"]:
+    """q, with NaN in the rows that are no distribution."""
+    validation.probabilities(q)
+    good = jnp.all(q >= 0, axis=1, keepdims=True) & (jnp.abs(jnp.sum(q, axis=1, keepdims=True) - 1) <= 1e-2)
+    return jnp.where(good, q, jnp.nan)
+
+
+def _cross_entropy(logits: ArrayLike, targets: ArrayLike) -> Float[Array, ""]:
+    """Return the mean of -log p_y (or of -sum_j q_j log p_j for probabilities q), in nats.
+
+    With r_j = z_j - z_y for the rivals j != y, and a = log sum_{j != y} exp(r_j) the log-odds against y,
+
+        -log p_y = -log(exp(z_y) / sum_j exp(z_j)) = log(1 + sum_{j != y} exp(r_j))
+                 = log(1 + exp(a)) = softplus(a):
+
+    one formula, with no special case, that keeps every digit of a loss near 0, where log p_y formed as
+    z_y - log sum_j exp(z_j) is exactly 0 below 6e-8 in float32.
+
+    Args:
+      logits: z, (B, C).
+      targets: labels y, (B,) integers in [0, C); or probabilities q, (B, C) floats whose rows sum to 1, such
+        as `smooth_labels` gives.
+
+    Returns:
+      The loss, a scalar: the mean over the B examples.
+
+    Raises:
+      ValueError, TypeError: for shapes that do not fit, labels outside [0, C) or that are not integers, and
+        probabilities that are negative or do not sum to 1; NaN instead where values cannot be read.
+
+    Example:
+      >>> print(cross_entropy(jnp.array([[0.0, 0.0]]), jnp.array([1])))  # log 2
+      0.6931472
+      >>> print(cross_entropy(jnp.array([[50.0, 0.0]]), jnp.array([0])))  # exp(-50)
+      1.9287499e-22
+    """
+    z, t = validation.logits_and_targets(logits, targets)
+    if _holds_labels(t):
+        return jnp.mean(jax.nn.softplus(jax.nn.logsumexp(_rivals(z, t), axis=1)))
+    q = _probabilities(t)
+    return -jnp.mean(jnp.sum(jnp.where(q == 0, 0, q * log_softmax(z)), axis=1))
+
+
+def _cross_entropy_logits_gradient(logits: ArrayLike, targets: ArrayLike) -> Float[Array, "B C"]:
+    """Return delta = (p - one_hot(y)) / B, or (p - q) / B, without the subtraction p_y - 1.
+
+    With m = max_j r_j, e_j = exp(r_j - m) and S = sum_j e_j over the rivals (e_y = 0):
+
+        p_j = exp(r_j) / (1 + sum_k exp(r_k)) = e_j / (S + exp(-m)),    p_y - 1 = -S / (S + exp(-m)).
+
+    For probabilities q, p_j - q_j = p_j sum_{k != j} q_k - q_j sum_{k != j} p_k, which is the same for a q that
+    is all on y.
+
+    Args:
+      logits: z, (B, C).
+      targets: labels (B,) or probabilities (B, C), as for `cross_entropy`.
+
+    Returns:
+      delta, (B, C), the gradient of the mean over the batch.
+
+    Raises:
+      ValueError, TypeError: as `cross_entropy` does.
+    """
+    z, t = validation.logits_and_targets(logits, targets)
+    batch, classes = z.shape
+    if _holds_labels(t):
+        r = _rivals(z, t)
+        m = jnp.max(r, axis=1, keepdims=True)
+        m = jnp.where(jnp.isfinite(m), m, 0)  # -inf where all rivals are ruled out: then S = 0
+        e = jnp.exp(r - m)
+        S = jnp.sum(e, axis=1, keepdims=True)
+        return jnp.where(jax.nn.one_hot(t, classes, dtype=bool), -S, e) / (S + jnp.exp(-m)) / batch
+    q = _probabilities(t)
+    e = jnp.exp(z - jnp.max(z, axis=1, keepdims=True))
+    S = jnp.sum(e, axis=1, keepdims=True)
+    is_max = jax.nn.one_hot(jnp.argmax(z, axis=1), classes, dtype=bool)
+    others = jnp.where(is_max, jnp.sum(e, axis=1, keepdims=True, where=~is_max), S - e)  # sum_{k != j} e_k
+    return (e * (jnp.sum(q, axis=1, keepdims=True) - q) - q * others) / S / batch
+
+
+cross_entropy = Loss(_cross_entropy, _cross_entropy_logits_gradient, name="cross_entropy")
+
+
+def _squared_error(logits: ArrayLike, targets: ArrayLike) -> Float[Array, ""]:
+    """Return the mean over B of sum_j (z_j - t_j)^2, without the factor 1/2 that some texts have.
+
+    Args:
+      logits: z, (B, C), any real outputs.
+      targets: values t, (B, C) floats; or labels (B,) integers, which become one-hot.
+
+    Returns:
+      The loss, a scalar.
+
+    Raises:
+      ValueError, TypeError: for shapes that do not fit (floats (B,) among them: they would broadcast), labels
+        outside [0, C), targets that are not finite; NaN instead where values cannot be read.
+
+    Example:
+      >>> print(squared_error(jnp.array([[0.0, 3.0]]), jnp.array([[1.0, 1.0]])))
+      5.0
+    """
+    z, t = validation.logits_and_targets(logits, targets)
+    t = _one_hot(t, like=z) if _holds_labels(t) else t
+    return jnp.mean(jnp.sum((z - t) ** 2, axis=1))
+
+
+def _squared_error_logits_gradient(logits: ArrayLike, targets: ArrayLike) -> Float[Array, "B C"]:
+    """Return delta = 2 (z - t) / B, with arguments and errors as `squared_error`."""
+    z, t = validation.logits_and_targets(logits, targets)
+    t = _one_hot(t, like=z) if _holds_labels(t) else t
+    return 2 * (z - t) / z.shape[0]
+
+
+squared_error = Loss(_squared_error, _squared_error_logits_gradient, name="squared_error")
+
+LOSSES: dict[str, Loss] = {record.name: record for record in (cross_entropy, squared_error)}
+
+
+def smooth_labels(labels: ArrayLike, classes: int, amount: ArrayLike) -> Float[Array, "B C"]:
+    """Return the probabilities q_j = (1 - amount) [j = y] + amount / C (Szegedy et al., 2016).
+
+    Args:
+      labels: y, (B,) integers in [0, C).
+      classes: C.
+      amount: the share of every label that is spread over all classes, in [0, 1].
+
+    Returns:
+      Targets for `cross_entropy`, (B, C) in jax.numpy's default float.
+
+    Raises:
+      ValueError, TypeError: for labels outside [0, C), or an amount outside [0, 1].
+
+    Example:
+      >>> print(smooth_labels(jnp.array([1]), classes=2, amount=0.2))
+      [[0.1 0.9]]
+    """
+    classes = validation.whole_number("classes", classes, at_least=1)
+    y = validation.labels(labels, classes)
+    share = validation.fraction("amount", amount)
+    return (1 - share) * _one_hot(y, like=jnp.zeros((y.shape[0], classes))) + share / classes

@@ -1,0 +1,401 @@
+"""Training: minibatch gradient descent as one compiled program, driven by any optax optimiser.
+
+A run is a pure function of (state, key, data, hyperparameters): `run_epochs` scans over epochs, an epoch scans
+over its minibatches, and data are arguments, so nothing is compiled again for other data, keys or
+hyperparameters. `train` is the thin host loop around it. Both can be vmapped over keys, parameters,
+hyperparameters and data.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.tree_util import Partial
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int, PyTree
+
+from mlp_jax import validation as check
+from mlp_jax.activations import Activation, relu
+from mlp_jax.backpropagation import backprop
+from mlp_jax.losses import Loss, cross_entropy, predict
+from mlp_jax.network import forward as plain_forward
+
+Examples = tuple[Array, Array]  # x (N, D) and targets: labels (N,) or floats (N, C)
+
+EVALUATION_BATCH = 1024  # examples at a time: enough for matrix products at full speed, little memory
+
+
+class Evaluation(NamedTuple):
+    """Exact means over examples: the loss, and the share of labels predicted (NaN for float targets)."""
+
+    loss: Float[Array, ""]
+    accuracy: Float[Array, ""]
+
+
+class History(NamedTuple):
+    """What a run measured, one entry an epoch.
+
+    Attributes:
+      train_loss: the mean over examples of the losses seen during the epoch, while the parameters changed.
+      validation_loss, validation_accuracy: after the epoch, on the validation set; None without one.
+    """
+
+    train_loss: Float[Array, " epochs"]
+    validation_loss: Float[Array, " epochs"] | None
+    validation_accuracy: Float[Array, " epochs"] | None
+
+
+class TrainState(NamedTuple):
+    """All that changes while training: parameters, the optimiser's state, and the epochs done."""
+
+    params: PyTree
+    optimizer_state: PyTree
+    epoch: Int[Array, ""]
+
+
+class TrainResult(NamedTuple):
+    """The final parameters, the history by epoch, and what `record` returned, stacked by epoch."""
+
+    params: PyTree
+    history: History
+    recorded: PyTree
+
+
+class Functions(NamedTuple):
+    """The injected behaviour, as `Partial`s: pytrees whose arrays are arguments of the compiled program."""
+
+    gradient: Partial
+    forward: Partial
+    record: Partial | None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is static in a run: other values compile another program."""
+
+    activation: Activation
+    loss: Loss
+    optimizer: Any
+    batch_size: int
+    shuffle: bool
+
+
+def train(
+    key: Array,
+    params: PyTree,
+    data: tuple[ArrayLike, ArrayLike],
+    validation: tuple[ArrayLike, ArrayLike] | None = None,
+    optimizer: optax.GradientTransformation | Callable[..., optax.GradientTransformation] = optax.adam(1e-3),
+    epochs: int = 10,
+    batch_size: int = 32,
+    activation: Activation = relu,
+    loss: Loss = cross_entropy,
+    gradient: Callable[..., tuple[Array, PyTree]] = backprop,
+    forward: Callable[..., Array] = plain_forward,
+    shuffle: bool = True,
+    record: Callable[[PyTree, Array, Array], PyTree] | None = None,
+    hyperparameters: Mapping[str, ArrayLike] | None = None,
+    progress: Callable[[int, History], None] | None = None,
+) -> TrainResult:
+    """Train a network; the whole run is one compiled program.
+
+    Args:
+      key: a key of `jax.random`; it orders the examples. Epoch i uses fold_in(key, i).
+      params: the parameters to start from, as `init_params` gives them. They stay usable.
+      data: (x, targets), x (N, D) and targets labels (N,) or floats (N, C).
+      validation: the same, measured after every epoch; None measures nothing.
+      optimizer: an optax transformation, Adam at 1e-3 by default (one trace per object, since they have no
+        equality); or a factory such as `optax.adam`, whose hyperparameters then come as traced values.
+      epochs: passes over the data.
+      batch_size: examples a step, 32 by default: small batches learn most from an epoch. The rest of an epoch
+        is one smaller step with the mean over its own examples, so that every example counts once.
+      activation: phi, handed to gradient and forward.
+      loss: handed to gradient.
+      gradient: gradient(params, x, targets, activation=, loss=) -> (loss, gradients): `backprop`, `autodiff`,
+        or your own. A `jax.tree_util.Partial`'s arrays are arguments, so they may differ from run to run.
+      forward: forward(params, x, activation=) -> logits, for the metrics and for optimisers that evaluate
+        the loss. Another network than the MLP needs its own gradient too; its params may be any pytree.
+      shuffle: whether every epoch sees the examples in a new order (a permutation made on the device). Full
+        batches are never shuffled: their mean does not depend on the order.
+      record: record(params, x, targets) -> any pytree, run on the training data after every epoch, inside the
+        compiled program.
+      hyperparameters: for a factory, numbers by argument name: {"learning_rate": 1e-3}. They are traced: one
+        compilation for all values, and something to vmap over.
+      progress: progress(epochs done, the `History` of the epochs since the last call), called on the host
+        about a hundred times a run, between compiled chunks of epochs. Not under vmap or jit.
+
+    Returns:
+      `TrainResult(params, history, recorded)`.
+
+    Raises:
+      ValueError, TypeError: for data that do not fit the network or are not finite, labels outside [0, C) or
+        not integers, an empty data set, counts below 1, hyperparameters the factory does not take, and a
+        gradient whose result does not look like the parameters.
+
+    Example:
+      >>> from mlp_jax import init_params
+      >>> x = jnp.array([[-1.0], [1.0]]); labels = jnp.array([0, 1])
+      >>> params = init_params(jax.random.key(0), (1, 2))
+      >>> result = train(jax.random.key(1), params, (x, labels), optimizer=optax.sgd(1.0), epochs=50)
+      >>> bool(result.history.train_loss[-1] < 0.05)
+      True
+    """
+    for name, function in (("gradient", gradient), ("forward", forward)):
+        check.function(name, function)
+    if forward is not plain_forward and gradient is backprop:
+        raise ValueError(
+            "gradient: expected the gradient of your own forward, got mlp_jax.backprop, which knows the MLP alone; "
+            "give gradient(params, x, targets, activation, loss) -> (loss, gradients)"
+        )
+    check.record("activation", activation, Activation)
+    check.record("loss", loss, Loss)
+    epochs = check.whole_number("epochs", epochs, at_least=1)
+    settings = Settings(
+        activation, loss, optimizer, check.whole_number("batch_size", batch_size, at_least=1), bool(shuffle)
+    )
+    hyperparameters = check_optimizer(optimizer, hyperparameters, params)
+    functions = Functions(_as_partial(gradient), _as_partial(forward), record and _as_partial(record))
+    data = check_examples("data", data, params, functions.forward, activation)
+    if validation is not None:
+        validation = check_examples("validation", validation, params, functions.forward, activation)
+
+    state = _init_state(jax.tree.map(jnp.copy, params), hyperparameters, settings)
+    chunk = epochs if progress is None else _divisor(epochs, at_most=max(1, epochs // 100))
+    arguments = (key, data, validation, hyperparameters, functions)
+    run = _run_jit if check.traced((state, arguments)) else _run_jit_donating
+    chunks = []
+    for done in range(chunk, epochs + 1, chunk):
+        state, measured = run(state, *arguments, settings, chunk)
+        chunks.append(measured)
+        if progress is not None:
+            progress(done, measured[0])
+    history, recorded = (
+        chunks[0] if len(chunks) == 1 else jax.tree.map(lambda *a: jnp.concatenate(a), *chunks)
+    )
+    return TrainResult(state.params, history, recorded)
+
+
+def run_epochs(
+    state: TrainState,
+    key: Array,
+    data: Examples,
+    validation: Examples | None,
+    hyperparameters: dict[str, Array] | None,
+    functions: Functions,
+    settings: Settings,
+    epochs: int,
+) -> tuple[TrainState, tuple[History, PyTree]]:
+    """Train for a number of epochs: the pure function that `train` compiles. It checks and donates nothing."""
+
+    def epoch(state: TrainState, _: None) -> tuple[TrainState, tuple[History, PyTree]]:
+        state, train_loss = _epoch(state, key, data, hyperparameters, functions, settings)
+        measured = Evaluation(None, None)
+        if validation is not None:
+            measured = _evaluate(
+                state.params, *validation, functions.forward, settings.activation, settings.loss
+            )
+        recorded = None if functions.record is None else functions.record(state.params, *data)
+        return state, (History(train_loss, *measured), recorded)
+
+    return jax.lax.scan(epoch, state, length=epochs)
+
+
+_run_jit = jax.jit(run_epochs, static_argnames=("settings", "epochs"))
+_run_jit_donating = jax.jit(run_epochs, static_argnames=("settings", "epochs"), donate_argnames="state")
+
+
+def _epoch(
+    state: TrainState,
+    key: Array,
+    data: Examples,
+    hyperparameters: dict[str, Array] | None,
+    functions: Functions,
+    settings: Settings,
+) -> tuple[TrainState, Float[Array, ""]]:
+    """One pass over the data, a step a batch; returns the mean of the losses that it saw."""
+    x, targets = data
+    examples = x.shape[0]
+    order = jnp.arange(examples)
+    if settings.shuffle and settings.batch_size < examples:
+        order = jax.random.permutation(jax.random.fold_in(key, state.epoch), examples)
+
+    def step(carry: tuple[PyTree, PyTree], batch: Int[Array, " B"]) -> tuple[tuple[PyTree, PyTree], Array]:
+        return _step(*carry, x[batch], targets[batch], hyperparameters, functions, settings)
+
+    (params, optimizer_state), loss = _scan_batches(
+        step, (state.params, state.optimizer_state), order, settings.batch_size
+    )
+    return TrainState(params, optimizer_state, state.epoch + 1), loss
+
+
+def _step(
+    params: PyTree,
+    optimizer_state: PyTree,
+    x: Float[Array, "B D"],
+    targets: Array,
+    hyperparameters: dict[str, Array] | None,
+    functions: Functions,
+    settings: Settings,
+) -> tuple[tuple[PyTree, PyTree], Float[Array, ""]]:
+    """One gradient and one update."""
+    activation, loss = settings.activation, settings.loss
+    result = functions.gradient(params, x, targets, activation=activation, loss=loss)
+    check.gradients(result, params)
+    value, gradients = result
+    updates, optimizer_state = _transformation(settings.optimizer, hyperparameters).update(
+        gradients,
+        optimizer_state,
+        params,
+        value=value,
+        grad=gradients,
+        value_fn=lambda params: loss(functions.forward(params, x, activation=activation), targets),
+    )
+    return (optax.apply_updates(params, updates), optimizer_state), value
+
+
+def evaluate(
+    params: PyTree,
+    x: ArrayLike,
+    targets: ArrayLike,
+    activation: Activation = relu,
+    loss: Loss = cross_entropy,
+    forward: Callable[..., Array] = plain_forward,
+) -> Evaluation:
+    """Return the exact mean loss and accuracy over all examples, computed 1,024 at a time.
+
+    Args:
+      params: the network's parameters.
+      x: (N, D).
+      targets: labels (N,), or floats (N, C), whose accuracy is NaN: floats have no class.
+      activation: phi, handed to forward.
+      loss: a `Loss`.
+      forward: forward(params, x, activation=) -> logits.
+
+    Returns:
+      `Evaluation(loss, accuracy)`, two scalars.
+
+    Raises:
+      ValueError, TypeError: as `train`, for data that do not fit the network.
+
+    Example:
+      >>> from mlp_jax import Layer
+      >>> params = (Layer(jnp.array([[-1.0, 1.0]]), jnp.zeros(2)),)
+      >>> float(evaluate(params, [[1.0], [-1.0], [2.0], [-2.0]], jnp.array([1, 0, 1, 1])).accuracy)
+      0.75
+    """
+    check.record("activation", activation, Activation)
+    check.record("loss", loss, Loss)
+    x, targets = check_examples("", (x, targets), params, _as_partial(forward), activation)
+    return _evaluate_jit(params, x, targets, _as_partial(forward), activation, loss)
+
+
+def _evaluate(
+    params: PyTree, x: Array, targets: Array, forward: Partial, activation: Activation, loss: Loss
+) -> Evaluation:
+    def measure(carry: None, batch: Int[Array, " B"]) -> tuple[None, Evaluation]:
+        logits, t = forward(params, x[batch], activation=activation), targets[batch]
+        is_class = jnp.issubdtype(t.dtype, jnp.integer)
+        accuracy = jnp.mean(predict(logits) == t) if is_class else jnp.full((), jnp.nan)
+        return carry, Evaluation(loss(logits, t), accuracy)
+
+    return _scan_batches(measure, None, jnp.arange(x.shape[0]), EVALUATION_BATCH)[1]
+
+
+_evaluate_jit = jax.jit(_evaluate, static_argnames=("activation", "loss"))
+
+
+def _scan_batches(
+    step: Callable[[Any, Int[Array, " B"]], tuple[Any, PyTree]],
+    carry: Any,
+    order: Int[Array, " N"],
+    batch_size: int,
+) -> tuple[Any, PyTree]:
+    """Scan a step over the batches of an order, the rest one smaller batch; means of its outputs over examples."""
+    examples, full = order.shape[0], order.shape[0] // batch_size
+    total: PyTree = None
+    if full:
+        carry, outputs = jax.lax.scan(step, carry, order[: full * batch_size].reshape(full, batch_size))
+        total = jax.tree.map(lambda a: batch_size * jnp.sum(_at_least_float32(a)), outputs)
+    if rest := examples - full * batch_size:
+        carry, outputs = step(carry, order[full * batch_size :])
+        last = jax.tree.map(lambda a: rest * _at_least_float32(a), outputs)
+        total = jax.tree.map(jnp.add, total, last) if full else last
+    return carry, jax.tree.map(lambda a: a / examples, total)
+
+
+def _at_least_float32(a: Array) -> Array:
+    """Means over many batches are taken in float32 where the network's dtype is narrower."""
+    return a.astype(jnp.promote_types(a.dtype, jnp.float32))
+
+
+def _transformation(
+    optimizer: Any, hyperparameters: dict[str, Array] | None
+) -> optax.GradientTransformationExtraArgs:
+    if hyperparameters is None:
+        return optax.with_extra_args_support(optimizer)
+    return optax.inject_hyperparams(optimizer)(**hyperparameters)
+
+
+@partial(jax.jit, static_argnames="settings")
+def _init_state(params: PyTree, hyperparameters: dict[str, Array] | None, settings: Settings) -> TrainState:
+    """A state whose buffers are its own (an optimiser's state may hold the parameters), so it can be donated."""
+    transformation = _transformation(settings.optimizer, hyperparameters)
+    state = TrainState(params, transformation.init(params), jnp.zeros((), jnp.int32))
+    return jax.tree.map(jnp.copy, state)
+
+
+def _as_partial(function: Callable[..., Any]) -> Partial:
+    return function if isinstance(function, Partial) else Partial(function)
+
+
+def _divisor(number: int, at_most: int) -> int:
+    """The largest divisor of a number up to a bound, so that all chunks are alike and one program serves all."""
+    return next(d for d in range(at_most, 0, -1) if number % d == 0)
+
+
+def check_examples(
+    name: str, data: Any, params: PyTree, forward: Partial, activation: Activation
+) -> tuple[Array, Array]:
+    """Return (x, targets) as arrays that fit the network, or raise."""
+    prefix = f"{name} " if name else ""
+    if not isinstance(data, tuple | list) or len(data) != 2:
+        raise TypeError(f"{name}: expected (x, targets), got {type(data).__name__}")
+    if forward.func is plain_forward:
+        params = check.params(params)
+        width, classes = params[0][0].shape[0], params[-1][1].shape[0]
+    else:
+        width = classes = None
+    dtype = jnp.result_type(*jax.tree.leaves(params))
+    x = check.inputs(data[0], width, dtype, name=f"{prefix}x")
+    if classes is None:
+        classes = jax.eval_shape(lambda p, x: forward(p, x, activation=activation), params, x[:1]).shape[-1]
+    return x, check.targets(data[1], x.shape[0], classes, dtype, name=f"{prefix}targets")
+
+
+def check_optimizer(optimizer: Any, hyperparameters: Any, params: PyTree) -> dict[str, Array] | None:
+    """Return the hyperparameters as arrays in the parameters' dtype, or None for a ready transformation."""
+    if isinstance(optimizer, optax.GradientTransformation):
+        if hyperparameters:
+            raise ValueError(
+                "hyperparameters: expected a factory such as optax.adam to take them, got a ready transformation; "
+                "give optimizer=optax.adam, not optax.adam(...)"
+            )
+        return None
+    if not callable(optimizer):
+        raise TypeError(
+            f"optimizer: expected an optax transformation or a factory, got {type(optimizer).__name__}"
+        )
+    named = dict(hyperparameters or {})
+    try:
+        inspect.signature(optimizer).bind(**named)
+    except TypeError as error:
+        raise ValueError(
+            f"hyperparameters: they do not fit the optimizer's factory: {error}, got {named}"
+        ) from None
+    dtype = jnp.result_type(*jax.tree.leaves(params))
+    return {name: check.number(f"hyperparameters[{name!r}]", value, dtype) for name, value in named.items()}

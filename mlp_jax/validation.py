@@ -1,0 +1,206 @@
+"""The checks at the door: what each public function does with bad input, in one line at its top.
+
+A check returns its argument as a JAX array, or raises a `ValueError` (`TypeError` for a wrong type) that names
+the argument, what was expected, what came, and the cure where there is one. Shapes and dtypes are always
+checked, values where they can be read: under jit, grad or vmap they cannot, and a bad one gives NaN instead.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def _array(name: str, value: Any) -> jax.Array:
+    """Return `value` as an array of real numbers."""
+    try:
+        array = jnp.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name}: expected an array of numbers, got {_describe(value)}") from error
+    if not (jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.integer)):
+        raise TypeError(f"{name}: expected real numbers, got dtype {array.dtype}")
+    return array
+
+
+def _describe(value: Any) -> str:
+    shape = getattr(value, "shape", None)
+    return f"{type(value).__name__}{'' if shape is None else f' of shape {shape}'}: {str(value)[:60]!r}"
+
+
+def traced(tree: Any) -> bool:
+    """Whether a pytree holds values that cannot be read, because jit, grad or vmap is tracing."""
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))
+
+
+def _all(name: str, good: Callable[[Any], Any], values: Any, expected: str) -> None:
+    """Check values where they can be read."""
+    if traced(values) or bool(jnp.all(good(values))):
+        return
+    host = np.asarray(values)
+    bad = tuple(int(i) for i in np.argwhere(~np.asarray(good(host)))[0])
+    index = f"[{', '.join(map(str, bad))}]" if bad else ""
+    raise ValueError(f"{name}: expected {expected}, got {host[bad]} at {name}{index}")
+
+
+def whole_number(name: str, value: Any, at_least: int) -> int:
+    """Return `value` as an int of at least `at_least`."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name}: expected a whole number, got {_describe(value)}")
+    if value < at_least:
+        raise ValueError(f"{name}: expected a whole number of at least {at_least}, got {value}")
+    return int(value)
+
+
+def number(name: str, value: Any, dtype: Any) -> jax.Array:
+    """Return one finite number as a scalar array: floats in `dtype`, integers as they are."""
+    array = _array(name, value)
+    if array.ndim != 0:
+        raise ValueError(f"{name}: expected one number (vmap over several), got shape {array.shape}")
+    _all(name, jnp.isfinite, array, "a finite number")
+    return array.astype(dtype) if jnp.issubdtype(array.dtype, jnp.floating) else array
+
+
+def fraction(name: str, value: Any) -> jax.Array:
+    """Return `value` as a number in [0, 1]."""
+    share = _array(name, value)
+    _all(name, lambda share: (share >= 0) & (share <= 1), share, "a number in [0, 1]")
+    return share
+
+
+def record(name: str, value: Any, kind: type) -> None:
+    """Check that `value` is an `Activation` or a `Loss`."""
+    if not isinstance(value, kind):
+        example = {"Activation": "mlp_jax.relu", "Loss": "mlp_jax.cross_entropy"}[kind.__name__]
+        raise TypeError(
+            f"{name}: expected a record such as {example}, or your own mlp_jax.{kind.__name__}(...), "
+            f"got {_describe(value)}"
+        )
+
+
+def function(name: str, value: Any) -> None:
+    """Check that `value` can be called."""
+    if not callable(value):
+        raise TypeError(f"{name}: expected a function, got {_describe(value)}")
+
+
+def sizes(value: Any) -> tuple[int, ...]:
+    """Return the widths (D, d_1, ..., C) of a network: at least two, each at least 1."""
+    if not isinstance(value, tuple | list):
+        raise TypeError(f"sizes: expected a tuple of widths (D, d_1, ..., C), got {_describe(value)}")
+    if len(value) < 2:
+        raise ValueError(f"sizes: expected at least the widths of input and output, (D, C), got {value}")
+    return tuple(whole_number(f"sizes[{i}]", size, at_least=1) for i, size in enumerate(value))
+
+
+def logits(value: Any) -> jax.Array:
+    """Return logits (..., C), C >= 1, as floats."""
+    z = _array("logits", value)
+    if z.ndim == 0 or z.shape[-1] == 0:
+        raise ValueError(f"logits: expected (..., C) with at least one class, got shape {z.shape}")
+    return z if jnp.issubdtype(z.dtype, jnp.floating) else z.astype(float)
+
+
+def logits_and_targets(logits_value: Any, targets_value: Any) -> tuple[jax.Array, jax.Array]:
+    """Return logits (B, C) and their targets, for a loss."""
+    z = logits(logits_value)
+    if z.ndim != 2 or z.shape[0] == 0:
+        raise ValueError(f"logits: expected (B, C), a batch of at least one example, got shape {z.shape}")
+    return z, targets(targets_value, z.shape[0], z.shape[1], z.dtype)
+
+
+def targets(value: Any, batch: int, classes: int, dtype: Any, name: str = "targets") -> jax.Array:
+    """Return labels (B,) in [0, C), or floats (B, C) in the logits' dtype."""
+    t = _array(name, value)
+    if jnp.issubdtype(t.dtype, jnp.integer) and t.shape == (batch,):
+        return labels(value, classes, name)
+    if jnp.issubdtype(t.dtype, jnp.integer) or t.shape != (batch, classes):
+        cure = "; labels must be integers: labels.astype(int)" if t.shape == (batch,) else ""
+        raise ValueError(
+            f"{name}: expected integer labels ({batch},) or floats ({batch}, {classes}), "
+            f"got {t.dtype} of shape {t.shape}{cure}"
+        )
+    _all(name, jnp.isfinite, t, "finite numbers")
+    return t.astype(dtype)
+
+
+def labels(value: Any, classes: int, name: str = "labels") -> jax.Array:
+    """Return labels (B,), integers in [0, C)."""
+    y = _array(name, value)
+    if y.ndim != 1 or not jnp.issubdtype(y.dtype, jnp.integer):
+        raise ValueError(f"{name}: expected integer labels (B,), got {y.dtype} of shape {y.shape}")
+    whole = value if isinstance(value, np.ndarray) else y  # before int64 wraps round into int32
+    _all(name, lambda y: (y >= 0) & (y < classes), whole, f"labels in [0, {classes})")
+    return y
+
+
+def probabilities(q: jax.Array) -> None:
+    """Check that the rows of float targets (B, C) are distributions, where they can be read."""
+    _all("targets", lambda q: q >= 0, q, "probabilities, none negative")
+    row_sums = jnp.sum(q, axis=-1)
+    _all("targets' row sums", lambda total: abs(total - 1) <= 1e-2, row_sums, "probabilities that sum to 1")
+
+
+def params(value: Any) -> tuple[tuple[jax.Array, jax.Array], ...]:
+    """Return the layers' (weight, bias), (fan_in, fan_out) and (fan_out,), each fitting the next, one dtype."""
+    if not isinstance(value, tuple | list) or len(value) == 0:
+        raise TypeError(f"params: expected a tuple of Layer(weight, bias), got {_describe(value)}")
+    layers = []
+    for i, layer in enumerate(value):
+        if not isinstance(layer, tuple | list) or len(layer) != 2:
+            raise TypeError(f"params[{i}]: expected Layer(weight, bias), got {_describe(layer)}")
+        weight, bias = _array(f"params[{i}].weight", layer[0]), _array(f"params[{i}].bias", layer[1])
+        fan_in = layers[-1][0].shape[1] if layers else weight.shape[0] if weight.ndim == 2 else "fan_in"
+        if weight.ndim != 2 or weight.shape[0] != fan_in or 0 in weight.shape:
+            raise ValueError(f"params[{i}].weight: expected ({fan_in}, fan_out), got shape {weight.shape}")
+        if bias.shape != weight.shape[1:]:
+            raise ValueError(f"params[{i}].bias: expected {weight.shape[1:]}, got shape {bias.shape}")
+        for name, leaf in (("weight", weight), ("bias", bias)):
+            dtype = layers[0][0].dtype if layers else weight.dtype
+            if leaf.dtype != dtype or not jnp.issubdtype(leaf.dtype, jnp.floating):
+                raise TypeError(
+                    f"params[{i}].{name}: expected one floating dtype throughout (params[0].weight is {dtype}), "
+                    f"got {leaf.dtype}"
+                )
+        layers.append((weight, bias))
+    return tuple(layers)
+
+
+def inputs(value: Any, width: int | None, dtype: Any, name: str = "x") -> jax.Array:
+    """Return examples x (B, D), B >= 1, finite, in the parameters' dtype; D is not checked where width is None."""
+    x = _array(name, value)
+    shape = f"(B, {'D' if width is None else width})"
+    if x.ndim != 2:
+        cure = "; for one example give x[None, :]" if x.ndim == 1 else ""
+        raise ValueError(f"{name}: expected {shape}, a batch of examples, got shape {x.shape}{cure}")
+    if x.shape[0] == 0:
+        raise ValueError(f"{name}: expected {shape} with at least one example, got shape {x.shape}")
+    if width is not None and x.shape[1] != width:
+        raise ValueError(
+            f"{name}: expected {shape} to fit params[0].weight ({width}, ...), got shape {x.shape}"
+        )
+    _all(name, jnp.isfinite, x, "finite numbers")
+    return x.astype(dtype)
+
+
+def gradients(actual: Any, params_value: Any) -> None:
+    """Check that a gradient function returned (loss, gradients like the parameters)."""
+    if not isinstance(actual, tuple) or len(actual) != 2:
+        raise TypeError(f"gradient: expected it to return (loss, gradients), got {_describe(actual)}")
+    loss, grads = actual
+    if getattr(loss, "shape", None) != ():
+        raise ValueError(f"gradient: expected a scalar loss, got {_describe(loss)}")
+    if jax.tree.structure(grads) != jax.tree.structure(params_value):
+        raise ValueError(
+            f"gradient: expected gradients with the structure of params, {jax.tree.structure(params_value)}, "
+            f"got {jax.tree.structure(grads)}"
+        )
+    for (path, leaf), parameter in zip(
+        jax.tree_util.tree_leaves_with_path(grads), jax.tree.leaves(params_value), strict=True
+    ):
+        if jnp.shape(leaf) != jnp.shape(parameter):
+            raise ValueError(
+                f"gradient: expected shape {jnp.shape(parameter)} at params{jax.tree_util.keystr(path)}, "
+                f"got {jnp.shape(leaf)}"
+            )
