@@ -78,24 +78,16 @@ identity = Activation(
 )
 
 
-def _logistic_pair(z: Array) -> tuple[Array, Array]:
-    """(s(z), s(-z)) from one exponential, e = exp(-|z|), and one division."""
-    e = jnp.exp(-jnp.abs(z))
-    r = 1 / (1 + e)
-    return jnp.where(z < 0, e, 1) * r, jnp.where(z < 0, 1, e) * r
+def _sigmoid_value_and_derivative(z: Array) -> tuple[Array, Array]:
+    s = jax.nn.sigmoid(z)
+    return s, s * jax.nn.sigmoid(-z)
 
 
 def _sigmoid_derivative(z: Array) -> Array:
-    s, s_minus = _logistic_pair(z)
-    return s * s_minus
+    return _sigmoid_value_and_derivative(z)[1]
 
 
-def _sigmoid_value_and_derivative(z: Array) -> tuple[Array, Array]:
-    s, s_minus = _logistic_pair(z)
-    return s, s * s_minus
-
-
-sigmoid = Activation(  # phi'' = s s_minus (s_minus - s), and s - s_minus = tanh(z / 2)
+sigmoid = Activation(  # phi'' = s'(z) (s(-z) - s(z)), and s(z) - s(-z) = tanh(z / 2)
     value=jax.nn.sigmoid,
     derivative=_sigmoid_derivative,
     second_derivative=lambda z: -_sigmoid_derivative(z) * jnp.tanh(z / 2),
@@ -147,8 +139,8 @@ softplus = Activation(  # log(1 + exp(z)), whose derivative is s(z)
 
 
 def _silu_value_and_derivative(z: Array) -> tuple[Array, Array]:
-    s, s_minus = _logistic_pair(z)
-    return z * s, s * (1 + z * s_minus)
+    s = jax.nn.sigmoid(z)
+    return z * s, s * (1 + z * jax.nn.sigmoid(-z))
 
 
 silu = Activation(  # z s(z) (Elfwing, Uchibe & Doya, 2017; also called swish)
@@ -169,10 +161,16 @@ def _normal_density(z: Array) -> Array:
     return jnp.exp(-z * z / 2) * (1 / sqrt(2 * pi))
 
 
+def _gelu_value_and_derivative(z: Array) -> tuple[Array, Array]:
+    Phi = _normal_distribution(z)
+    return z * Phi, Phi + z * _normal_density(z)
+
+
 gelu = Activation(  # z Phi(z), exact (Hendrycks & Gimpel, 2016); jax.nn.gelu's default is the tanh form below
     value=lambda z: z * _normal_distribution(z),
-    derivative=lambda z: _normal_distribution(z) + z * _normal_density(z),
+    derivative=lambda z: _gelu_value_and_derivative(z)[1],
     second_derivative=lambda z: _normal_density(z) * (2 - z * z),
+    value_and_derivative=_gelu_value_and_derivative,
     weight_init=HE,
     name="gelu",
 )
@@ -189,8 +187,9 @@ def _gelu_u_derivative(z: Array) -> Array:
 
 
 def _gelu_tanh_value_and_derivative(z: Array) -> tuple[Array, Array]:
-    s, s_minus = _logistic_pair(2 * _gelu_u(z))
-    return z * s, s * (1 + 2 * z * _gelu_u_derivative(z) * s_minus)
+    u = _gelu_u(z)
+    s = jax.nn.sigmoid(2 * u)
+    return z * s, s * (1 + 2 * z * _gelu_u_derivative(z) * jax.nn.sigmoid(-2 * u))
 
 
 def _gelu_tanh_second_derivative(z: Array) -> Array:
@@ -217,6 +216,5 @@ sin = Activation(
 )
 
 ACTIVATIONS: dict[str, Activation] = {
-    record.name: record
-    for record in (identity, sigmoid, tanh, relu, leaky_relu, softplus, silu, gelu, gelu_tanh, sin)
+    record.name: record for record in (identity, sigmoid, tanh, relu, leaky_relu, softplus, silu, gelu, gelu_tanh, sin)
 }

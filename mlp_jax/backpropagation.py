@@ -40,7 +40,7 @@ def activation_backward(derivative: Float[Array, "B d"], dh: Float[Array, "B d"]
     return dh * derivative
 
 
-def loss_backward(loss: Loss, logits: Float[Array, "B C"], targets: Array) -> Float[Array, "B C"]:
+def loss_backward(loss: Loss, logits: Float[Array, "B C"], targets: ArrayLike) -> Float[Array, "B C"]:
     """delta_L = d loss / d z_L: (p - one_hot(y)) / B for cross_entropy, 2 (z - t) / B for squared_error."""
     return loss.logits_gradient(logits, targets)
 

@@ -10,6 +10,7 @@ outside [0, C) is an error where its value can be read and makes the loss NaN wh
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -57,7 +58,7 @@ def log_softmax(logits: ArrayLike) -> Float[Array, "... C"]:
 
     Example:
       >>> print(log_softmax([50.0, 0.0]))
-      [-1.92875e-22 -5.00000e+01]
+      [-1.9287499e-22 -5.0000000e+01]
     """
     z = validation.logits(logits)
     is_max = jax.nn.one_hot(jnp.argmax(z, axis=-1), z.shape[-1], dtype=bool)
@@ -107,8 +108,8 @@ class Loss:
       3.0
     """
 
-    value: Callable[[Array, Array], Array]
-    logits_gradient: Callable[[Array, Array], Array] = field(repr=False)
+    value: Callable[[Any, Any], Array]
+    logits_gradient: Callable[[Any, Any], Array] = field(repr=False)
     name: str = ""
 
     def __post_init__(self) -> None:
@@ -270,8 +271,8 @@ def smooth_labels(labels: ArrayLike, classes: int, amount: ArrayLike) -> Float[A
       ValueError, TypeError: for labels outside [0, C), or an amount outside [0, 1].
 
     Example:
-      >>> print(smooth_labels(jnp.array([1]), classes=2, amount=0.2))
-      [[0.1 0.9]]
+      >>> print(smooth_labels(jnp.array([1]), classes=2, amount=0.5))
+      [[0.25 0.75]]
     """
     classes = validation.whole_number("classes", classes, at_least=1)
     y = validation.labels(labels, classes)

@@ -129,7 +129,9 @@ def forward_with_trace(
     for layer in params[:-1]:
         z = linear(layer, hs[-1])
         h, derivative = activation.value_and_derivative(z)
-        zs.append(z), hs.append(h), derivatives.append(derivative)
+        zs.append(z)
+        hs.append(h)
+        derivatives.append(derivative)
     logits = linear(params[-1], hs[-1])
     return logits, Trace(tuple(hs), (*zs, logits), tuple(derivatives))
 

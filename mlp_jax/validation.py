@@ -146,7 +146,7 @@ def params(value: Any) -> tuple[tuple[jax.Array, jax.Array], ...]:
     """Return the layers' (weight, bias), (fan_in, fan_out) and (fan_out,), each fitting the next, one dtype."""
     if not isinstance(value, tuple | list) or len(value) == 0:
         raise TypeError(f"params: expected a tuple of Layer(weight, bias), got {_describe(value)}")
-    layers = []
+    layers: list[tuple[jax.Array, jax.Array]] = []
     for i, layer in enumerate(value):
         if not isinstance(layer, tuple | list) or len(layer) != 2:
             raise TypeError(f"params[{i}]: expected Layer(weight, bias), got {_describe(layer)}")
@@ -177,9 +177,7 @@ def inputs(value: Any, width: int | None, dtype: Any, name: str = "x") -> jax.Ar
     if x.shape[0] == 0:
         raise ValueError(f"{name}: expected {shape} with at least one example, got shape {x.shape}")
     if width is not None and x.shape[1] != width:
-        raise ValueError(
-            f"{name}: expected {shape} to fit params[0].weight ({width}, ...), got shape {x.shape}"
-        )
+        raise ValueError(f"{name}: expected {shape} to fit params[0].weight ({width}, ...), got shape {x.shape}")
     _all(name, jnp.isfinite, x, "finite numbers")
     return x.astype(dtype)
 
@@ -191,11 +189,9 @@ def gradients(actual: Any, params_value: Any) -> None:
     loss, grads = actual
     if getattr(loss, "shape", None) != ():
         raise ValueError(f"gradient: expected a scalar loss, got {_describe(loss)}")
-    if jax.tree.structure(grads) != jax.tree.structure(params_value):
-        raise ValueError(
-            f"gradient: expected gradients with the structure of params, {jax.tree.structure(params_value)}, "
-            f"got {jax.tree.structure(grads)}"
-        )
+    expected, got = str(jax.tree.structure(params_value)), str(jax.tree.structure(grads))
+    if got != expected:
+        raise ValueError(f"gradient: expected gradients with the structure of params, {expected}, got {got}")
     for (path, leaf), parameter in zip(
         jax.tree_util.tree_leaves_with_path(grads), jax.tree.leaves(params_value), strict=True
     ):

@@ -1,0 +1,1 @@
+"""Experiments: what a network does, measured beside what theory says. Run from a checkout."""

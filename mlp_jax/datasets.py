@@ -1,0 +1,561 @@
+"""Data sets: digits, MNIST, MNIST-1D and the user's own CSV or NPZ, read, checked, split and scaled.
+
+N is the number of examples, D of features, C of classes. Importing this module loads numpy alone; a library
+that ships a data set is imported by the function that needs it.
+"""
+
+import csv
+import difflib
+import gzip
+import hashlib
+import http.client
+import importlib
+import math
+import os
+import random
+import shutil
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+import zipfile
+import zlib
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+Array = NDArray[Any]
+FilePath = str | os.PathLike[str]
+Report = Callable[[str], None]
+
+DIGITS = tuple("0123456789")
+MNIST_SHA256 = {  # of the raw (uncompressed) contents
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+MNIST_MIRRORS = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+)
+REPLACE = "delete the file (it is downloaded again), or replace it by the original"
+NPZ_CURE = "write it by numpy.savez(path, x=x, labels=labels)"
+TIMEOUT = 30.0  # seconds for which a mirror may stay silent
+
+
+class Examples(NamedTuple):
+    """Some examples: `x` (N, D) numbers and `labels` (N,) int32 in [0, C)."""
+
+    x: Array
+    labels: Array
+
+
+Splits = tuple[Examples, Examples, Examples]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Three splits, their x already (raw - mean) / scale, and what prediction on new data needs.
+
+    `mean` and `scale` are float64, from the training split, of shape () for images and (D,) for tables.
+    `classes[i]` is the name of label i. `features` and `label` are a CSV's column names, empty elsewhere.
+    """
+
+    name: str
+    train: Examples
+    validation: Examples
+    test: Examples
+    classes: tuple[str, ...]
+    mean: Array
+    scale: Array
+    features: tuple[str, ...] = ()
+    label: str = ""
+
+
+class Raw(NamedTuple):
+    """What a file holds: `x` (N, D) unscaled; `labels`, N texts, or None where there are none.
+
+    `images`: one mean and scale for all of x. `features` and `label` are a CSV's column names.
+    """
+
+    x: Array
+    labels: tuple[str, ...] | None
+    images: bool = False
+    features: tuple[str, ...] = ()
+    label: str = ""
+
+
+def load(
+    name_or_path: FilePath,
+    label: str | None = None,
+    *,
+    seed: int = 0,
+    dtype: DTypeLike = np.float32,
+    report: Report | None = None,
+) -> Dataset:
+    """Load 'digits', 'mnist', 'mnist1d', or the user's own *.csv or *.npz.
+
+    `label` names a CSV's label column (default: the last). `seed` chooses the splits of digits, CSV and NPZ;
+    MNIST and MNIST-1D have published ones. `report` is told when a download starts. Raises ValueError for an
+    unknown name or bad contents, OSError for an unreadable file, ModuleNotFoundError for a missing library.
+
+    >>> load("digits").train.x.shape
+    (1259, 64)
+    """
+    name = os.fspath(name_or_path)
+    suffix = Path(name).suffix.lower()
+    if label is not None and suffix != ".csv":
+        raise _bad("label", "a label column only with a CSV file", f"{label!r} for {name!r}", "leave it out")
+    if suffix == ".csv":
+        return load_csv(name, label, seed=seed, dtype=dtype)
+    if suffix == ".npz":
+        return load_npz(name, seed=seed, dtype=dtype)
+    if name == "digits":
+        return load_digits(seed=seed, dtype=dtype)
+    if name == "mnist":
+        return load_mnist(dtype=dtype, report=report)
+    if name == "mnist1d":
+        return load_mnist1d(dtype=dtype)
+    known = ("digits", "mnist", "mnist1d")
+    expected = f"{_listed(known)} or the path of a .csv or .npz file"
+    raise _bad("data set", expected, repr(name), _close(name.lower(), known))
+
+
+def load_digits(*, seed: int = 0, dtype: DTypeLike = np.float32) -> Dataset:
+    """Load scikit-learn's digits: 1,797 real 8x8 images (Alpaydin and Kaynak, 1998), offline.
+
+    70 % train, 10 % validation and 20 % test by a permutation of `seed`; one mean and scale for all pixels.
+    Raises ModuleNotFoundError where scikit-learn is missing.
+    """
+    digits = _import("sklearn.datasets", "scikit-learn", "digits").load_digits()
+    splits = _split(Examples(digits.data, digits.target), seed, "digits")
+    return _scaled("digits", splits, DIGITS, images=True, dtype=dtype)
+
+
+def load_mnist(
+    *,
+    dtype: DTypeLike = np.float32,
+    cache: FilePath | None = None,
+    mirrors: Sequence[str] = MNIST_MIRRORS,
+    report: Report | None = None,
+) -> Dataset:
+    """Load MNIST: 70,000 images of 28x28 pixels (LeCun, Cortes and Burges, 1998).
+
+    The last 10,000 of the 60,000 are validation, the official 10,000 test. The four IDX files, gzipped or
+    not, are looked for in $MLP_JAX_DATA or its folder `mnist`, then in `cache` (default: the user's cache
+    folder), else downloaded once (11 MB) into `cache` from the first of `mirrors` that works; SHA-256 verifies
+    them wherever they lie. Raises ValueError for a damaged file, ConnectionError where no mirror works.
+    """
+    folder = cache_folder() if cache is None else Path(cache)
+    if None in [_locate(name, folder) for name in MNIST_SHA256]:
+        _download(folder, mirrors, report)
+    files = {name: _read_mnist(_locate(name, folder) or folder / name, name) for name in MNIST_SHA256}
+    train, test = (
+        _paired(files[f"{part}-images-idx3-ubyte"], files[f"{part}-labels-idx1-ubyte"], part)
+        for part in ("train", "t10k")
+    )
+    return _scaled("mnist", (*_cut(train, 6), test), DIGITS, images=True, dtype=dtype)
+
+
+def load_mnist1d(*, dtype: DTypeLike = np.float32) -> Dataset:
+    """Make MNIST-1D (Greydanus and Kobak, 2020) by its package's published procedure, settings and seed.
+
+    D = 40; the package's 4,000 / 1,000 split, the last 400 of the 4,000 for validation; one mean and scale.
+    Python's and numpy's global random states, which the package reseeds, are put back.
+    Raises ModuleNotFoundError where the package is missing.
+    """
+    package = _import("mnist1d.data", "mnist1d", "mnist1d")
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    try:
+        made = package.make_dataset(package.get_dataset_args())
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
+    train, test = Examples(made["x"], made["y"]), Examples(made["x_test"], made["y_test"])
+    return _scaled("mnist1d", (*_cut(train, 10), test), DIGITS, images=True, dtype=dtype)
+
+
+def load_csv(path: FilePath, label: str | None = None, *, seed: int = 0, dtype: DTypeLike = np.float32) -> Dataset:
+    """Load a UTF-8 CSV with a header row: classes in the column `label` (default: the last), else numbers.
+
+    70 % train, 10 % validation and 20 % test by a permutation of `seed`; mean and scale per column. Blank lines,
+    and spaces after a comma, are ignored. Raises ValueError naming column, line and value for anything else.
+    """
+    return _from_raw(read_csv(path, label=label), path, seed, dtype)
+
+
+def load_npz(path: FilePath, *, seed: int = 0, dtype: DTypeLike = np.float32) -> Dataset:
+    """Load an NPZ file of `x` (N, ...) numbers and `labels` (N,) integers, booleans or strings.
+
+    70 % train, 10 % validation and 20 % test by a permutation of `seed`. With two axes x is a table (mean and
+    scale per column), with more it is images (one mean and scale), flattened to (N, D).
+    Raises ValueError for anything else.
+    """
+    return _from_raw(read_npz(path), path, seed, dtype)
+
+
+def read_csv(path: FilePath, features: Sequence[str] | None = None, label: str | None = None) -> Raw:
+    """Read the rows of a CSV, x in float64.
+
+    Without `features`, as for training: the label is the column `label` (default: the last), x is the rest.
+    With `features`, as for prediction: x is those columns in that order, others are ignored, and labels are
+    read where there is a column `label`, else None.
+    """
+    rows = _csv_rows(path)
+    header = _header(path, rows)
+    if features is None:
+        label = header[-1] if label is None else label
+        features = [name for name in header if name != label]
+        if not features:
+            raise _bad(path, "columns of numbers beside the label", f"only {label!r}", "put commas between columns")
+        _find_columns(path, [label], header)
+    columns = list(zip(features, _find_columns(path, features, header), strict=True))
+    label_column = header.index(label) if label in header else None
+    x, labels = array("d"), []
+    for line, row in rows:
+        if len(row) != len(header):
+            cure = "complete the row, quote cells that hold a comma"
+            raise _bad(f"{path}, line {line}", f"{len(header)} cells, as in the header", len(row), cure)
+        x.extend([_finite(row[column], path, line, name) for name, column in columns])
+        if label_column is not None:
+            if not row[label_column].strip():
+                where, cure = f"{path}, line {line}, column {label!r}", "fill it in or remove the row"
+                raise _bad(where, "a label", "a missing value", cure)
+            labels.append(row[label_column])
+    if not x:
+        raise _bad(path, "rows of data below the header row", "none", "add them")
+    texts = None if label_column is None else tuple(labels)
+    return Raw(np.array(x).reshape(-1, len(columns)), texts, features=tuple(features), label=label or "")
+
+
+def read_npz(path: FilePath) -> Raw:
+    """Read `x` (N, ...), flattened to (N, D), and `labels`, None where absent, of an NPZ file."""
+    with Path(path).open("rb") as file:
+        try:
+            if not zipfile.is_zipfile(file):
+                raise ValueError("it is not the ZIP archive that an NPZ file is, or not all of it")
+            file.seek(0)
+            archive = np.load(file, allow_pickle=False)
+            keys = list(archive.keys())
+            x, labels = (archive[key] if key in keys else None for key in ("x", "labels"))
+        except Exception as error:  # damaged bytes make numpy and zipfile raise almost anything
+            reason = " ".join(str(error).split()) or type(error).__name__
+            got = f"one that cannot be read ({reason})"
+            raise _bad(path, "an NPZ file of plain arrays", got, NPZ_CURE) from error
+    if x is None:
+        raise _bad(path, "an array 'x'", f"only {_listed(keys) or 'an empty file'}", NPZ_CURE)
+    if x.ndim < 2 or x.size == 0 or x.dtype.kind not in "biuf":
+        raise _bad(path, "x to be (N, ...) real numbers", f"{x.dtype} of shape {x.shape}", NPZ_CURE)
+    flat = x.reshape(len(x), -1)
+    if not np.isfinite(flat).all():
+        row, column = np.argwhere(~np.isfinite(flat))[0]
+        got = f"{flat[row, column]} in row {row}, column {column} of x (counted from 0)"
+        raise _bad(path, "finite numbers", got, "remove or replace it")
+    if labels is not None and (labels.shape != (len(x),) or labels.dtype.kind not in "biuU"):
+        expected = f"labels of shape ({len(x)},), one for each row of x, as integers, booleans or strings"
+        raise _bad(path, expected, f"{labels.dtype} of shape {labels.shape}", NPZ_CURE)
+    texts = None if labels is None else tuple(str(label) for label in labels.tolist())
+    return Raw(flat, texts, images=x.ndim > 2)
+
+
+def standardise(x: Array, mean: Array, scale: Array, dtype: DTypeLike = np.float32) -> Array:
+    """Return (x - mean) / scale, computed in float64: x (N, D); mean and scale of shape (), (1,) or (D,).
+
+    Raises ValueError for other shapes, a `dtype` that is not floating, and results too large for it.
+
+    >>> standardise(np.array([[1.0, 8.0]]), np.array([0.0, 6.0]), np.array([2.0, 2.0]))
+    array([[0.5, 1. ]], dtype=float32)
+    """
+    if not np.issubdtype(dtype, np.floating):
+        raise _bad("dtype", "a floating type such as numpy.float32", repr(dtype), "change it")
+    for name, value in (("mean", mean), ("scale", scale)):
+        if np.ndim(x) != 2 or np.shape(value) not in ((), (1,), np.shape(x)[1:]):
+            got = f"{np.shape(value)} for x of shape {np.shape(x)}"
+            raise _bad(name, "shape (), (1,) or (D,) for x of shape (N, D)", got, "give x the training columns")
+    with np.errstate(over="ignore"):
+        centred = np.subtract(x, mean, dtype=np.float64)
+        centred /= scale
+        result = centred.astype(dtype)
+    if not np.isfinite(result).all():
+        row, column = np.argwhere(~np.isfinite(result))[0]
+        got = f"{x[row, column]} before scaling in row {row}, column {column} (counted from 0)"
+        raise _bad("x", f"scaled values within {np.dtype(dtype)}", got, "remove the row or the column")
+    return result
+
+
+def mean_and_scale(x: Array, *, images: bool) -> tuple[Array, Array]:
+    """Return mean and standard deviation of x (N, D) in float64: of all pixels for images, else per column.
+
+    A constant is its own mean exactly, with scale 1, so that it becomes exactly 0. Powers of two are divided
+    out first: squares of huge or tiny numbers neither overflow nor vanish.
+    """
+    axis = None if images else 0
+    low, high = (np.asarray(extreme(x, axis=axis), np.float64) for extreme in (np.min, np.max))
+    exponent = np.frexp(np.maximum(high, -low))[1]
+    unit = np.ldexp(x, -exponent, dtype=np.float64)
+    mean, scale = np.ldexp(unit.mean(axis), exponent), np.ldexp(unit.std(axis), exponent)
+    return np.where(low == high, low, mean), np.where((low == high) | (scale == 0), 1.0, scale)
+
+
+def split_indices(count: int, seed: int = 0, name: str = "data") -> tuple[Array, Array, Array]:
+    """Return the rows of train (70 %), validation (10 %) and test (20 %), by a permutation of `seed`.
+
+    Raises ValueError where a split would be empty (fewer than 10 rows) or the seed is not an integer >= 0.
+
+    >>> [len(rows) for rows in split_indices(1797)]
+    [1259, 179, 359]
+    """
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise _bad("seed", "an integer >= 0", repr(seed), "change it")
+    if count < 10:
+        expected = "at least 10 rows, so that train (70 %), validation (10 %) and test (20 %) each have one"
+        raise _bad(name, expected, count, "add rows")
+    order = np.random.Generator(np.random.PCG64(seed)).permutation(count)
+    train, validation, test = np.split(order, [count - count // 10 - count // 5, count - count // 5])
+    return train, validation, test
+
+
+def class_names(labels: Sequence[str], name: str = "labels") -> tuple[str, ...]:
+    """Return the classes among labels: in numerical order if all are integers, else in that of text.
+
+    Raises ValueError for a single class, and for numbers not all of which are integers: they call for regression.
+
+    >>> class_names(["10", "9", "9"]), class_names(["10", "9", "b"])
+    (('9', '10'), ('10', '9', 'b'))
+    """
+    texts = sorted(set(labels))
+    if len(texts) < 2:
+        raise _bad(name, "at least two classes", f"only {_listed(texts)}", "add rows of another")
+    try:
+        numbers = dict(zip(texts, map(_number, texts), strict=True))
+    except ValueError:
+        return tuple(texts)
+    fraction = next((text for text in texts if not numbers[text].is_integer()), None)
+    if fraction is not None:
+        cure = "name another label column, or use the Python API for regression: train(..., loss=squared_error)"
+        raise _bad(name, "classes (texts or integers)", f"{fraction!r}: these labels look continuous", cure)
+    return tuple(sorted(texts, key=lambda text: numbers[text]))
+
+
+def encode_labels(labels: Sequence[str], classes: Sequence[str], name: str = "labels") -> Array:
+    """Return each label's index in classes, (N,) int32; ValueError for a label that is not among them."""
+    index = {text: i for i, text in enumerate(classes)}
+    unknown = next((text for text in labels if text not in index), None)
+    if unknown is not None:
+        raise _bad(name, f"one of the classes {_listed(classes)}", repr(unknown), "correct it or train anew")
+    return np.array([index[text] for text in labels], np.int32)
+
+
+def parse_idx(raw: bytes, name: str) -> Array:
+    """Parse MNIST's IDX format (LeCun, 1998) of unsigned bytes; ValueError for a bad magic, header or length.
+
+    >>> parse_idx(bytes([0, 0, 8, 1, 0, 0, 0, 2, 5, 7]), "two bytes")
+    array([5, 7], dtype=uint8)
+    """
+    if len(raw) < 4 or raw[:3] != b"\0\0\x08" or raw[3] == 0:
+        raise _bad(name, "the IDX magic 00 00 08 and a count of axes", repr(raw[:4].hex(" ")), REPLACE)
+    start = 4 + 4 * raw[3]
+    shape = tuple(int.from_bytes(raw[i : i + 4], "big") for i in range(4, start, 4))
+    if len(raw) != start + math.prod(shape):
+        raise _bad(name, f"{start + math.prod(shape)} bytes for shape {shape}", len(raw), REPLACE)
+    return np.frombuffer(raw, np.uint8, offset=start).reshape(shape)
+
+
+def cache_folder() -> Path:
+    """Return where this system keeps a user's downloads that can be made again, for MNIST."""
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "mlp_jax" / "mnist"
+
+
+def _locate(name: str, cache: Path) -> Path | None:
+    own = os.environ.get("MLP_JAX_DATA")
+    folders = [Path(own), Path(own, "mnist"), cache] if own else [cache]
+    paths = (folder / (name + suffix) for folder in folders for suffix in ("", ".gz"))
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _read_mnist(path: Path, name: str) -> Array:
+    """Read, verify and parse the MNIST file `name` that lies, gzipped or not, at `path`."""
+    content = path.read_bytes()
+    try:
+        raw = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise _bad(path, "a whole gzip file", f"a damaged one ({error})", REPLACE) from error
+    digest = hashlib.sha256(raw).hexdigest()
+    if digest != MNIST_SHA256[name]:
+        raise _bad(path, f"contents of SHA-256 {MNIST_SHA256[name]}", digest, REPLACE)
+    return parse_idx(raw, str(path))
+
+
+def _paired(images: Array, labels: Array, part: str) -> Examples:
+    if images.ndim != 3 or labels.shape != images.shape[:1]:
+        expected = "images of shape (N, height, width) and labels of shape (N,)"
+        raise _bad(f"MNIST's {part} files", expected, f"{images.shape} and {labels.shape}", REPLACE)
+    return Examples(images.reshape(len(images), -1), labels)
+
+
+def _download(cache: Path, mirrors: Sequence[str], report: Report | None) -> None:
+    """Bring the MNIST files that are nowhere yet into `cache`, from the first mirror that works."""
+    failures = []
+    for mirror in mirrors:
+        if report is not None:
+            report(f"downloading MNIST (11 MB) from {mirror} to {cache}")
+        try:
+            for name in MNIST_SHA256:
+                if _locate(name, cache) is None:
+                    _download_file(f"{mirror.rstrip('/')}/{name}.gz", name, cache)
+            return
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            failures.append(f"{mirror}: {error or type(error).__name__}")
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()
+    files = ", ".join(f"{name}.gz" for name in MNIST_SHA256)
+    raise ConnectionError(
+        f"MNIST: expected a download to {cache}, got {'; '.join(failures) or 'no mirrors'}. "
+        f"Offline: put the files {files} in a folder and set MLP_JAX_DATA to that folder"
+    )
+
+
+def _download_file(url: str, name: str, cache: Path) -> None:
+    """Stream one file to a temporary name in `cache`, verify it, and only then give it its own name."""
+    cache.mkdir(parents=True, exist_ok=True)
+    handle, path = tempfile.mkstemp(dir=cache, prefix=name, suffix=".part")
+    temporary = Path(path)
+    try:
+        with os.fdopen(handle, "wb") as file, urllib.request.urlopen(url, timeout=TIMEOUT) as response:
+            shutil.copyfileobj(response, file)
+        _read_mnist(temporary, name)
+        temporary.replace(cache / f"{name}.gz")
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _from_raw(raw: Raw, path: FilePath, seed: int, dtype: DTypeLike) -> Dataset:
+    if raw.labels is None:
+        raise _bad(path, "an array 'labels'", "only 'x'", NPZ_CURE)
+    where = f"{path}, column {raw.label!r}" if raw.label else f"{path}, labels"
+    classes = class_names(raw.labels, where)
+    splits = _split(Examples(raw.x, encode_labels(raw.labels, classes, where)), seed, str(path))
+    return _scaled(Path(path).name, splits, classes, raw.features, raw.label, images=raw.images, dtype=dtype)
+
+
+def _split(examples: Examples, seed: int, name: str) -> Splits:
+    train, validation, test = split_indices(len(examples.x), seed, name)
+    return _take(examples, train), _take(examples, validation), _take(examples, test)
+
+
+def _cut(examples: Examples, parts: int) -> tuple[Examples, Examples]:
+    """Cut off the last of so many parts."""
+    size = len(examples.x) - len(examples.x) // parts
+    return _take(examples, slice(size)), _take(examples, slice(size, None))
+
+
+def _take(examples: Examples, rows: Array | slice) -> Examples:
+    return Examples(examples.x[rows], examples.labels[rows])
+
+
+def _scaled(
+    name: str,
+    splits: Splits,
+    classes: tuple[str, ...],
+    features: tuple[str, ...] = (),
+    label: str = "",
+    *,
+    images: bool,
+    dtype: DTypeLike,
+) -> Dataset:
+    mean, scale = mean_and_scale(splits[0].x, images=images)
+    train, validation, test = (
+        Examples(standardise(x, mean, scale, dtype), labels.astype(np.int32)) for x, labels in splits
+    )
+    return Dataset(name, train, validation, test, classes, mean, scale, features, label)
+
+
+def _import(module: str, package: str, data_set: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        message = f"the data set {data_set!r} needs {package}: pip install 'mlp_jax[data]'"
+        raise ModuleNotFoundError(message, name=error.name) from error
+
+
+def _csv_rows(path: FilePath) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line number and the cells of each row that is not blank."""
+    with Path(path).open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, strict=True, skipinitialspace=True)
+        try:
+            yield from ((reader.line_num, row) for row in reader if row)
+        except UnicodeDecodeError as error:
+            raise _bad(path, "UTF-8 text", f"other bytes ({error})", "save it as UTF-8") from error
+        except csv.Error as error:
+            where = f"{path}, line {reader.line_num}"
+            raise _bad(where, "comma-separated cells", f"a mistake ({error})", "mend the quotes") from error
+
+
+def _header(path: FilePath, rows: Iterator[tuple[int, list[str]]]) -> list[str]:
+    line, header = next(rows, (1, []))
+    where = f"{path}, line {line}"
+    if not header:
+        raise _bad(path, "a header row and rows of data", "an empty file", "add them")
+    if "" in header:
+        cure = "name it, or remove it (pandas: to_csv(path, index=False))"
+        raise _bad(where, "a name for each column", f"none for column {header.index('') + 1}", cure)
+    twice = next((name for i, name in enumerate(header) if name in header[:i]), None)
+    if twice is not None:
+        cure = "rename one, or add a header row if there is none"
+        raise _bad(where, "different column names", f"{twice!r} twice", cure)
+    return header
+
+
+def _find_columns(path: FilePath, names: Sequence[str], header: list[str]) -> list[int]:
+    missing = next((name for name in names if name not in header), None)
+    if missing is not None:
+        cure = _close(missing, header) or "name one of these"
+        raise _bad(path, f"a column {missing!r}", f"only {_listed(header)}", cure)
+    return [header.index(name) for name in names]
+
+
+def _finite(cell: str, path: FilePath, line: int, column: str) -> float:
+    try:
+        number = _number(cell)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        where, got = (
+            f"{path}, line {line}, column {column!r}",
+            repr(cell) if cell.strip() else "a missing value",
+        )
+        cure = "correct it, encode texts as numbers, or remove the row or the column"
+        raise _bad(where, "a finite number", got, cure)
+    return number
+
+
+def _number(text: str) -> float:
+    if "_" in text:  # which float() would skip
+        raise ValueError(text)
+    return float(text)
+
+
+def _bad(where: object, expected: str, got: object, cure: str) -> ValueError:
+    return ValueError(f"{where}: expected {expected}, got {got}" + (f"; {cure}" if cure else ""))
+
+
+def _close(name: str, names: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, names, 1)
+    return f"did you mean {close[0]!r}?" if close else ""
+
+
+def _listed(names: Sequence[str], most: int = 20) -> str:
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(repr, names[:most])) + rest

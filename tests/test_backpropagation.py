@@ -1,0 +1,259 @@
+"""The gradient by hand against autodiff, finite differences, high precision, and numbers worked on paper."""
+
+from itertools import product
+
+import chex
+import jax
+import jax.numpy as jnp
+import mpmath as mp
+import numpy as np
+import pytest
+from broken import BROKEN, backward
+from jax.test_util import check_vjp
+from problems import leaf_errors, problem, relative_error
+
+import mlp_jax
+from mlp_jax import ACTIVATIONS, LOSSES, Layer, autodiff, backprop, backprop_with_trace
+from mlp_jax.backpropagation import activation_backward, linear_backward, linear_gradient, loss_backward
+
+DEPTHS, WIDTHS, BATCHES = (1, 2, 3, 8, 32), (1, 16, 512), (1, 33, 1024)  # depth: hidden layers
+PAIRS = list(product(ACTIVATIONS.values(), LOSSES.values()))
+EVERY = list(product(ACTIVATIONS.values(), LOSSES.values(), DEPTHS, WIDTHS, BATCHES))
+# The plain command's share: every activation, loss and depth at one size, every size with one activation.
+SOME = [(*pair, depth, 16, 33) for pair in PAIRS for depth in DEPTHS]
+SOME += [
+    (mlp_jax.relu, mlp_jax.cross_entropy, depth, width, batch)
+    for depth, width, batch in product(DEPTHS, WIDTHS, BATCHES)
+    if (width, batch) != (16, 33)
+]
+
+
+def name_of(value):
+    return getattr(value, "name", str(value))
+
+
+def assert_agree(activation, loss, depth, width, batch):
+    sizes = (12,) + depth * (width,) + (5,)
+    for dtype, per_leaf, whole in (
+        (jnp.float64, 1e-12, 1e-12),
+        (jnp.float32, 1e-3 if depth == 32 else 1e-4, 5e-6),
+    ):
+        with jax.enable_x64(dtype == jnp.float64):
+            p = problem(sizes, batch, activation, loss, dtype)
+            (loss_hand, by_hand), (loss_auto, by_autodiff) = backprop(*p), autodiff(*p)
+            chex.assert_trees_all_equal_structs(by_hand, by_autodiff)
+            chex.assert_trees_all_equal_shapes_and_dtypes(by_hand, by_autodiff)
+            assert loss_hand.dtype == loss_auto.dtype == dtype
+            assert relative_error(loss_hand, loss_auto) <= per_leaf
+            assert max(leaf_errors(by_hand, by_autodiff)) <= per_leaf
+            assert relative_error(by_hand, by_autodiff) <= whole
+
+
+@pytest.mark.parametrize("activation, loss, depth, width, batch", SOME, ids=name_of)
+def test_hand_agrees_with_autodiff(activation, loss, depth, width, batch):
+    assert_agree(activation, loss, depth, width, batch)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("activation, loss", PAIRS, ids=name_of)
+def test_hand_agrees_with_autodiff_everywhere(activation, loss):
+    for case in EVERY:
+        if case[:2] == (activation, loss) and case not in SOME:
+            assert_agree(*case)
+
+
+@pytest.mark.parametrize("activation, loss", PAIRS, ids=name_of)
+def test_softmax_regression_has_no_hidden_layer(float64, activation, loss):
+    p = problem((7, 5), 11, activation, loss)
+    assert max(leaf_errors(backprop(*p)[1], autodiff(*p)[1])) <= 1e-12
+
+
+@pytest.mark.parametrize("activation, loss", PAIRS, ids=name_of)
+def test_hand_agrees_with_finite_differences(float64, activation, loss):
+    assert_finite_differences_agree(backprop, problem((4, 6, 5, 3), 8, activation, loss))
+
+
+def assert_finite_differences_agree(gradient, p):
+    """`check_vjp` compares with central differences of the loss along random directions: no autodiff."""
+
+    def with_rule(params):
+        loss, gradients = gradient(params, *p[1:])
+        return loss, lambda cotangent: (jax.tree.map(lambda leaf: cotangent * leaf, gradients),)
+
+    check_vjp(p.loss_at, with_rule, (p.params,), atol=1e-7, rtol=1e-7, eps=1e-5)
+
+
+def test_worked_on_paper():
+    """One example, sizes 2-2-2, one unit off, two equal logits: every number is exact in binary."""
+    params = (
+        Layer(jnp.array([[1.0, 1.0], [1.0, -1.0]]), jnp.array([0.0, 0.5])),
+        Layer(jnp.array([[1.0, 2.0], [1.0, 3.0]]), jnp.array([3.0, 0.0])),
+    )
+    trace = backprop_with_trace(params, jnp.array([[1.0, 2.0]]), jnp.array([0]))
+    np.testing.assert_array_equal(trace.forward.z[0], [[1 + 2, 1 - 2 + 0.5]])  # x W_1 + b_1 = (3, -0.5)
+    np.testing.assert_array_equal(trace.forward.h[1], [[3, 0]])  # relu
+    np.testing.assert_array_equal(trace.forward.z[1], [[3 * 1 + 3, 3 * 2]])  # (6, 6)
+    np.testing.assert_allclose(trace.loss, np.log(2), rtol=1e-7)  # p = (1/2, 1/2), y = 0
+    np.testing.assert_array_equal(trace.delta[1], [[-0.5, 0.5]])  # p - one_hot(y)
+    np.testing.assert_array_equal(trace.gradients[1].weight, [[3 * -0.5, 3 * 0.5], [0, 0]])  # h_1^T delta_2
+    np.testing.assert_array_equal(trace.gradients[1].bias, [-0.5, 0.5])
+    np.testing.assert_array_equal(trace.delta[0], [[-0.5 + 1, 0]])  # (delta_2 W_2^T = (0.5, 1)) * (1, 0)
+    np.testing.assert_array_equal(trace.gradients[0].weight, [[0.5, 0], [1, 0]])  # x^T delta_1
+    np.testing.assert_array_equal(trace.gradients[0].bias, [0.5, 0])
+
+
+def assert_rule(rule, f, *primals):
+    """A local rule against `jax.vjp` of the step that it belongs to, for a random cotangent."""
+    out, vjp = jax.vjp(f, *primals)
+    cotangent = jax.random.normal(jax.random.key(9), out.shape, out.dtype)
+    for actual, expected in zip(rule(cotangent), vjp(cotangent), strict=True):
+        assert relative_error(actual, expected) <= 1e-14
+
+
+def test_rule_of_the_linear_map(float64):
+    key = jax.random.split(jax.random.key(0), 3)
+    W, b, h = (jax.random.normal(k, shape) for k, shape in zip(key, ((4, 3), (3,), (5, 4)), strict=True))
+    assert_rule(
+        lambda delta: (*linear_gradient(h, delta), linear_backward(W, delta)),
+        lambda W, b, h: h @ W + b[None, :],
+        W,
+        b,
+        h,
+    )
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS.values(), ids=name_of)
+def test_rule_of_the_activation(float64, activation):
+    z = jax.random.normal(jax.random.key(0), (50, 20))
+    for derivative in (activation.derivative(z), activation.value_and_derivative(z)[1]):
+        assert_rule(lambda dh, d=derivative: (activation_backward(d, dh),), activation.value, z)
+
+
+@pytest.mark.parametrize("targets", ["labels", "floats"])
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=name_of)
+def test_rule_of_the_loss(float64, loss, targets):
+    z = jax.random.normal(jax.random.key(0), (50, 20))
+    t = jnp.arange(50) % 20 if targets == "labels" else jax.nn.softmax(jnp.cos(z))
+    assert_rule(lambda cotangent: (cotangent * loss_backward(loss, z, t),), lambda z: loss(z, t), z)
+
+
+def test_every_delta_is_the_derivative_in_z(float64):
+    p = problem((4, 6, 5, 3), 8)
+    trace = backprop_with_trace(*p)
+
+    def loss_of_shifts(shifts):  # z_l + shift_l: the derivative in the shift is delta_l
+        h = p.x
+        for layer, shift in zip(p.params, shifts, strict=True):
+            z = h @ layer.weight + layer.bias[None, :] + shift
+            h = p.activation(z)
+        return p.loss(z, p.targets)
+
+    expected = jax.grad(loss_of_shifts)([jnp.zeros_like(z) for z in trace.forward.z])
+    assert max(leaf_errors(trace.delta, expected)) <= 1e-13
+    assert relative_error(trace.gradients, backprop(*p)[1]) == 0
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32, jnp.float64], ids=lambda d: d.__name__)
+def test_dtype_is_kept(dtype):
+    with jax.enable_x64(dtype == jnp.float64):
+        p = problem((4, 6, 3), 8, dtype=dtype)
+        for gradient in (backprop, autodiff):
+            loss, gradients = gradient(*p)
+            assert {leaf.dtype for leaf in (loss, *jax.tree.leaves(gradients))} == {jnp.dtype(dtype)}
+
+
+@pytest.mark.parametrize("gradient", [backprop, autodiff])
+def test_jit_vmap_and_plain_agree(float64, gradient):
+    p, q = (problem((4, 6, 3), 8, seed=seed) for seed in (0, 1))
+    jitted = jax.jit(gradient, static_argnames=("activation", "loss"))
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), p[:3], q[:3])
+    batched = jax.vmap(lambda *args: gradient(*args, p.activation, p.loss))(*stacked)
+    for i, one in enumerate((p, q)):
+        plain = gradient(*one)
+        assert relative_error(jitted(*one), plain) <= 1e-14
+        assert relative_error(jax.tree.map(lambda leaf, i=i: leaf[i], batched), plain) <= 1e-14
+
+
+@pytest.mark.parametrize("gradient", [backprop, autodiff])
+def test_one_trace_for_changing_data(gradient):
+    counted = jax.jit(chex.assert_max_traces(gradient, n=1), static_argnames=("activation", "loss"))
+    for seed in range(3):
+        counted(*problem((4, 6, 3), 8, dtype=jnp.float32, seed=seed))
+
+
+def high_precision_gradient(p, phi, derivative):
+    """Loss and gradients of a small network with cross-entropy, to 50 digits."""
+    with mp.workdps(50):
+        params = [[np.vectorize(mp.mpf, otypes=[object])(np.asarray(a, float)) for a in layer] for layer in p.params]
+        h, z = [np.vectorize(mp.mpf, otypes=[object])(np.asarray(p.x, float))], []
+        for W, b in params:
+            z.append(h[-1] @ W + b)
+            h.append(np.vectorize(phi, otypes=[object])(z[-1]))
+        e = np.vectorize(mp.exp, otypes=[object])(z[-1])
+        delta = e / e.sum(axis=1, keepdims=True)
+        delta[np.arange(len(delta)), np.asarray(p.targets)] -= 1
+        delta = delta / len(delta)
+        gradients = []
+        for layer in reversed(range(len(params))):
+            gradients.insert(0, (h[layer].T @ delta, delta.sum(axis=0)))
+            if layer:
+                delta = (delta @ params[layer][0].T) * np.vectorize(derivative, otypes=[object])(z[layer - 1])
+        return [leaf for layer in gradients for leaf in layer]
+
+
+def high_precision_errors(actual, expected):
+    with mp.workdps(50):
+        return [
+            float(mp.norm((np.asarray(a, float) - e).ravel().tolist()) / mp.norm(e.ravel().tolist()))
+            for a, e in zip(jax.tree.leaves(actual), expected, strict=True)
+        ]
+
+
+@pytest.mark.parametrize(
+    "activation, phi, derivative, shift",
+    [
+        (mlp_jax.sigmoid, lambda z: 1 / (1 + mp.exp(-z)), lambda z: 1 / (2 + mp.exp(z) + mp.exp(-z)), 30),
+        (mlp_jax.tanh, mp.tanh, lambda z: mp.sech(z) ** 2, 15),
+    ],
+    ids=name_of,
+)
+def test_ours_is_the_nearer_one_where_units_saturate(float64, activation, phi, derivative, shift):
+    p = problem((3, 4, 3), 5, activation)
+    saturated = p._replace(params=(p.params[0]._replace(bias=p.params[0].bias + shift), p.params[1]))
+    for q, autodiff_at_least in ((p, 0), (saturated, 1e-6)):
+        expected = high_precision_gradient(q, phi, derivative)
+        assert max(high_precision_errors(backprop(*q)[1], expected)) <= 1e-13
+        assert max(high_precision_errors(autodiff(*q)[1], expected)) >= autodiff_at_least
+
+
+def broken_problem():
+    return problem((6, 5, 5, 5, 4), 8)
+
+
+@pytest.mark.parametrize("mistake", BROKEN)
+def test_broken_backward_pass_is_rejected(float64, mistake):
+    p = broken_problem()
+    _, wrong = BROKEN[mistake](*p)
+    assert max(leaf_errors(wrong, autodiff(*p)[1])) > 1e-4
+    with pytest.raises(AssertionError):
+        assert_finite_differences_agree(BROKEN[mistake], p)
+
+
+def test_the_pass_that_is_broken_is_right_when_whole(float64):
+    p = broken_problem()
+    assert max(leaf_errors(backward(*p)[1], autodiff(*p)[1])) <= 1e-12
+    assert_finite_differences_agree(backward, p)
+
+
+def test_broken_rule_is_rejected(float64):
+    W, b, h = jnp.arange(9.0).reshape(3, 3), jnp.ones(3), jnp.cos(jnp.arange(9.0).reshape(3, 3))
+    with pytest.raises(AssertionError):
+        assert_rule(lambda delta: (delta @ W,), lambda h: h @ W, h)  # W for W^T
+    with pytest.raises(AssertionError):
+        assert_rule(lambda delta: (delta.T @ h, delta.sum(0)), lambda W, b: h @ W + b[None, :], W, b)  # dW^T
+
+
+def test_squared_error_of_labels_is_that_of_one_hot_targets(float64):
+    p = problem((4, 6, 3), 8)._replace(loss=mlp_jax.squared_error)
+    one_hot = p._replace(targets=jax.nn.one_hot(p.targets, 3))
+    chex.assert_trees_all_equal(backprop(*p), backprop(*one_hot))

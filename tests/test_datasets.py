@@ -1,0 +1,756 @@
+"""Data sets: what is read, how it is split and scaled, and the words for what is wrong."""
+
+import csv
+import gzip
+import hashlib
+import http.server
+import importlib
+import os
+import random
+import socket
+import subprocess
+import sys
+import threading
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mlp_jax import datasets
+
+ROOT = Path(__file__).resolve().parent.parent
+REAL_DATA = os.environ.get("MLP_JAX_DATA")
+
+
+def rows_of(*arrays):
+    return Counter(row.tobytes() for array in arrays for row in np.ascontiguousarray(array))
+
+
+def write_csv(path, header, rows):
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, quoting=csv.QUOTE_ALL).writerows([header, *rows])
+    return path
+
+
+def twenty_rows(path):
+    return write_csv(path, ["width", "height", "kind"], [[i, 0.1, "ab"[i % 2]] for i in range(20)])
+
+
+def assert_says(error, *parts):
+    message = str(error.value)
+    assert "\n" not in message
+    for part in parts:
+        assert str(part) in message, message
+
+
+# ---- digits, splits, scaling
+
+
+def test_digits_cover_the_bundled_data():
+    sklearn_datasets = pytest.importorskip("sklearn.datasets")
+    digits, data = sklearn_datasets.load_digits(), datasets.load_digits()
+    splits = (data.train, data.validation, data.test)
+    assert [s.x.shape for s in splits] == [(1259, 64), (179, 64), (359, 64)]
+    assert all(s.x.dtype == np.float32 and s.labels.dtype == np.int32 for s in splits)
+    rows = datasets.split_indices(1797)
+    expected = ((digits.data - data.mean) / data.scale).astype(np.float32)
+    for split, index in zip(splits, rows, strict=True):
+        np.testing.assert_array_equal(split.x, expected[index])
+        np.testing.assert_array_equal(split.labels, digits.target[index])
+    assert rows_of(*(s.x for s in splits)) == rows_of(expected)
+    raw = digits.data[rows[0]]
+    assert (data.mean.shape, data.scale.shape) == ((), ())
+    np.testing.assert_allclose([data.mean, data.scale], [raw.mean(), raw.std()], rtol=1e-14)
+    assert data.classes == tuple("0123456789") and data.features == () and data.name == "digits"
+
+
+@pytest.mark.parametrize("count", [10, 11, 19, 101, 1797])
+def test_splits_are_disjoint_cover_and_have_their_shares(count):
+    splits = datasets.split_indices(count, 3)
+    np.testing.assert_array_equal(np.sort(np.concatenate(splits)), np.arange(count))
+    assert [len(s) for s in splits][1:] == [count // 10, count // 5]
+
+
+def test_seed_chooses_the_split():
+    first, same, other = (datasets.load_digits(seed=seed).train.x for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, same)
+    assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5, "1", None])
+@pytest.mark.usefixtures("no_annotation_checks")
+def test_bad_seed(seed):
+    with pytest.raises(ValueError) as error:
+        datasets.split_indices(20, seed)
+    assert_says(error, "seed", "integer >= 0", repr(seed))
+
+
+@pytest.mark.parametrize("constant", [0.0, 0.1, -0.3, 1e300, 1 / 3])
+def test_constant_column_becomes_exactly_zero(constant):
+    x = np.column_stack([np.full(1000, constant), np.arange(1000.0)])
+    mean, scale = datasets.mean_and_scale(x, images=False)
+    scaled = datasets.standardise(x, mean, scale, np.float64)
+    assert not scaled[:, 0].any() and mean[0] == constant and scale[0] == 1
+    np.testing.assert_allclose([scaled[:, 1].mean(), scaled[:, 1].std()], [0, 1], atol=1e-12)
+
+
+def test_constant_images_become_exactly_zero():
+    mean, scale = datasets.mean_and_scale(np.full((5, 7), 0.1), images=True)
+    assert not datasets.standardise(np.full((5, 7), 0.1), mean, scale).any() and scale == 1
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-200, 1e200, 5e-324], ids=str)
+def test_scale_survives_extreme_units(unit):
+    x = np.arange(12.0).reshape(4, 3) ** 2 * unit
+    mean, scale = datasets.mean_and_scale(x, images=False)
+    scaled = datasets.standardise(x, mean, scale, np.float64)
+    assert np.isfinite(scaled).all() and (scale > 0).all()
+    if unit != 5e-324:  # where no fraction of the unit exists
+        np.testing.assert_allclose(scaled.std(axis=0), 1, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["bool", "uint8", "int64", "float16", "float64"])
+def test_scaling_takes_any_real_type(kind):
+    x = np.arange(24).reshape(6, 4).astype(kind)
+    mean, scale = datasets.mean_and_scale(x, images=True)
+    np.testing.assert_allclose([mean, scale], [x.astype(float).mean(), x.astype(float).std()])
+    assert datasets.standardise(x, mean, scale, "float64").dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    ("change", "parts"),
+    [
+        pytest.param({"dtype": np.int32}, ["dtype", "floating", "int32"], id="integer dtype"),
+        pytest.param({"mean": np.zeros(2)}, ["mean", "(D,)", "(2,) for x of shape (4, 3)"], id="mean of another D"),
+        pytest.param({"scale": np.ones((4, 3))}, ["scale", "(D,)", "(4, 3)"], id="scale of two axes"),
+        pytest.param({"x": np.zeros(3)}, ["shape (N, D)", "(3,)"], id="x of one axis"),
+        pytest.param({"x": np.eye(4, 3) * 1e39}, ["float32", "1e+39", "row 0, column 0"], id="beyond float32"),
+    ],
+)
+def test_standardise_refuses(change, parts):
+    arguments = {"x": np.ones((4, 3)), "mean": np.zeros(3), "scale": np.ones(3)} | change
+    with pytest.raises(ValueError) as error:
+        datasets.standardise(**arguments)
+    assert_says(error, *parts)
+
+
+# ---- CSV
+
+
+def test_csv_is_read_split_and_scaled_by_column(tmp_path):
+    path = twenty_rows(tmp_path / "table.csv")
+    before = path.read_bytes()
+    data = datasets.load_csv(path, seed=5, dtype=np.float64)
+    train, validation, test = datasets.split_indices(20, 5)
+    raw = np.column_stack([np.arange(20.0), np.full(20, 0.1)])
+    np.testing.assert_allclose(data.mean, [raw[train, 0].mean(), 0.1], rtol=1e-15)
+    np.testing.assert_allclose(data.scale, [raw[train, 0].std(), 1.0], rtol=1e-15)
+    for split, rows in ((data.train, train), (data.validation, validation), (data.test, test)):
+        np.testing.assert_array_equal(split.x, (raw[rows] - data.mean) / data.scale)
+        np.testing.assert_array_equal(split.labels, rows % 2)
+    assert (data.features, data.label, data.classes) == (("width", "height"), "kind", ("a", "b"))
+    assert path.read_bytes() == before
+
+
+def test_csv_label_by_name(tmp_path):
+    rows = [["ab"[i % 2], i, -i] for i in range(20)]
+    raw = datasets.read_csv(write_csv(tmp_path / "t.csv", ["kind", "u", "v"], rows), label="kind")
+    assert raw.features == ("u", "v") and raw.labels == tuple("ab" * 10) and not raw.images
+    np.testing.assert_array_equal(raw.x, [[i, -i] for i in range(20)])
+
+
+@pytest.mark.parametrize("label", [None, "kind", "absent"])
+def test_csv_for_prediction(tmp_path, label):
+    path = write_csv(tmp_path / "new.csv", ["note", "v", "kind", "u"], [["text", 1, "b", 2], ["", 3, "a", 4]])
+    raw = datasets.read_csv(path, ["u", "v"], label)
+    np.testing.assert_array_equal(raw.x, [[2, 1], [4, 3]])
+    assert raw.labels == (("b", "a") if label == "kind" else None)
+
+
+def test_csv_for_prediction_without_a_feature(tmp_path):
+    path = write_csv(tmp_path / "new.csv", ["width", "kind"], [[1, "a"]])
+    with pytest.raises(ValueError) as error:
+        datasets.read_csv(path, ["widht"])
+    assert_says(error, path, "'widht'", "'width', 'kind'", "did you mean 'width'?")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("\ufeffu,kind\n1,a\n2,b\n", id="byte order mark"),
+        pytest.param("u,kind\r\n1,a\r\n2,b\r\n", id="CRLF"),
+        pytest.param("u,kind\n\n1,a\n\n2,b\n\n", id="blank lines"),
+        pytest.param("u, kind\n 1, a\n 2 , b", id="spaces"),
+        pytest.param('"u","kind"\n"1","a"\n"2","b"\n', id="quotes"),
+    ],
+)
+def test_csv_dialects(tmp_path, text):
+    path = tmp_path / "t.csv"
+    path.write_bytes(text.encode())
+    raw = datasets.read_csv(path)
+    assert raw.features == ("u",) and raw.labels == ("a", "b")
+    np.testing.assert_array_equal(raw.x, [[1.0], [2.0]])
+
+
+GOOD = "u,v,kind\n" + "1,2,a\n3,4,b\n" * 6
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        pytest.param("", ["header row", "empty file"], id="empty file"),
+        pytest.param("\n\n", ["header row", "empty file"], id="blank lines only"),
+        pytest.param("u,v,kind\n", ["rows of data", "none"], id="header only"),
+        pytest.param(GOOD + "x,2,a", ["line 14", "'u'", "finite number", "'x'", "encode"], id="text in a number"),
+        pytest.param(GOOD + "1_0,2,a", ["line 14", "'u'", "'1_0'"], id="underscore"),
+        pytest.param(GOOD + "1,,a", ["line 14", "'v'", "missing value", "remove"], id="missing"),
+        pytest.param(GOOD + "1,nan,a", ["line 14", "'v'", "finite", "'nan'", "remove"], id="nan"),
+        pytest.param(GOOD + "-inf,1,a", ["line 14", "'u'", "finite", "'-inf'"], id="inf"),
+        pytest.param(GOOD + "1e999,1,a", ["line 14", "'u'", "finite", "'1e999'"], id="overflow"),
+        pytest.param(GOOD + "1,2, ", ["line 14", "'kind'", "label", "missing value"], id="missing label"),
+        pytest.param(GOOD + "1,2", ["line 14", "3 cells", "got 2", "complete"], id="short row"),
+        pytest.param(GOOD + "1,2,3,a", ["line 14", "3 cells", "got 4", "quote"], id="long row"),
+        pytest.param("u,u,kind\n1,2,a\n", ["line 1", "different column names", "'u' twice"], id="duplicate names"),
+        pytest.param(",u,kind\n0,1,a\n", ["line 1", "name for each", "column 1", "index=False"], id="no name"),
+        pytest.param("u;kind\n1;a\n", ["columns of numbers", "'u;kind'", "commas"], id="semicolons"),
+        pytest.param("u,kind\n" + "1,a\n" * 12, ["'kind'", "at least two classes", "'a'"], id="one class"),
+        pytest.param(
+            "u,price\n" + "1,2\n3,0.5\n" * 6, ["'price'", "continuous", "'0.5'", "Python API"], id="continuous label"
+        ),
+        pytest.param("u,kind\n1,a\n2,b\n", ["at least 10 rows", "got 2"], id="too few rows"),
+        pytest.param('u,kind\n1,"a\n2,b\n', ["comma-separated", "line 3", "quotes"], id="open quote"),
+    ],
+)
+def test_csv_refuses(tmp_path, text, parts):
+    path = tmp_path / "table.csv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError) as error:
+        datasets.load_csv(path)
+    assert_says(error, path, "expected", "got", *parts)
+
+
+def test_csv_without_the_label_named(tmp_path):
+    path = twenty_rows(tmp_path / "t.csv")
+    with pytest.raises(ValueError) as error:
+        datasets.load_csv(path, "kynd")
+    assert_says(error, path, "'kynd'", "'width', 'height', 'kind'", "did you mean 'kind'?")
+
+
+def test_csv_of_another_encoding(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_bytes("u,kind\n1,é\n".encode("latin-1"))
+    with pytest.raises(ValueError) as error:
+        datasets.load_csv(path)
+    assert_says(error, path, "UTF-8", "0xe9", "save it as UTF-8")
+
+
+@pytest.mark.parametrize("function", [datasets.load_csv, datasets.load_npz])
+def test_absent_file(tmp_path, function):
+    with pytest.raises(FileNotFoundError, match=r"absent\.any"):
+        function(tmp_path / "absent.any")
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (["10", "9", "-1"], ("-1", "9", "10")),
+        (["2.0", "10.0", "1.0"], ("1.0", "2.0", "10.0")),
+        (["10", "9", "b"], ("10", "9", "b")),
+        (["ß", "é", "a"], ("a", "ß", "é")),
+    ],
+)
+def test_classes_are_sorted(labels, classes):
+    assert datasets.class_names(labels) == classes
+    encoded = datasets.encode_labels(labels, classes)
+    assert [classes[i] for i in encoded] == labels and encoded.dtype == np.int32
+
+
+def test_unknown_label():
+    with pytest.raises(ValueError) as error:
+        datasets.encode_labels(["a", "c"], ["a", "b"], "kind")
+    assert_says(error, "kind", "'a', 'b'", "'c'")
+
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8).filter(str.strip)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(table=st.lists(st.tuples(finite, finite), min_size=1, max_size=20), classes=st.data())
+def test_csv_reading_gives_back_any_finite_numbers_and_names(tmp_path, table, classes):
+    labels = classes.draw(st.lists(names, min_size=len(table), max_size=len(table)))
+    rows = [[repr(u), repr(v), label] for (u, v), label in zip(table, labels, strict=True)]
+    raw = datasets.read_csv(write_csv(tmp_path / "t.csv", ["u", "v", "kind"], rows))
+    np.testing.assert_array_equal(raw.x, table)
+    assert raw.labels == tuple(labels)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    table=st.lists(st.tuples(*2 * [st.integers(-(10**6), 10**6)]), min_size=10, max_size=30),
+    pair=st.lists(names.map("k".__add__), min_size=2, max_size=2, unique=True),
+    exponent=st.integers(-150, 150),
+)
+def test_csv_loading_can_be_undone(tmp_path, table, pair, exponent):
+    numbers = np.array(table) * 10.0**exponent
+    labels = [pair[i % 2] for i in range(len(table))]
+    rows = [[repr(float(u)), repr(float(v)), label] for (u, v), label in zip(numbers, labels, strict=True)]
+    path = write_csv(tmp_path / "t.csv", ["u", "v", "kind"], rows)
+    try:
+        data = datasets.load_csv(path)
+    except ValueError as error:  # a column constant in train has scale 1: what differs elsewhere may be too large
+        assert "scaled values within float32" in str(error) and exponent > 30
+        return
+    for split, index in zip((data.train, data.validation, data.test), datasets.split_indices(len(table)), strict=True):
+        back = split.x.astype(np.float64) * data.scale + data.mean
+        np.testing.assert_allclose(back, numbers[index], rtol=0, atol=1e-6 * np.abs(numbers).max() + 1e-300)
+        assert [data.classes[i] for i in split.labels] == [labels[i] for i in index]
+
+
+# ---- NPZ
+
+
+@pytest.mark.parametrize(
+    ("shape", "scaling"), [((30, 4), (4,)), ((30, 4, 2), ()), ((30, 2, 2, 3), ())], ids=["table", "images", "colour"]
+)
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        pytest.param(np.arange(30) % 3 * 5, ("0", "5", "10"), id="integers"),
+        pytest.param(np.array(["ж", "é", "a"] * 10), ("a", "é", "ж"), id="strings"),
+        pytest.param(np.arange(30) % 2 == 0, ("False", "True"), id="booleans"),
+    ],
+)
+def test_npz(tmp_path, shape, scaling, labels, classes):
+    path, x = tmp_path / "t.npz", np.random.default_rng(0).normal(size=shape)
+    np.savez(path, x=x, labels=labels)
+    data = datasets.load_npz(path)
+    rows = datasets.split_indices(30)
+    assert data.mean.shape == data.scale.shape == scaling and data.classes == classes
+    for split, index in zip((data.train, data.validation, data.test), rows, strict=True):
+        expected = ((x.reshape(30, -1)[index] - data.mean) / data.scale).astype(np.float32)
+        np.testing.assert_array_equal(split.x, expected)
+        assert [classes[i] for i in split.labels] == [str(label) for label in labels[index]]
+
+
+def test_npz_without_labels(tmp_path):
+    path, x = tmp_path / "t.npz", np.arange(6, dtype=np.uint8).reshape(3, 2)
+    np.savez_compressed(path, x=x)
+    raw = datasets.read_npz(path)
+    assert raw.labels is None and raw.x.tolist() == x.tolist()
+    with pytest.raises(ValueError) as error:
+        datasets.load_npz(path)
+    assert_says(error, path, "'labels'", "only 'x'", "savez")
+
+
+X, Y = np.ones((12, 3)), np.arange(12) % 2
+
+
+@pytest.mark.parametrize(
+    ("arrays", "parts"),
+    [
+        pytest.param({"X": X, "y": Y}, ["'x'", "only 'X', 'y'", "savez"], id="other keys"),
+        pytest.param({}, ["'x'", "an empty file"], id="no arrays"),
+        pytest.param({"x": X[:, 0], "labels": Y}, ["(N, ...)", "(12,)"], id="one axis"),
+        pytest.param({"x": X[:0], "labels": Y[:0]}, ["(N, ...)", "(0, 3)"], id="no rows"),
+        pytest.param({"x": X.astype(str), "labels": Y}, ["real numbers", "<U32"], id="text"),
+        pytest.param({"x": X * 1j, "labels": Y}, ["real numbers", "complex128"], id="complex"),
+        pytest.param({"x": X, "labels": Y[:5]}, ["shape (12,)", "(5,)"], id="lengths differ"),
+        pytest.param({"x": X, "labels": X}, ["shape (12,)", "(12, 3)"], id="one-hot"),
+        pytest.param({"x": X, "labels": Y / 2}, ["integers", "float64"], id="float labels"),
+        pytest.param({"x": X * [1, np.nan, 1], "labels": Y}, ["finite", "nan", "row 0, column 1"], id="nan"),
+        pytest.param({"x": X * [1, 1, -np.inf], "labels": Y}, ["finite", "-inf", "column 2"], id="inf"),
+        pytest.param({"x": X, "labels": Y * 0}, ["at least two classes", "'0'"], id="one class"),
+        pytest.param({"x": X[:9], "labels": Y[:9]}, ["at least 10 rows", "got 9"], id="too few rows"),
+        pytest.param({"x": X, "labels": Y.astype(object)}, ["plain arrays", "cannot be read"], id="pickled"),
+    ],
+)
+def test_npz_refuses(tmp_path, arrays, parts):
+    path = tmp_path / "t.npz"
+    np.savez(path, **arrays)
+    with pytest.raises(ValueError) as error:
+        datasets.load_npz(path)
+    assert_says(error, path, "expected", "got", *parts)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda whole: b"", id="empty"),
+        pytest.param(lambda whole: b"not a zip", id="text"),
+        pytest.param(lambda whole: np.lib.format.magic(1, 0) + b"\0", id="damaged NPY"),
+        pytest.param(lambda whole: whole[: len(whole) // 2], id="truncated"),
+        pytest.param(lambda whole: whole[:150] + bytes(40) + whole[190:], id="overwritten"),
+    ],
+)
+def test_npz_damaged(tmp_path, damage):
+    path = tmp_path / "t.npz"
+    np.savez(path, x=X, labels=Y)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError) as error:
+        datasets.load_npz(path)
+    assert str(error.value).startswith(f"{path}: expected an NPZ file") and "savez" in str(error.value)
+
+
+def test_npz_that_is_a_single_array(tmp_path):
+    path = tmp_path / "t.npz"
+    with path.open("wb") as file:
+        np.save(file, X)
+    with pytest.raises(ValueError) as error:
+        datasets.load_npz(path)
+    assert_says(error, path, "ZIP archive", "savez")
+
+
+# ---- load
+
+
+def test_load_dispatches(tmp_path):
+    path = twenty_rows(tmp_path / "T.CSV")
+    np.savez(tmp_path / "t.npz", x=X, labels=Y)
+    assert datasets.load(path).name == datasets.load(str(path), "kind").name == "T.CSV"
+    assert datasets.load(tmp_path / "t.npz").name == "t.npz"
+    assert datasets.load("digits", dtype=np.float64).train.x.dtype == np.float64
+    assert datasets.load("mnist1d").name == "mnist1d"
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("digit", ["did you mean 'digits'?"]),
+        ("MNIST", ["did you mean 'mnist'?"]),
+        ("mnist-1d", ["did you mean 'mnist1d'?"]),
+        ("table.xlsx", [".csv or .npz"]),
+        ("", [".csv or .npz", "''"]),
+    ],
+)
+def test_load_of_an_unknown_name(name, parts):
+    with pytest.raises(ValueError) as error:
+        datasets.load(name)
+    assert_says(error, "'digits', 'mnist', 'mnist1d'", repr(name), *parts)
+
+
+def test_label_is_for_csv_only():
+    with pytest.raises(ValueError) as error:
+        datasets.load("digits", "kind")
+    assert_says(error, "label", "CSV", "'kind' for 'digits'")
+
+
+@pytest.mark.parametrize(("name", "package"), [("digits", "scikit-learn"), ("mnist1d", "mnist1d")])
+def test_missing_library(monkeypatch, name, package):
+    for module in ("sklearn.datasets", "mnist1d.data"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ModuleNotFoundError) as error:
+        datasets.load(name)
+    assert_says(error, repr(name), package, "pip install 'mlp_jax[data]'")
+
+
+# ---- MNIST-1D
+
+
+@pytest.mark.usefixtures("no_annotation_checks")  # beartype draws random numbers itself
+def test_mnist1d_is_the_published_set_and_leaves_no_trace():
+    package = importlib.import_module("mnist1d.data")
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    data = datasets.load_mnist1d()
+    assert random.getstate() == python_state
+    for after, before in zip(np.random.get_state(), numpy_state, strict=True):
+        np.testing.assert_array_equal(after, before)
+    try:
+        published = package.make_dataset(package.get_dataset_args())
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
+    sizes = [len(s.x) for s in (data.train, data.validation, data.test)]
+    assert sizes == [3600, 400, 1000] and data.train.x.shape[1] == 40
+    raw = np.concatenate([published["x"], published["x_test"]])
+    np.testing.assert_allclose([data.mean, data.scale], [raw[:3600].mean(), raw[:3600].std()], rtol=1e-9)
+    x, labels = (np.concatenate(a) for a in zip(data.train, data.validation, data.test, strict=True))
+    np.testing.assert_array_equal(x, ((raw - data.mean) / data.scale).astype(np.float32))
+    np.testing.assert_array_equal(labels, np.concatenate([published["y"], published["y_test"]]))
+
+
+# ---- IDX and MNIST
+
+
+def idx(array):
+    dims = b"".join(n.to_bytes(4, "big") for n in array.shape)
+    return bytes([0, 0, 8, array.ndim]) + dims + array.astype(np.uint8).tobytes()
+
+
+@pytest.mark.parametrize("shape", [(5,), (0,), (3, 4), (2, 3, 4)], ids=str)
+def test_idx(shape):
+    array = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
+    np.testing.assert_array_equal(datasets.parse_idx(idx(array), "a file"), array)
+
+
+WHOLE = idx(np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("raw", "parts"),
+    [
+        pytest.param(b"", ["magic"], id="empty"),
+        pytest.param(b"\x89PNG" + WHOLE, ["magic", "89 50 4e 47"], id="another format"),
+        pytest.param(b"\0\0\x0d\x02" + WHOLE[4:], ["magic", "00 00 0d 02"], id="floats"),
+        pytest.param(b"\0\0\x08\0", ["magic", "00 00 08 00"], id="no axes"),
+        pytest.param(WHOLE[:7], ["bytes", "got 7"], id="cut in the header"),
+        pytest.param(WHOLE[:-1], ["18 bytes", "(2, 3)", "got 17"], id="cut in the data"),
+        pytest.param(WHOLE + b"\0", ["18 bytes", "(2, 3)", "got 19"], id="too long"),
+    ],
+)
+def test_idx_refuses(raw, parts):
+    with pytest.raises(ValueError) as error:
+        datasets.parse_idx(raw, "some file")
+    assert_says(error, "some file", "expected", "got", *parts)
+
+
+@pytest.mark.skipif(
+    REAL_DATA is None or not list(Path(REAL_DATA).glob("**/train-images-idx3-ubyte*")),
+    reason="MLP_JAX_DATA is unset or holds no MNIST files",
+)
+def test_mnist_itself():
+    data = datasets.load_mnist(mirrors=())
+    assert [len(s.x) for s in (data.train, data.validation, data.test)] == [50000, 10000, 10000]
+    assert data.train.x.shape == (50000, 784) and data.train.x.dtype == np.float32
+    assert data.mean.shape == data.scale.shape == ()
+    np.testing.assert_allclose([data.mean / 255, data.scale / 255], [0.1307, 0.3081], atol=1e-3)
+    assert data.train.labels[:5].tolist() == [5, 0, 4, 1, 9] and data.test.labels[:3].tolist() == [7, 2, 1]
+    assert np.bincount(data.test.labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+
+
+@pytest.fixture
+def fake(monkeypatch, tmp_path):
+    """Four tiny IDX files in place of MNIST's, their hashes in the table, and no folder that has them."""
+    generator = np.random.default_rng(0)
+    sizes = {"train": 12, "t10k": 3}
+    files = {}
+    for part, size in sizes.items():
+        files[f"{part}-images-idx3-ubyte"] = idx(generator.integers(0, 256, (size, 4, 4)))
+        files[f"{part}-labels-idx1-ubyte"] = idx(generator.integers(0, 10, size))
+    hashes = {name: hashlib.sha256(raw).hexdigest() for name, raw in files.items()}
+    monkeypatch.setattr(datasets, "MNIST_SHA256", hashes)
+    monkeypatch.delenv("MLP_JAX_DATA", raising=False)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(datasets, "TIMEOUT", 5.0)
+    return files
+
+
+def put(folder, files, zipped=True):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, raw in files.items():
+        (folder / (name + ".gz" * zipped)).write_bytes(gzip.compress(raw) if zipped else raw)
+    return folder
+
+
+def check_fake(data, files):
+    images = np.frombuffer(files["train-images-idx3-ubyte"], np.uint8, offset=16).reshape(12, 16)
+    assert [len(s.x) for s in (data.train, data.validation, data.test)] == [10, 2, 3]
+    both = np.concatenate([data.train.x, data.validation.x])
+    np.testing.assert_array_equal(both, ((images - data.mean) / data.scale).astype(np.float32))
+    np.testing.assert_allclose(data.mean, images[:10].mean())
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["gzip", "raw"])
+@pytest.mark.parametrize("where", ["", "mnist", "cache"], ids=["the folder", "its mnist", "the cache"])
+def test_mnist_is_found(monkeypatch, tmp_path, fake, where, zipped):
+    put(tmp_path / where, fake, zipped)
+    if where != "cache":
+        monkeypatch.setenv("MLP_JAX_DATA", str(tmp_path))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*ubyte*")}
+    check_fake(datasets.load_mnist(cache=tmp_path / "cache", mirrors=()), fake)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*ubyte*")} == before
+
+
+@pytest.mark.parametrize(
+    ("platform", "variable", "expected"),
+    [
+        ("linux", "XDG_CACHE_HOME", "{base}"),
+        ("linux", None, "{home}/.cache"),
+        ("darwin", None, "{home}/Library/Caches"),
+        ("win32", "LOCALAPPDATA", "{base}"),
+        ("win32", None, "{home}/AppData/Local"),
+    ],
+)
+def test_cache_folder(monkeypatch, tmp_path, platform, variable, expected):
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    base = tmp_path / "base"
+    if variable:
+        monkeypatch.setenv(variable, str(base))
+    assert datasets.cache_folder() == Path(expected.format(base=base, home=tmp_path), "mlp_jax", "mnist")
+
+
+def flip_a_byte(raw):
+    return raw[:20] + bytes([raw[20] ^ 1]) + raw[21:]
+
+
+@pytest.mark.parametrize(
+    ("damage", "parts"),
+    [
+        pytest.param(lambda raw: gzip.compress(raw)[:40], ["whole gzip"], id="truncated gzip"),
+        pytest.param(lambda raw: flip_a_byte(gzip.compress(raw)), [], id="corrupt gzip"),
+        pytest.param(lambda raw: b"<html>", ["SHA-256"], id="a web page"),
+        pytest.param(lambda raw: gzip.compress(flip_a_byte(raw)), ["SHA-256"], id="another pixel"),
+        pytest.param(lambda raw: raw[:-1], ["SHA-256"], id="truncated raw"),
+        pytest.param(lambda raw: b"", ["SHA-256"], id="empty"),
+    ],
+)
+def test_mnist_damaged(monkeypatch, tmp_path, fake, damage, parts):
+    path = put(tmp_path, fake) / "train-images-idx3-ubyte.gz"
+    path.write_bytes(damage(fake["train-images-idx3-ubyte"]))
+    monkeypatch.setenv("MLP_JAX_DATA", str(tmp_path))
+    with pytest.raises(ValueError) as error:
+        datasets.load_mnist(cache=tmp_path / "cache", mirrors=())
+    assert_says(error, path, "expected", "got", "delete the file", *parts)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_mnist_of_wrong_shape(monkeypatch, tmp_path, fake):
+    files = fake | {"t10k-labels-idx1-ubyte": idx(np.zeros(4))}
+    hashes = {name: hashlib.sha256(raw).hexdigest() for name, raw in files.items()}
+    monkeypatch.setattr(datasets, "MNIST_SHA256", hashes)
+    with pytest.raises(ValueError) as error:
+        datasets.load_mnist(cache=put(tmp_path, files), mirrors=())
+    assert_says(error, "t10k", "labels of shape (N,)", "(3, 4, 4) and (4,)")
+
+
+# ---- the download
+
+
+class Server:
+    """A loopback server of `replies`: path -> bytes, or (bytes, the length claimed)."""
+
+    def __init__(self, replies):
+        requests = self.requests = []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                requests.append(self.path)
+                reply = replies.get(self.path)
+                if reply is None:
+                    self.send_error(404)
+                    return
+                body, length = reply if isinstance(reply, tuple) else (reply, len(reply))
+                self.send_response(200)
+                self.send_header("Content-Length", str(length))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *arguments):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/mnist/"
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *exception):
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+def replies(files):
+    return {f"/mnist/{name}.gz": gzip.compress(raw) for name, raw in files.items()}
+
+
+def closed_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}/mnist/"
+
+
+@pytest.mark.parametrize("slash", ["/", ""], ids=["with a slash", "without"])
+def test_download_once(tmp_path, fake, slash):
+    reports = []
+    with Server(replies(fake)) as server:
+        mirrors = (server.url.rstrip("/") + slash,)
+        arguments = {"cache": tmp_path / "a" / "cache", "mirrors": mirrors, "report": reports.append}
+        check_fake(datasets.load_mnist(**arguments), fake)
+        assert sorted(server.requests) == sorted(replies(fake))
+        check_fake(datasets.load_mnist(**arguments), fake)
+        assert len(server.requests) == 4
+    assert sorted(p.name for p in (tmp_path / "a" / "cache").iterdir()) == sorted(f"{name}.gz" for name in fake)
+    assert len(reports) == 1 and mirrors[0] in reports[0] and "\n" not in reports[0]
+
+
+FIRST = "/mnist/train-images-idx3-ubyte.gz"
+FAILURES = [
+    pytest.param(lambda r: r | {FIRST: r[FIRST][:30]}, "whole gzip", id="truncated"),
+    pytest.param(lambda r: r | {FIRST: (r[FIRST][:30], len(r[FIRST]))}, "whole gzip", id="cut off"),
+    pytest.param(lambda r: r | {FIRST: gzip.compress(b"wrong")}, "SHA-256", id="wrong checksum"),
+    pytest.param(lambda r: r | {FIRST: b""}, "SHA-256", id="empty"),
+    pytest.param(lambda r: {}, "404", id="404"),
+    pytest.param(None, "refused", id="no server"),
+]
+
+
+@pytest.mark.parametrize(("change", "reason"), FAILURES)
+def test_failed_download_leaves_nothing_and_says_what_to_do(tmp_path, fake, change, reason):
+    cache = tmp_path / "cache"
+    with Server(change(replies(fake)) if change else {}) as server:
+        mirrors = (server.url if change else closed_port(), "http://127.0.0.1:1/other/")
+        with pytest.raises(ConnectionError) as error:
+            datasets.load_mnist(cache=cache, mirrors=mirrors)
+    assert_says(error, *mirrors, cache, "Offline", "MLP_JAX_DATA", *(f"{name}.gz" for name in fake))
+    if change or sys.platform == "linux":  # the system's words
+        assert_says(error, reason)
+    assert list(cache.iterdir()) == []
+
+
+@pytest.mark.parametrize(("change", "reason"), FAILURES)
+def test_second_mirror_helps(tmp_path, fake, change, reason):
+    reports = []
+    with Server(change(replies(fake)) if change else {}) as bad, Server(replies(fake)) as good:
+        mirrors = (bad.url if change else closed_port(), good.url)
+        check_fake(datasets.load_mnist(cache=tmp_path, mirrors=mirrors, report=reports.append), fake)
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(f"{name}.gz" for name in fake)
+    assert len(reports) == 2
+
+
+@pytest.mark.parametrize("mirrors", [(), ("nonsense",)], ids=["none", "not an address"])
+def test_unusable_mirrors(tmp_path, fake, mirrors):
+    with pytest.raises(ConnectionError) as error:
+        datasets.load_mnist(cache=tmp_path, mirrors=mirrors)
+    assert_says(error, "MLP_JAX_DATA", *(mirrors or ["no mirrors"]))
+
+
+def test_cache_that_cannot_be_made(tmp_path, fake):
+    (tmp_path / "file").write_bytes(b"")
+    with Server(replies(fake)) as server, pytest.raises(ConnectionError) as error:
+        datasets.load_mnist(cache=tmp_path / "file" / "cache", mirrors=(server.url,))
+    assert_says(error, tmp_path / "file", "MLP_JAX_DATA")
+
+
+# ---- the module by itself
+
+ALONE = """
+import importlib.util, sys
+spec = importlib.util.spec_from_file_location("alone", {module!r})
+alone = importlib.util.module_from_spec(spec)
+sys.modules["alone"] = alone
+spec.loader.exec_module(alone)
+heavy = {{"sklearn", "mnist1d", "jax", "matplotlib", "requests"}} & set(sys.modules)
+assert not heavy, heavy
+raw = alone.read_csv({path!r})
+assert raw.labels == ("\\u00e9", "\\u732b") and raw.features == ("\\u03b1",), raw
+"""
+
+
+def test_module_is_light_and_reads_utf8_in_any_locale(tmp_path):
+    path = write_csv(tmp_path / "t.csv", ["α", "kind"], [[1, "é"], [2, "猫"]])
+    script = ALONE.format(module=str(ROOT / "mlp_jax" / "datasets.py"), path=str(path))
+    environment = os.environ | {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    command = [sys.executable, "-X", "warn_default_encoding", "-W", "error", "-c", script]
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, encoding="utf-8", check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,386 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import oracles
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mpmath import mp
+from oracles import DTYPES, ULP
+
+import mlp_jax
+from mlp_jax import LOSSES, Loss, cross_entropy, log_softmax, predict, smooth_labels, softmax, squared_error
+
+CLASSES = (2, 10, 100, 1000)
+SCALES = (1e-3, 1.0, 30.0, 1e3, 1e4)
+JIT = {"jit": jax.jit, "eager": lambda f: f}
+inf, nan = float("inf"), float("nan")
+
+with_and_without_jit = pytest.mark.parametrize("variant", JIT.values(), ids=JIT)
+all_dtypes = pytest.mark.parametrize("dtype", DTYPES)
+law = settings(derandomize=True, max_examples=40, deadline=None)
+
+
+def one_by_one(f):
+    """Of a function of batches, the function of every example on its own."""
+    return jax.vmap(lambda z, t: f(z[None], t[None]))
+
+
+def with_one_hot(f):
+    return lambda z, y: f(z, jax.nn.one_hot(y, z.shape[-1], dtype=z.dtype))
+
+
+def gradient_of(f):
+    return lambda z, y: one_by_one(jax.grad(lambda z, y: f(z, y).sum()))(z, y)[:, 0]
+
+
+def by_hand(f):
+    return lambda z, y: one_by_one(f)(z, y)[:, 0]
+
+
+optax_loss = optax.softmax_cross_entropy_with_integer_labels
+QUANTITY = {  # implementation of (logits, labels), and which of the oracles.ClassifierTruths it should be
+    "softmax": (lambda z, y: softmax(z), "softmax"),
+    "log_softmax": (lambda z, y: log_softmax(z), "log_softmax"),
+    "loss": (one_by_one(cross_entropy), "loss"),
+    "loss of one-hot": (one_by_one(with_one_hot(cross_entropy)), "loss"),
+    "gradient": (by_hand(cross_entropy.logits_gradient), "gradient"),
+    "gradient of one-hot": (by_hand(with_one_hot(cross_entropy.logits_gradient)), "gradient"),
+    "gradient by autodiff": (gradient_of(cross_entropy), "gradient"),
+}
+PEERS = {
+    "jax.nn.softmax": (lambda z, y: jax.nn.softmax(z), "softmax"),
+    "jax.nn.log_softmax": (lambda z, y: jax.nn.log_softmax(z), "log_softmax"),
+    "optax": (optax_loss, "loss"),
+    "grad of jax.nn.log_softmax": (gradient_of(with_one_hot(lambda z, q: -q * jax.nn.log_softmax(z))), "gradient"),
+    "grad of optax": (gradient_of(optax_loss), "gradient"),
+}
+compiled = functools.cache(jax.jit)
+
+
+@functools.cache
+def example(classes: int, scale: float, kind: str, dtype: str):
+    """Logits, labels and their truths: about 400 logits, at least two examples."""
+    batch = max(2, 400 // classes)
+    rng = np.random.default_rng([classes, int(1000 * scale)])
+    logits = (scale * rng.normal(size=(batch, classes))).astype(dtype)
+    labels = logits.argmax(axis=1) if kind == "argmax" else rng.integers(classes, size=batch)
+    return logits, labels, oracles.classifier_truths(logits, labels)
+
+
+def worst(implementation, truth: str, classes: int, scale: float, kind: str, dtype: str) -> float:
+    """The largest error in units of (max_j |z_j - max z| + 8) ulp of the truth."""
+    logits, labels, truths = example(classes, scale, kind, dtype)
+    spread = logits.max(axis=1).astype(np.float64) - logits.min(axis=1)
+    exact = getattr(truths, truth)
+    factor = np.reshape(spread + 8, (-1,) + (1,) * (exact.hi.ndim - 1))
+    with oracles.precision(dtype):
+        actual = compiled(implementation)(jnp.asarray(logits), jnp.asarray(labels))
+        assert actual.dtype == dtype
+    return oracles.worst_ratio(actual, exact, oracles.relative_bound(exact, dtype, factor))
+
+
+@all_dtypes
+@pytest.mark.parametrize("kind", ["random", "argmax"])
+@pytest.mark.parametrize("classes", CLASSES)
+@pytest.mark.parametrize(("implementation", "truth"), QUANTITY.values(), ids=QUANTITY)
+def test_every_digit_is_right(implementation, truth, classes, kind, dtype):
+    ratios = {scale: worst(implementation, truth, classes, scale, kind, dtype) for scale in SCALES}
+    assert max(ratios.values()) <= 1, ratios
+
+
+@all_dtypes
+@pytest.mark.parametrize("peer", [name for name in PEERS if name != "jax.nn.softmax"])
+def test_the_bound_rejects_the_peers(peer, dtype):
+    assert worst(*PEERS[peer], 10, 30.0, "argmax", dtype) > 1
+
+
+def near_0(z: float) -> float:
+    """log(1 + exp(-z)), the loss of label 0 at logits [z, 0]."""
+    with mp.workdps(oracles.DIGITS):
+        return float(mp.log1p(mp.exp(-mp.mpf(z))))
+
+
+EPS = np.float32(2.0**-23)
+SMALL_LOSSES = {
+    "float64, 40": ("float64", 40.0, 4.248354255291589e-18),
+    "float64, 37.4": ("float64", 37.42994775023705, 5.551115123125776e-17),
+    "float32, 1 - log 2 eps": ("float32", float(np.float32(1 - np.log(2 * EPS))), None),
+    "float32, 1 - log eps": ("float32", float(np.float32(1 - np.log(EPS))), None),
+}
+
+
+@pytest.mark.parametrize(("dtype", "z", "expected"), SMALL_LOSSES.values(), ids=SMALL_LOSSES)
+def test_losses_near_0_that_others_lose(dtype, z, expected):
+    expected, tolerance = expected or near_0(z), (z + 8) * ULP[dtype]
+    close = functools.partial(np.testing.assert_allclose, rtol=tolerance, atol=0)
+    with oracles.precision(dtype):
+        logits, label = jnp.array([[z, 0]], dtype), jnp.array([0])
+        gradients = (cross_entropy.logits_gradient(logits, label), jax.grad(cross_entropy)(logits, label))
+        log_p, slope = jax.value_and_grad(lambda z: log_softmax(z)[0])(logits[0])
+        close(cross_entropy(logits, label), expected)
+        close(-log_p, expected)
+    for gradient in (*gradients, -slope[None]):
+        close(gradient, [[-expected, expected]])  # exp(-z) and log1p(exp(-z)) agree to exp(-z)
+
+
+@all_dtypes
+@pytest.mark.parametrize("v", [1, 1e4, 1e6, 1e8])
+def test_two_equal_logits_lose_log_2(v, dtype):
+    with oracles.precision(dtype):
+        loss = cross_entropy(jnp.array([[v, v]], dtype), jnp.array([1]))
+    np.testing.assert_allclose(loss, np.log(2), rtol=8 * ULP[dtype])
+
+
+# Laws. Logits are eighths, so that adding a whole number to them is exact.
+
+
+@st.composite
+def batches(draw):
+    """Logits (3, C) and labels (3,), C from a few sizes to spare compilations."""
+    classes = draw(st.sampled_from([2, 5]))
+    eighths = draw(st.lists(st.integers(-320, 320), min_size=3 * classes, max_size=3 * classes))
+    labels = draw(st.lists(st.integers(0, classes - 1), min_size=3, max_size=3))
+    return np.reshape(np.float32(eighths) / 8, (3, classes)), np.array(labels)
+
+
+@law
+@given(batches())
+def test_probabilities_sum_to_1(batch):
+    z, _ = batch
+    p = np.asarray(softmax(z), np.float64)
+    np.testing.assert_allclose(p.sum(axis=1), 1, rtol=0, atol=z.shape[1] * ULP["float32"])
+    np.testing.assert_allclose(log_softmax(z), np.log(p), rtol=1e-5, atol=1e-6)
+
+
+@law
+@given(batches(), st.integers(-1000, 1000))
+def test_shifting_all_logits_changes_nothing(batch, shift):
+    z, y = batch
+    for f in (softmax, log_softmax, predict):
+        np.testing.assert_array_equal(f(z + np.float32(shift)), f(z))
+    for f in (cross_entropy, cross_entropy.logits_gradient):
+        np.testing.assert_array_equal(f(z + np.float32(shift), y), f(z, y))
+
+
+@law
+@given(batches())
+def test_the_order_of_the_logits_is_kept(batch):
+    z, _ = batch
+    order = np.sign(z[:, :, None] - z[:, None, :])
+    for f in (softmax, log_softmax):
+        kept = np.asarray(f(z))
+        if f is softmax:
+            np.testing.assert_array_equal(np.sign(kept[:, :, None] - kept[:, None, :]), order)
+        else:  # two log-probabilities can be closer than their rounding
+            assert np.all(order * (kept[:, :, None] - kept[:, None, :]) >= 0)
+    np.testing.assert_array_equal(predict(z), z.argmax(axis=1))
+
+
+@law
+@given(batches(), st.sampled_from(["hand", "autodiff", "smooth"]))
+def test_the_gradient_of_an_example_sums_to_0(batch, way):
+    z, y = batch
+    target = smooth_labels(y, z.shape[1], 0.1) if way == "smooth" else y
+    f = jax.grad(cross_entropy) if way == "autodiff" else cross_entropy.logits_gradient
+    delta = np.asarray(f(jnp.asarray(z), target), np.float64)
+    slack = 1e-6 if way == "smooth" else (z.shape[1] + 8) * ULP["float32"] * np.abs(delta).sum(axis=1)
+    assert np.all(np.abs(delta.sum(axis=1)) <= slack + 1e-30)
+
+
+@law
+@given(batches())
+def test_the_loss_of_a_batch_is_the_mean_of_its_examples(batch):
+    z, y = batch
+    for loss in LOSSES.values():
+        each = [float(loss(z[i : i + 1], y[i : i + 1])) for i in range(len(y))]
+        np.testing.assert_allclose(loss(z, y), np.mean(each), rtol=1e-6)
+        rows = np.concatenate([loss.logits_gradient(z[i : i + 1], y[i : i + 1]) for i in range(len(y))])
+        np.testing.assert_allclose(loss.logits_gradient(z, y), rows / len(y), rtol=1e-6)
+
+
+@law
+@given(batches(), st.floats(0, 1, width=32))
+def test_smooth_labels(batch, amount):
+    z, y = batch
+    q = np.asarray(smooth_labels(y, z.shape[1], amount))
+    expected = (1 - amount) * np.eye(z.shape[1])[y] + amount / z.shape[1]
+    np.testing.assert_allclose(q, expected, atol=4 * ULP["float32"])
+    np.testing.assert_allclose(q.sum(axis=1), 1, atol=4 * ULP["float32"])
+
+
+@law
+@given(batches())
+def test_squared_error_is_its_definition(batch):
+    z, y = batch
+    one_hot = np.eye(z.shape[1], dtype=np.float32)[y]
+    values = np.roll(z, 1, axis=0)
+    for target, t in ((y, one_hot), (one_hot, one_hot), (values, values)):
+        difference = z.astype(np.float64) - t
+        np.testing.assert_allclose(squared_error(z, target), (difference**2).sum(axis=1).mean(), rtol=1e-6)
+        for gradient in (squared_error.logits_gradient(z, target), jax.grad(squared_error)(jnp.asarray(z), target)):
+            np.testing.assert_allclose(gradient, 2 * difference / len(z), rtol=1e-6)
+
+
+@all_dtypes
+@pytest.mark.parametrize("classes", [2, 10, 100])
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 30.0])
+def test_probability_targets(scale, classes, dtype):
+    """Loss -sum_j q_j log p_j and gradient (p - q) / B, which may cancel: absolute accuracy."""
+    z, _, truths = example(classes, scale, "random", dtype)
+    q = np.random.default_rng(0).dirichlet(np.ones(classes), len(z)).astype(dtype)
+    p, log_p = (part.hi + part.lo for part in (truths.softmax, truths.log_softmax))
+    with oracles.precision(dtype):
+        loss, by_hand = cross_entropy(z, q), cross_entropy.logits_gradient(z, q)
+        by_autodiff = jax.grad(cross_entropy)(jnp.asarray(z), q)
+    spread = np.ptp(z, axis=1).max()
+    np.testing.assert_allclose(loss, -(q * log_p).sum(axis=1).mean(), rtol=(spread + 8) * ULP[dtype])
+    total = q.astype(np.float64).sum(axis=1, keepdims=True)
+    for gradient in (by_hand, by_autodiff):
+        np.testing.assert_allclose(gradient, (p * total - q) / len(z), rtol=0, atol=16 * ULP[dtype] / len(z))
+
+
+PREDICTIONS = {
+    "one vector": ([0.5, 2, 1], 1),
+    "batch": ([[0.5, 2, 1], [3, 2, 1]], [1, 0]),
+    "two axes": ([[[0.0, 1], [1, 0]]], [[1, 0]]),
+    "tie": ([1.0, 3, 3], 1),
+    "nan": ([[0.0, nan], [0, 1]], [-1, 1]),
+    "infinite": ([[-inf, 0], [0, inf], [-inf, -inf]], [1, 1, 0]),
+    "integers": ([3, 5], 1),
+}
+
+
+@with_and_without_jit
+@pytest.mark.parametrize(("logits", "expected"), PREDICTIONS.values(), ids=PREDICTIONS)
+def test_predict(logits, expected, variant):
+    classes = variant(predict)(np.array(logits))
+    assert jnp.issubdtype(classes.dtype, jnp.integer)
+    np.testing.assert_array_equal(classes, expected)
+
+
+def test_leading_axes_are_batches():
+    z = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
+    for f in (softmax, log_softmax):
+        rows = np.stack([f(row) for row in z.reshape(6, 4)])
+        np.testing.assert_allclose(f(z), rows.reshape(z.shape), rtol=8 * ULP["float32"])
+
+
+# Conventions. A loss of label 0 and every entry of its gradient, by hand:
+
+NOT_FINITE = {
+    "nan of the label": ([nan, 0], nan, [nan, nan]),
+    "nan of a rival": ([0, nan], nan, [nan, nan]),
+    "nan of the one class": ([nan], nan, [nan]),
+    "a rival ruled out": ([0, -inf], 0, [0, 0]),
+    "one rival of two ruled out": ([0, 0, -inf], np.log(2), [-0.5, 0.5, 0]),
+    "the label ruled out": ([-inf, 0], inf, [nan, nan]),
+    "all ruled out": ([-inf, -inf], nan, [nan, nan]),
+    "inf of the label": ([inf, 0], 0, [0, 0]),
+    "inf of a rival": ([0, inf], nan, [nan, nan]),
+    "inf of both": ([inf, inf], nan, [nan, nan]),
+    "one class": ([3], 0, [0]),
+}
+
+
+@with_and_without_jit
+@pytest.mark.parametrize(("logits", "loss", "gradient"), NOT_FINITE.values(), ids=NOT_FINITE)
+def test_logits_that_are_not_finite(logits, loss, gradient, variant):
+    z, y = np.array([logits], np.float32), np.array([0])
+    np.testing.assert_allclose(variant(cross_entropy.value)(z, y), loss, rtol=1e-6)
+    np.testing.assert_allclose(variant(cross_entropy.logits_gradient)(z, y), [gradient], rtol=1e-6)
+
+
+DISTRIBUTIONS_NOT_FINITE = {
+    "nan": ([nan, 0], [nan, nan]),
+    "ruled out": ([-inf, 0, 0], [0, 0.5, 0.5]),
+    "inf": ([inf, 0], [nan, nan]),
+    "one class": ([3], [1]),
+}
+
+
+@pytest.mark.parametrize(("logits", "expected"), DISTRIBUTIONS_NOT_FINITE.values(), ids=DISTRIBUTIONS_NOT_FINITE)
+def test_softmax_of_logits_that_are_not_finite(logits, expected):
+    z = np.array(logits, np.float32)
+    np.testing.assert_allclose(softmax(z), expected)
+    with np.errstate(divide="ignore"):
+        np.testing.assert_allclose(log_softmax(z), np.log(expected), rtol=1e-6)
+
+
+@pytest.mark.parametrize("f", ["value", "logits_gradient"])
+def test_a_class_ruled_out_changes_nothing_for_the_others(f):
+    z, y = np.array([[0.5, 2, 1], [3, 2, 1]], np.float32), np.array([2, 1])
+    ruled_out = np.insert(z, 3, -inf, axis=1)
+    for loss_of in (getattr(cross_entropy, f), jax.grad(cross_entropy.value)):
+        without, with_it = loss_of(jnp.asarray(z), y), loss_of(jnp.asarray(ruled_out), y)
+        np.testing.assert_allclose(with_it, np.insert(without, 3, 0, axis=1) if np.ndim(without) else without, rtol=1e-6)
+
+
+BAD_UNDER_JIT = {
+    "label of -1": ([0, -1, 1], "both"),
+    "label of C": ([0, 2, 1], "both"),
+    "label of a million": ([0, 10**6, 1], "both"),
+    "negative probability": ([[1.0, 0], [1.5, -0.5], [0, 1]], "cross_entropy"),
+    "sum of 1.1": ([[1.0, 0], [0.5, 0.6], [0, 1]], "cross_entropy"),
+    "nan of a probability": ([[1.0, 0], [nan, 1], [0, 1]], "cross_entropy"),
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+@pytest.mark.parametrize(("targets", "losses"), BAD_UNDER_JIT.values(), ids=BAD_UNDER_JIT)
+def test_targets_that_cannot_be_read_give_nan_not_a_plausible_number(targets, losses, loss):
+    if losses not in ("both", loss.name):
+        pytest.skip("these are fair values")
+    z, t = jnp.array([[0.5, -1], [2, 0], [1, 1]]), np.array(targets)
+    t = t if t.dtype == int else t.astype(np.float32)
+    assert jnp.isnan(jax.jit(loss)(z, t))
+    is_nan = np.isnan(jax.jit(loss.logits_gradient)(z, t))
+    np.testing.assert_array_equal(is_nan, [[False] * 2, [True] * 2, [False] * 2])
+    assert np.isnan(jax.jit(jax.grad(loss))(z, t))[1].all()
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", *DTYPES])
+@pytest.mark.parametrize("targets", ["labels", "floats"])
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_the_logits_dtype_is_kept(float64, loss, targets, dtype):
+    z = jax.ShapeDtypeStruct((3, 2), dtype)
+    for other in (jnp.float32, jnp.float64) if targets == "floats" else (jnp.int8, jnp.uint32, jnp.int64):
+        t = jax.ShapeDtypeStruct((3, 2) if targets == "floats" else (3,), other)
+        for f in (loss, loss.logits_gradient, jax.grad(loss)):
+            assert jax.eval_shape(f, z, t).dtype == z.dtype
+    assert all(jax.eval_shape(f, z).dtype == z.dtype for f in (softmax, log_softmax))
+
+
+def test_bfloat16_is_kept_eagerly():
+    z, y = jnp.array([[1.0, 2]], jnp.bfloat16), jnp.array([1])
+    results = [softmax(z), log_softmax(z), *(f(z, y) for loss in LOSSES.values() for f in (loss, loss.logits_gradient))]
+    assert all(result.dtype == jnp.bfloat16 and jnp.all(jnp.isfinite(result)) for result in results)
+
+
+def absolute_error(z, t):
+    return jnp.mean(jnp.sum(jnp.abs(z - t), axis=1))
+
+
+def test_a_users_own_loss_works_in_backprop(float64):
+    own = Loss(absolute_error, lambda z, t: jnp.sign(z - t) / len(z))
+    params = mlp_jax.init_params(jax.random.key(0), (3, 4, 2))
+    x, t = (jax.random.normal(jax.random.key(i), (5, width)) for i, width in ((1, 3), (2, 2)))
+    expected = absolute_error(mlp_jax.forward(params, x), t)
+    assert own.name == "absolute_error"
+    by_hand, by_autodiff = mlp_jax.backprop(params, x, t, loss=own), mlp_jax.autodiff(params, x, t, loss=own)
+    np.testing.assert_allclose(by_hand[0], expected, rtol=1e-12)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-12, atol=1e-14), by_hand, by_autodiff)
+
+
+def test_records_are_static_arguments():
+    z, y = jnp.array([[0.5, 2.0]]), jnp.array([1])
+    applied = jax.jit(lambda loss, z, y: loss(z, y), static_argnums=0)
+    for name, loss in LOSSES.items():
+        assert loss == loss and hash(loss) == hash(loss) and loss.name == name
+        np.testing.assert_allclose(applied(loss, z, y), loss(z, y), rtol=1e-6)
+    assert cross_entropy != squared_error
+    assert Loss(functools.partial(absolute_error), absolute_error).name == "loss"
+    assert Loss(absolute_error, absolute_error, name="own").name == "own"
