@@ -292,15 +292,15 @@ def standardise(x: Array, mean: Array, scale: Array, dtype: DTypeLike = np.float
 def mean_and_scale(x: Array, *, images: bool) -> tuple[Array, Array]:
     """Return mean and standard deviation of x (N, D) in float64: of all pixels for images, else per column.
 
-    A constant is its own mean exactly, with scale 1, so that it becomes exactly 0. Powers of two are divided
-    out first: squares of huge or tiny numbers neither overflow nor vanish.
+    A constant says nothing: its scale is inf, so that it becomes 0 here and in all data to come. Powers of two
+    are divided out first: squares of huge or tiny numbers neither overflow nor vanish.
     """
     axis = None if images else 0
     low, high = (np.asarray(extreme(x, axis=axis), np.float64) for extreme in (np.min, np.max))
     exponent = np.frexp(np.maximum(high, -low))[1]
     unit = np.ldexp(x, -exponent, dtype=np.float64)
     mean, scale = np.ldexp(unit.mean(axis), exponent), np.ldexp(unit.std(axis), exponent)
-    return np.where(low == high, low, mean), np.where((low == high) | (scale == 0), 1.0, scale)
+    return np.where(low == high, low, mean), np.where((low == high) | (scale == 0), np.inf, scale)
 
 
 def split_indices(count: int, seed: int = 0, name: str = "data") -> tuple[Array, Array, Array]:

@@ -140,7 +140,6 @@ def _rivals(z: Float[Array, "B C"], labels: Int[Array, " B"]) -> Float[Array, "B
 
 def _probabilities(q: Float[Array, "B C"]) -> Float[Array, "B C"]:
     """q, with NaN in the rows that are no distribution."""
-    validation.probabilities(q)
     good = jnp.all(q >= 0, axis=1, keepdims=True) & (jnp.abs(jnp.sum(q, axis=1, keepdims=True) - 1) <= 1e-2)
     return jnp.where(good, q, jnp.nan)
 
@@ -177,6 +176,7 @@ def _cross_entropy(logits: ArrayLike, targets: ArrayLike) -> Float[Array, ""]:
     z, t = validation.logits_and_targets(logits, targets)
     if _holds_labels(t):
         return jnp.mean(jax.nn.softplus(jax.nn.logsumexp(_rivals(z, t), axis=1)))
+    validation.probabilities(targets)
     q = _probabilities(t)
     return -jnp.mean(jnp.sum(jnp.where(q == 0, 0, q * log_softmax(z)), axis=1))
 
@@ -210,6 +210,7 @@ def _cross_entropy_logits_gradient(logits: ArrayLike, targets: ArrayLike) -> Flo
         e = jnp.exp(r - m)
         S = jnp.sum(e, axis=1, keepdims=True)
         return jnp.where(jax.nn.one_hot(t, classes, dtype=bool), -S, e) / (S + jnp.exp(-m)) / batch
+    validation.probabilities(targets)
     q = _probabilities(t)
     e = jnp.exp(z - jnp.max(z, axis=1, keepdims=True))
     S = jnp.sum(e, axis=1, keepdims=True)

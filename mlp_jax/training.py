@@ -21,7 +21,7 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from mlp_jax import validation as check
 from mlp_jax.activations import Activation, relu
-from mlp_jax.backpropagation import backprop
+from mlp_jax.backpropagation import autodiff, backprop
 from mlp_jax.losses import Loss, cross_entropy, predict
 from mlp_jax.network import forward as plain_forward
 
@@ -126,9 +126,10 @@ def train(
       record: record(params, x, targets) -> any pytree, run on the training data after every epoch, inside the
         compiled program.
       hyperparameters: for a factory, numbers by argument name: {"learning_rate": 1e-3}. They are traced: one
-        compilation for all values, and something to vmap over.
+        compilation for all values, and something to vmap over. What is no number goes into the factory:
+        `functools.partial(optax.sgd, nesterov=True)`.
       progress: progress(epochs done, the `History` of the epochs since the last call), called on the host
-        about a hundred times a run, between compiled chunks of epochs. Not under vmap or jit.
+        between compiled chunks of epochs, all of one length, a hundredth of the run or less. Not under vmap or jit.
 
     Returns:
       `TrainResult(params, history, recorded)`.
@@ -146,11 +147,12 @@ def train(
       >>> bool(result.history.train_loss[-1] < 0.05)
       True
     """
-    for name, function in (("gradient", gradient), ("forward", forward)):
-        check.function(name, function)
-    if forward is not plain_forward and gradient is backprop:
+    for name, function in (("gradient", gradient), ("forward", forward), ("record", record), ("progress", progress)):
+        if function is not None or name in ("gradient", "forward"):
+            check.function(name, function)
+    if forward is not plain_forward and getattr(gradient, "func", gradient) in (backprop, autodiff):
         raise ValueError(
-            "gradient: expected the gradient of your own forward, got mlp_jax.backprop, which knows the MLP alone; "
+            "gradient: expected the gradient of your own forward, got one of mlp_jax.forward; "
             "give gradient(params, x, targets, activation, loss) -> (loss, gradients)"
         )
     check.record("activation", activation, Activation)
@@ -161,14 +163,20 @@ def train(
     )
     hyperparameters = check_optimizer(optimizer, hyperparameters, params)
     functions = Functions(_as_partial(gradient), _as_partial(forward), record and _as_partial(record))
-    data = check_examples("data", data, params, functions.forward, activation)
+    data = check_examples("data", data, params, functions.forward, activation, loss)
     if validation is not None:
-        validation = check_examples("validation", validation, params, functions.forward, activation)
+        validation = check_examples(
+            "validation", validation, params, functions.forward, activation, loss, width=data[0].shape[1]
+        )
 
-    state = _init_state(jax.tree.map(jnp.copy, params), hyperparameters, settings)
+    state = _init_state(params, hyperparameters, settings)
     chunk = epochs if progress is None else _divisor(epochs, at_most=max(1, epochs // 100))
     arguments = (key, data, validation, hyperparameters, functions)
-    run = _run_jit if check.traced((state, arguments)) else _run_jit_donating
+    run = _run_jit_donating
+    if check.traced((state, arguments)):
+        run = _run_jit
+        if progress is not None:
+            raise ValueError("progress: expected none under jit or vmap, where there are no numbers to report")
     chunks = []
     for done in range(chunk, epochs + 1, chunk):
         state, measured = run(state, *arguments, settings, chunk)
@@ -287,7 +295,7 @@ def evaluate(
     """
     check.record("activation", activation, Activation)
     check.record("loss", loss, Loss)
-    x, targets = check_examples("", (x, targets), params, _as_partial(forward), activation)
+    x, targets = check_examples("", (x, targets), params, _as_partial(forward), activation, loss)
     return _evaluate_jit(params, x, targets, _as_partial(forward), activation, loss)
 
 
@@ -297,7 +305,7 @@ def _evaluate(
     def measure(carry: None, batch: Int[Array, " B"]) -> tuple[None, Evaluation]:
         logits, t = forward(params, x[batch], activation=activation), targets[batch]
         is_class = jnp.issubdtype(t.dtype, jnp.integer)
-        accuracy = jnp.mean(predict(logits) == t) if is_class else jnp.full((), jnp.nan)
+        accuracy = jnp.mean(predict(logits) == t, dtype=float) if is_class else jnp.full((), jnp.nan)
         return carry, Evaluation(loss(logits, t), accuracy)
 
     return _scan_batches(measure, None, jnp.arange(x.shape[0]), EVALUATION_BATCH)[1]
@@ -333,12 +341,12 @@ def _at_least_float32(a: Array) -> Array:
 def _transformation(optimizer: Any, hyperparameters: dict[str, Array] | None) -> optax.GradientTransformationExtraArgs:
     if hyperparameters is None:
         return optax.with_extra_args_support(optimizer)
-    return optax.inject_hyperparams(optimizer)(**hyperparameters)
+    return optax.with_extra_args_support(optimizer(**hyperparameters))
 
 
 @partial(jax.jit, static_argnames="settings")
 def _init_state(params: PyTree, hyperparameters: dict[str, Array] | None, settings: Settings) -> TrainState:
-    """A state whose buffers are its own (an optimiser's state may hold the parameters), so it can be donated."""
+    """A state of copies, so that it can be donated: the caller's arrays stay usable."""
     transformation = _transformation(settings.optimizer, hyperparameters)
     state = TrainState(params, transformation.init(params), jnp.zeros((), jnp.int32))
     return jax.tree.map(jnp.copy, state)
@@ -354,9 +362,15 @@ def _divisor(number: int, at_most: int) -> int:
 
 
 def check_examples(
-    name: str, data: Any, params: PyTree, forward: Partial, activation: Activation
+    name: str,
+    data: Any,
+    params: PyTree,
+    forward: Partial,
+    activation: Activation,
+    loss: Loss,
+    width: int | None = None,
 ) -> tuple[Array, Array]:
-    """Return (x, targets) as arrays that fit the network, or raise."""
+    """Return (x, targets) as arrays that fit the network and the loss, or raise."""
     prefix = f"{name} " if name else ""
     if not isinstance(data, tuple | list) or len(data) != 2:
         raise TypeError(f"{name}: expected (x, targets), got {type(data).__name__}")
@@ -364,12 +378,14 @@ def check_examples(
         params = check.params(params)
         width, classes = params[0][0].shape[0], params[-1][1].shape[0]
     else:
-        width = classes = None
+        classes = None
     dtype = jnp.result_type(*jax.tree.leaves(params))
     x = check.inputs(data[0], width, dtype, name=f"{prefix}x")
     if classes is None:
         classes = jax.eval_shape(lambda p, x: forward(p, x, activation=activation), params, x[:1]).shape[-1]
-    return x, check.targets(data[1], x.shape[0], classes, dtype, name=f"{prefix}targets")
+    targets = check.targets(data[1], x.shape[0], classes, dtype, name=f"{prefix}targets")
+    loss(jnp.zeros((x.shape[0], classes), dtype), data[1])  # the loss's own check of its targets
+    return x, targets
 
 
 def check_optimizer(optimizer: Any, hyperparameters: Any, params: PyTree) -> dict[str, Array] | None:
@@ -383,10 +399,16 @@ def check_optimizer(optimizer: Any, hyperparameters: Any, params: PyTree) -> dic
         return None
     if not callable(optimizer):
         raise TypeError(f"optimizer: expected an optax transformation or a factory, got {type(optimizer).__name__}")
+    if hyperparameters is not None and not isinstance(hyperparameters, Mapping):
+        raise TypeError(f"hyperparameters: expected numbers by name, got {type(hyperparameters).__name__}")
     named = dict(hyperparameters or {})
     try:
         inspect.signature(optimizer).bind(**named)
     except TypeError as error:
         raise ValueError(f"hyperparameters: they do not fit the optimizer's factory: {error}, got {named}") from None
     dtype = jnp.result_type(*jax.tree.leaves(params))
-    return {name: check.number(f"hyperparameters[{name!r}]", value, dtype) for name, value in named.items()}
+    arrays = {name: check.number(f"hyperparameters[{name!r}]", value, dtype) for name, value in named.items()}
+    made = optimizer(**arrays)
+    if not isinstance(made, optax.GradientTransformation):
+        raise TypeError(f"optimizer: expected a factory of optax transformations, got one of {type(made).__name__}")
+    return arrays

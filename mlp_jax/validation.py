@@ -5,6 +5,7 @@ the argument, what was expected, what came, and the cure where there is one. Sha
 checked, values where they can be read: under jit, grad or vmap they cannot, and a bad one gives NaN instead.
 """
 
+import difflib
 from collections.abc import Callable
 from typing import Any
 
@@ -34,14 +35,17 @@ def traced(tree: Any) -> bool:
     return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))
 
 
-def _all(name: str, good: Callable[[Any], Any], values: Any, expected: str) -> None:
-    """Check values where they can be read."""
-    if traced(values) or bool(jnp.all(good(values))):
+def _all(name: str, good: Callable[[np.ndarray], Any], value: Any, expected: str, dtype: Any = None) -> None:
+    """Check values where they can be read, in numpy: under jit, JAX would trace even values that are known."""
+    if traced(value):
         return
-    host = np.asarray(values)
-    bad = tuple(int(i) for i in np.argwhere(~np.asarray(good(host)))[0])
-    index = f"[{', '.join(map(str, bad))}]" if bad else ""
-    raise ValueError(f"{name}: expected {expected}, got {host[bad]} at {name}{index}")
+    with np.errstate(over="ignore"):  # what is too large for the dtype is inf in it
+        host = np.asarray(value, dtype)
+    is_good = np.asarray(good(host))
+    if not is_good.all():
+        bad = tuple(int(i) for i in np.argwhere(~is_good)[0])
+        index = f"[{', '.join(map(str, bad))}]" if bad else ""
+        raise ValueError(f"{name}: expected {expected}, got {host[bad]} at {name}{index}")
 
 
 def whole_number(name: str, value: Any, at_least: int) -> int:
@@ -58,15 +62,29 @@ def number(name: str, value: Any, dtype: Any) -> jax.Array:
     array = _array(name, value)
     if array.ndim != 0:
         raise ValueError(f"{name}: expected one number (vmap over several), got shape {array.shape}")
-    _all(name, jnp.isfinite, array, "a finite number")
+    _all(name, np.isfinite, value, "a finite number", array.dtype)
     return array.astype(dtype) if jnp.issubdtype(array.dtype, jnp.floating) else array
+
+
+def positive(name: str, value: float) -> None:
+    """Check that a number is finite and above 0."""
+    if not 0 < value < float("inf"):
+        raise ValueError(f"{name}: expected a finite number above 0, got {value}")
 
 
 def fraction(name: str, value: Any) -> jax.Array:
     """Return `value` as a number in [0, 1]."""
     share = _array(name, value)
-    _all(name, lambda share: (share >= 0) & (share <= 1), share, "a number in [0, 1]")
+    _all(name, lambda share: (share >= 0) & (share <= 1), value, "a number in [0, 1]")
     return share
+
+
+def choice(name: str, value: Any, known: Any) -> None:
+    """Check that a name is one of those that are known."""
+    if value not in known:
+        close = difflib.get_close_matches(str(value), known, 1)
+        cure = f"; did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"{name}: expected one of {', '.join(known)}, got {value!r}{cure}")
 
 
 def record(name: str, value: Any, kind: type) -> None:
@@ -121,7 +139,7 @@ def targets(value: Any, batch: int, classes: int, dtype: Any, name: str = "targe
             f"{name}: expected integer labels ({batch},) or floats ({batch}, {classes}), "
             f"got {t.dtype} of shape {t.shape}{cure}"
         )
-    _all(name, jnp.isfinite, t, "finite numbers")
+    _all(name, np.isfinite, value, "finite numbers", dtype)
     return t.astype(dtype)
 
 
@@ -130,16 +148,16 @@ def labels(value: Any, classes: int, name: str = "labels") -> jax.Array:
     y = _array(name, value)
     if y.ndim != 1 or not jnp.issubdtype(y.dtype, jnp.integer):
         raise ValueError(f"{name}: expected integer labels (B,), got {y.dtype} of shape {y.shape}")
-    whole = value if isinstance(value, np.ndarray) else y  # before int64 wraps round into int32
-    _all(name, lambda y: (y >= 0) & (y < classes), whole, f"labels in [0, {classes})")
+    _all(name, lambda y: (y >= 0) & (y < classes), value, f"labels in [0, {classes})")
     return y
 
 
-def probabilities(q: jax.Array) -> None:
+def probabilities(q: Any) -> None:
     """Check that the rows of float targets (B, C) are distributions, where they can be read."""
-    _all("targets", lambda q: q >= 0, q, "probabilities, none negative")
-    row_sums = jnp.sum(q, axis=-1)
-    _all("targets' row sums", lambda total: abs(total - 1) <= 1e-2, row_sums, "probabilities that sum to 1")
+    if not traced(q):
+        _all("targets", lambda q: q >= 0, q, "probabilities, none negative")
+        row_sums = np.asarray(q, float).sum(axis=-1)
+        _all("targets' row sums", lambda total: abs(total - 1) <= 1e-2, row_sums, "probabilities that sum to 1")
 
 
 def params(value: Any) -> tuple[tuple[jax.Array, jax.Array], ...]:
@@ -178,7 +196,7 @@ def inputs(value: Any, width: int | None, dtype: Any, name: str = "x") -> jax.Ar
         raise ValueError(f"{name}: expected {shape} with at least one example, got shape {x.shape}")
     if width is not None and x.shape[1] != width:
         raise ValueError(f"{name}: expected {shape} to fit params[0].weight ({width}, ...), got shape {x.shape}")
-    _all(name, jnp.isfinite, x, "finite numbers")
+    _all(name, np.isfinite, value, "finite numbers", dtype)
     return x.astype(dtype)
 
 

@@ -65,17 +65,11 @@ BROKEN = {
     "output derivative kept": partial(backward, loss_backward=_output_derivative_kept),
     "softmax Jacobian taken diagonal": partial(backward, loss_backward=_diagonal_jacobian),
     "softmax over the batch": partial(backward, loss_backward=_softmax_over_batch),
-    "labels off by one": partial(
-        backward, loss_backward=lambda f, z, y: loss_backward(f, z, (y + 1) % z.shape[1])
-    ),
+    "labels off by one": partial(backward, loss_backward=lambda f, z, y: loss_backward(f, z, (y + 1) % z.shape[1])),
     "no activation derivative": partial(backward, activation_backward=lambda derivative, dh: dh),
     "derivative at h for z": partial(backward, derivative_of=lambda phi, z, h: phi.derivative(h)),
-    "another activation's derivative": partial(
-        backward, derivative_of=lambda phi, z, h: mlp_jax.sigmoid.derivative(z)
-    ),
-    "W not transposed": partial(
-        backward, linear_backward=lambda W, d: d @ (W if W.shape[0] == W.shape[1] else W.T)
-    ),
+    "another activation's derivative": partial(backward, derivative_of=lambda phi, z, h: mlp_jax.sigmoid.derivative(z)),
+    "W not transposed": partial(backward, linear_backward=lambda W, d: d @ (W if W.shape[0] == W.shape[1] else W.T)),
     "W of the wrong layer": partial(
         backward, weights=lambda params, layer: params[layer - 1 if layer == 2 else layer].weight
     ),

@@ -154,7 +154,8 @@ def classifier_truths(logits: np.ndarray, labels: np.ndarray) -> ClassifierTruth
             e = [mp.exp(r_j) for r_j in r]
             S = mp.fsum(e_j for j, e_j in enumerate(e) if j != top)
             p = [e_j / (1 + S) for e_j in e]
-            log_p = [r_j - mp.log1p(S) for r_j in r]
+            log_sum = mp.log1p(S)
+            log_p = [r_j - log_sum for r_j in r]
             delta = list(p)
             delta[y] = -S / (1 + S) if y == top else p[y] - 1
             for column, entries in zip(columns, (p, log_p, [-log_p[y]], delta), strict=True):

@@ -15,7 +15,7 @@ from mlp_jax import ACTIVATIONS, Activation
 
 ORDERS = (0, 1, 2)
 ORDER_IDS = ("value", "first", "second")
-JIT = {"jit": jax.jit, "eager": lambda f: f}
+JIT = {"jit": functools.cache(jax.jit), "eager": lambda f: f}
 PEERS = {
     "sigmoid": jax.nn.sigmoid,
     "tanh": jnp.tanh,
@@ -138,11 +138,12 @@ def test_the_bound_rejects_the_textbooks_forms(name, textbook, z):
 
 
 @all_names
-@pytest.mark.parametrize("order", (1, 2), ids=ORDER_IDS[1:])
-def test_hand_derivatives_agree_with_autodiff(float64, name, order):
+def test_hand_derivatives_agree_with_autodiff(float64, name):
     z = jnp.concatenate([jnp.linspace(-5, 5, 101) + 1e-3, jnp.array([1e-9, -1e-9])])  # no kink
-    expected = by_autodiff(ACTIVATIONS[name].value, order)(z)
-    np.testing.assert_allclose(ours(name, order)(z), expected, rtol=1e-12, atol=1e-12)
+    value = ACTIVATIONS[name].value
+    both_ways = jax.jit(lambda z: [(ours(name, order)(z), by_autodiff(value, order)(z)) for order in (1, 2)])
+    for by_hand, expected in both_ways(z):
+        np.testing.assert_allclose(by_hand, expected, rtol=1e-12, atol=1e-12)
 
 
 @settings(derandomize=True, max_examples=100, deadline=None)
@@ -175,10 +176,9 @@ def test_the_kink_takes_the_slope_from_the_left(name, slope, zero, variant):
         assert variant(second)(jnp.float32(zero)) == 0
 
 
-@with_and_without_jit
 @all_dtypes
-def test_nan_gives_nan(dtype, variant):
-    values = variant(lambda z: [(f(z), f.value_and_derivative(z)[0]) for f in ACTIVATIONS.values()])
+def test_nan_gives_nan(dtype):
+    values = jax.jit(lambda z: [(f(z), f.value_and_derivative(z)[0]) for f in ACTIVATIONS.values()])
     with oracles.precision(dtype):
         is_nan = np.isnan(values(jnp.array([jnp.nan, 1.0], dtype)))
     assert is_nan[..., 0].all() and not is_nan[..., 1].any()
@@ -191,13 +191,6 @@ def test_dtype_and_shape_are_kept(float64, name, dtype):
     functions = (record, record.value, record.derivative, record.second_derivative, record.value_and_derivative)
     for result in jax.tree.leaves(jax.eval_shape(lambda z: [f(z) for f in functions], z)):
         assert (result.dtype, result.shape) == (z.dtype, z.shape)
-
-
-@all_names
-def test_bfloat16_is_kept_eagerly(name):
-    record, z = ACTIVATIONS[name], jnp.ones(3, jnp.bfloat16)
-    for result in (record(z), record.derivative(z), record.second_derivative(z), *record.value_and_derivative(z)):
-        assert result.dtype == jnp.bfloat16
 
 
 def test_the_two_gelus_are_told_apart(float64):
@@ -226,14 +219,15 @@ def cube(z):
 
 def test_a_users_own_activation_works_in_forward_and_backprop(float64):
     own = Activation(cube, lambda z: 3 * z**2)
-    params = mlp_jax.init_params(jax.random.key(0), (3, 5, 4, 2), own)
-    x, labels = jax.random.normal(jax.random.key(1), (6, 3)), jnp.array([0, 1, 1, 0, 1, 0])
+    rng, labels = np.random.default_rng(0), np.array([0, 1, 1, 0, 1, 0])
+    params = tuple(mlp_jax.Layer(rng.normal(size=shape), np.zeros(shape[1])) for shape in ((3, 5), (5, 4), (4, 2)))
+    x = 0.5 * rng.normal(size=(6, 3))
     h = x
     for weight, bias in params[:-1]:
         h = (h @ weight + bias[None, :]) ** 3
     np.testing.assert_allclose(mlp_jax.forward(params, x, own), h @ params[-1].weight, rtol=1e-12)
-    by_hand = mlp_jax.backprop(params, x, labels, activation=own)
-    expected = mlp_jax.autodiff(params, x, labels, activation=own)
+    compiled = functools.partial(jax.jit, static_argnames="activation")
+    by_hand, expected = (compiled(f)(params, x, labels, activation=own) for f in (mlp_jax.backprop, mlp_jax.autodiff))
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-12, atol=1e-14), by_hand, expected)
 
 

@@ -1,0 +1,115 @@
+"""`python -m experiments [NAME ...] [--quick] [--record]`: run experiments, print their claims, write their results."""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import matplotlib
+
+from experiments import protocol, readme, walkthrough
+from experiments.protocol import Result
+
+matplotlib.use("svg")
+
+EXPERIMENTS = ("why_backprop",)
+FOLDER = Path(__file__).parent
+
+
+def main(names: tuple[str, ...] = (), /, *, quick: bool = False, record: bool = False, seed: int = 0) -> None:
+    """Answer the questions by experiment, and print every claim beside what was measured.
+
+    Args:
+      names: of experiments, by default all; or walkthrough, which prints one backward pass number by number; or
+        readme, which writes the recorded results into README.md.
+      quick: fewer seeds: under a minute.
+      record: write to experiments/results/, which README quotes, and not to experiments/runs/.
+      seed: of all randomness.
+    """
+    known = (*EXPERIMENTS, "walkthrough", "readme")
+    for name in names:
+        if name not in known:
+            raise ValueError(f"NAME: expected one of {', '.join(known)}, got {name!r}")
+    if "walkthrough" in names:
+        print(walkthrough.text())
+    if "readme" in names:
+        readme.update()
+    chosen = [name for name in EXPERIMENTS if name in names or not names]
+    if not chosen:
+        return
+    folder = FOLDER / "results" if record else protocol.new_folder(FOLDER / "runs")
+    folder.mkdir(exist_ok=True)
+    results = []
+    modules = [import_module(f"experiments.{name}") for name in chosen]
+    with progress_bar(modules) as progress:
+        for module in modules:
+            result = protocol.run(module, module.QUICK if quick else module.FULL, seed, progress)
+            write(folder, module, result)
+            results.append(result)
+    for result in results:
+        show(result)
+    print(f"\nresults: {folder}")
+    if any(claim.verdict == "does not hold" for result in results for claim in result.claims):
+        sys.exit(1)
+
+
+def write(folder: Path, module: ModuleType, result: Result) -> None:
+    """Write a result as JSON and its picture as SVG."""
+    text = json.dumps(protocol.as_record(result), indent=1, ensure_ascii=False)
+    (folder / f"{result.name}.json").write_text(text + "\n", encoding="utf-8")
+    matplotlib.rcParams["svg.hashsalt"] = result.name  # the same picture is the same file
+    module.plot(result).savefig(folder / f"{result.name}.svg", metadata={"Date": None})
+
+
+def show(result: Result) -> None:
+    """Print the question, the answer, and the table of claims."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    safe = (console.encoding or "").lower().startswith("utf")
+    table = Table(box=box.ROUNDED if safe else box.ASCII, safe_box=not safe)
+    for title, justify in (
+        ("claim", "left"),
+        ("expected", "right"),
+        ("measured", "right"),
+        ("95 %", "right"),
+        ("", "left"),
+    ):
+        table.add_column(title, justify=justify)  # type: ignore[arg-type]
+    for claim in result.claims:
+        table.add_row(*readme.cells(claim))
+    console.print(f"\n[bold]{result.question}[/bold]\n{result.answer}\n", highlight=False)
+    console.print(table)
+
+
+@contextmanager
+def progress_bar(modules: Sequence[ModuleType]) -> Iterator[Any]:
+    """Yield a function that moves a bar on the error stream by one finding."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("measuring", total=sum(len(module.FINDINGS) for module in modules))
+        yield lambda finding: bar.update(task, advance=1, description=f"measured {finding}")
+
+
+if __name__ == "__main__":
+    import tyro
+
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    try:
+        tyro.cli(main, prog="python -m experiments")
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)

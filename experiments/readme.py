@@ -1,0 +1,61 @@
+"""What README.md quotes from results and programs, written between its marks, so that it cannot go stale."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from experiments import walkthrough
+from experiments.protocol import Claim, from_record
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+RESULTS = ROOT / "experiments" / "results"
+
+
+def update() -> None:
+    """Write the generated parts into README.md."""
+    README.write_text(filled(README.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def filled(text: str) -> str:
+    """Return README's text with every part between <!-- NAME --> and <!-- end --> made anew."""
+    for name, part in PARTS.items():
+        pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
+        text, count = re.subn(pattern, lambda m, part=part: m[1] + part() + "\n" + m[2], text, flags=re.DOTALL)  # type: ignore[misc]
+        if count != 1:
+            raise ValueError(f"README.md: expected <!-- {name} --> ... <!-- end --> once, got it {count} times")
+    return text
+
+
+def questions() -> str:
+    """Every recorded question, its answer, and its claims as a table."""
+    parts = []
+    for path in sorted(RESULTS.glob("why_*.json")):
+        result = from_record(json.loads(path.read_text(encoding="utf-8")))
+        parts.append(f"**{result.question}** {result.answer}\n")
+        parts.append("| claim | expected | measured | 95 % | |\n|---|--:|--:|--:|---|")
+        parts += [f"| {' | '.join(cells(claim))} |" for claim in result.claims]
+        versions = ", ".join(f"{name} {version}" for name, version in result.versions.items() if name != "mlp_jax")
+        parts.append(f"\nMeasured on {result.device} with {versions}, in {result.seconds:.0f} s.")
+    return "\n".join(parts)
+
+
+def walkthrough_block() -> str:
+    """The walkthrough as a block of code."""
+    return f"```text\n{walkthrough.text()}\n```"
+
+
+PARTS: dict[str, Callable[[], str]] = {"questions": questions, "walkthrough": walkthrough_block}
+
+
+def cells(claim: Claim) -> list[str]:
+    """Return a claim as the cells of a table's row."""
+    relation = {"<=": "≤ ", ">=": "≥ ", "=": ""}[claim.relation]
+    interval = "" if claim.interval is None else " to ".join(number(end) for end in claim.interval)
+    return [claim.statement, relation + number(claim.expected), number(claim.measured), interval, claim.verdict]
+
+
+def number(value: float) -> str:
+    """Return a number with two digits, or whole."""
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.2g}"
