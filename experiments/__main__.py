@@ -1,5 +1,6 @@
 """`python -m experiments [NAME ...] [--quick] [--record]`: run experiments, print their claims, write their results."""
 
+import io
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -104,7 +105,8 @@ if __name__ == "__main__":
     import tyro
 
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         tyro.cli(main, prog="python -m experiments")
     except (ValueError, OSError, ModuleNotFoundError) as error:

@@ -36,7 +36,7 @@ def _lines() -> Iterator[str]:
     yield _line("logits = z_2 = h_1 W_2 + b_2", "(B, C)", z[1])
     yield _line("p = softmax(z_2)", "(B, C)", softmax(z[1]))
     yield _line(f"loss = -log p_y, y = {LABELS[0]}", "()", trace.loss)
-    yield "backward" + " " * 65 + "jax.grad"
+    yield f"{'backward':<82}jax.grad"
     yield _line("delta_2 = (p - one_hot(y)) / B", "(B, C)", delta[1], delta_by_autodiff[1])
     yield _line("dW_2 = h_1^T delta_2", "(d_1, C)", trace.gradients[1].weight, by_autodiff[1].weight)
     yield _line("db_2 = sum_B delta_2", "(C,)", trace.gradients[1].bias, by_autodiff[1].bias)
@@ -58,8 +58,8 @@ def _delta_by_autodiff(params: tuple[Layer, ...], x: jax.Array, labels: jax.Arra
 
 
 def _line(formula: str, shape: str, value: jax.Array, by_autodiff: jax.Array | None = None) -> str:
-    line = f"  {formula:<37}{shape:<9} {_numbers(value):<25}"
-    return (line + ("" if by_autodiff is None else f" {_numbers(by_autodiff)}")).rstrip()
+    line = f"  {formula:<38}{shape:<9}{_numbers(value):<33}"
+    return (line + ("" if by_autodiff is None else _numbers(by_autodiff))).rstrip()
 
 
 def _numbers(value: jax.Array) -> str:

@@ -4,6 +4,7 @@ It parses, calls the library, and prints. A user's mistake is one line on the er
 """
 
 import csv
+import io
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +24,7 @@ def train(
     data: str = "digits",
     hidden: tuple[int, ...] = (128, 128),
     activation: str = "relu",
-    epochs: int = 50,
+    epochs: int | None = None,
     batch_size: int = 32,
     optimizer: str = "adam",
     learning_rate: float = 1e-3,
@@ -45,7 +46,7 @@ def train(
       data: digits, mnist, mnist1d, or the path of a .csv or .npz file.
       hidden: the widths of the hidden layers; none for softmax regression.
       activation: identity, sigmoid, tanh, relu, leaky_relu, softplus, silu, gelu, gelu_tanh or sin.
-      epochs: passes over the training data.
+      epochs: passes over the training data; by default as many as make 2,000 steps, and at least 10.
       batch_size: examples a step.
       optimizer: adam, adamw, sgd, or momentum (0.9, Nesterov's).
       learning_rate: the optimiser's, at the start.
@@ -76,7 +77,7 @@ def train(
         raise ValueError(f"weight-decay: expected with --optimizer adamw alone, got {optimizer}")
     for width in hidden:
         validation.whole_number("hidden", width, at_least=1)
-    validation.whole_number("epochs", epochs, at_least=1)
+    validation.whole_number("epochs", 1 if epochs is None else epochs, at_least=1)
     validation.whole_number("batch-size", batch_size, at_least=1)
     validation.positive("learning-rate", learning_rate)
     validation.fraction("label-smoothing", label_smoothing)
@@ -97,8 +98,9 @@ def train(
     targets: Any = dataset.train.labels
     if label_smoothing:
         targets = mlp_jax.smooth_labels(targets, classes, label_smoothing)
-    steps = epochs * -(-len(dataset.train.x) // batch_size)
-    rate = optax.cosine_decay_schedule(learning_rate, steps) if schedule == "cosine" else learning_rate
+    steps = -(-len(dataset.train.x) // batch_size)  # an epoch
+    epochs = max(10, -(-2000 // steps)) if epochs is None else epochs
+    rate = optax.cosine_decay_schedule(learning_rate, epochs * steps) if schedule == "cosine" else learning_rate
     keywords = {} if weight_decay is None else {"weight_decay": weight_decay}
     start = time.perf_counter()
     with progress_bar(epochs, len(dataset.train.x)) as progress:
@@ -262,7 +264,8 @@ def progress_bar(epochs: int, examples: int) -> Iterator[Callable[[int, Any], No
 def main() -> None:
     """Run the command line."""
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+        if isinstance(stream, io.TextIOWrapper):  # a console that cannot show a character shows another
+            stream.reconfigure(errors="replace")
     try:
         import rich  # noqa: F401
         import safetensors  # noqa: F401

@@ -65,8 +65,9 @@ class Activation:
         object.__setattr__(self, "name", self.name or getattr(self.value, "__name__", "activation"))
 
     def __call__(self, z: ArrayLike) -> Float[Array, "..."]:
-        """Return phi(z), elementwise, in the dtype of z."""
-        return self.value(jnp.asarray(z))
+        """Return phi(z), elementwise, in the dtype of z; whole numbers are taken as floats."""
+        z = jnp.asarray(z)
+        return self.value(z if jnp.issubdtype(z.dtype, jnp.floating) else z.astype(float))
 
 
 identity = Activation(
@@ -153,6 +154,11 @@ silu = Activation(  # z s(z) (Elfwing, Uchibe & Doya, 2017; also called swish)
 )
 
 
+def _near(z: Array) -> Array:
+    """z in [-40, 40]: beyond, Phi and s(2 u) are 0 or 1 in every dtype, but z^2 may overflow, and 0 * inf is NaN."""
+    return jnp.clip(z, -40, 40)
+
+
 def _normal_distribution(z: Array) -> Array:
     return erfc(-z * sqrt(1 / 2)) / 2  # erfc, not 1 + erf: the lower tail keeps its digits
 
@@ -169,7 +175,7 @@ def _gelu_value_and_derivative(z: Array) -> tuple[Array, Array]:
 gelu = Activation(  # z Phi(z), exact (Hendrycks & Gimpel, 2016); jax.nn.gelu's default is the tanh form below
     value=lambda z: z * _normal_distribution(z),
     derivative=lambda z: _gelu_value_and_derivative(z)[1],
-    second_derivative=lambda z: _normal_density(z) * (2 - z * z),
+    second_derivative=lambda z: _normal_density(z) * (2 - _near(z) ** 2),
     value_and_derivative=_gelu_value_and_derivative,
     weight_init=HE,
     name="gelu",
@@ -187,13 +193,14 @@ def _gelu_u_derivative(z: Array) -> Array:
 
 
 def _gelu_tanh_value_and_derivative(z: Array) -> tuple[Array, Array]:
-    u = _gelu_u(z)
+    u = _gelu_u(_near(z))
     s = jax.nn.sigmoid(2 * u)
-    return z * s, s * (1 + 2 * z * _gelu_u_derivative(z) * jax.nn.sigmoid(-2 * u))
+    return z * s, s * (1 + 2 * _near(z) * _gelu_u_derivative(_near(z)) * jax.nn.sigmoid(-2 * u))
 
 
 def _gelu_tanh_second_derivative(z: Array) -> Array:
     """s'(2u) (4 u' + 2 z u'' - 4 z u'^2 tanh u), where 4 u' + 2 z u'' = 4 A (1 + 6 B z^2)."""
+    z = _near(z)
     u, du = _gelu_u(z), _gelu_u_derivative(z)
     return 4 * _sigmoid_derivative(2 * u) * (_A * (1 + 6 * _B * z * z) - z * du * du * jnp.tanh(u))
 

@@ -14,13 +14,13 @@ The 1 / B of the mean sits in delta_L and nowhere else.
 from typing import NamedTuple
 
 import jax
-from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from mlp_jax import validation
 from mlp_jax.activations import Activation, relu
 from mlp_jax.losses import Loss, cross_entropy
 from mlp_jax.network import Layer, Params, Trace, forward, forward_with_trace, validate
+from mlp_jax.validation import ArrayLike
 
 
 def linear_backward(

@@ -6,22 +6,13 @@ that ships a data set is imported by the function that needs it.
 
 import csv
 import difflib
-import gzip
-import hashlib
-import http.client
 import importlib
 import math
 import os
 import random
-import shutil
-import sys
-import tempfile
-import urllib.error
-import urllib.request
 import zipfile
-import zlib
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,24 +20,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from mlp_jax.mnist import MNIST_CURE, MNIST_MIRRORS, Report, read_mnist
+from mlp_jax.validation import mistake
+
 Array = NDArray[Any]
 FilePath = str | os.PathLike[str]
-Report = Callable[[str], None]
 
 DIGITS = tuple("0123456789")
-MNIST_SHA256 = {  # of the raw (uncompressed) contents
-    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-}
-MNIST_MIRRORS = (
-    "https://ossci-datasets.s3.amazonaws.com/mnist/",
-    "https://storage.googleapis.com/cvdf-datasets/mnist/",
-)
-REPLACE = "delete the file (it is downloaded again), or replace it by the original"
 NPZ_CURE = "write it by numpy.savez(path, x=x, labels=labels)"
-TIMEOUT = 30.0  # seconds for which a mirror may stay silent
 
 
 class Examples(NamedTuple):
@@ -111,7 +92,7 @@ def load(
     name = os.fspath(name_or_path)
     suffix = Path(name).suffix.lower()
     if label is not None and suffix != ".csv":
-        raise _bad("label", "a label column only with a CSV file", f"{label!r} for {name!r}", "leave it out")
+        raise mistake("label", "a label column only with a CSV file", f"{label!r} for {name!r}", "leave it out")
     if suffix == ".csv":
         return load_csv(name, label, seed=seed, dtype=dtype)
     if suffix == ".npz":
@@ -124,7 +105,7 @@ def load(
         return load_mnist1d(dtype=dtype)
     known = ("digits", "mnist", "mnist1d")
     expected = f"{_listed(known)} or the path of a .csv or .npz file"
-    raise _bad("data set", expected, repr(name), _close(name.lower(), known))
+    raise mistake("data set", expected, repr(name), _close(name.lower(), known))
 
 
 def load_digits(*, seed: int = 0, dtype: DTypeLike = np.float32) -> Dataset:
@@ -147,15 +128,10 @@ def load_mnist(
 ) -> Dataset:
     """Load MNIST: 70,000 images of 28x28 pixels (LeCun, Cortes and Burges, 1998).
 
-    The last 10,000 of the 60,000 are validation, the official 10,000 test. The four IDX files, gzipped or
-    not, are looked for in $MLP_JAX_DATA or its folder `mnist`, then in `cache` (default: the user's cache
-    folder), else downloaded once (11 MB) into `cache` from the first of `mirrors` that works; SHA-256 verifies
-    them wherever they lie. Raises ValueError for a damaged file, ConnectionError where no mirror works.
+    The last 10,000 of the 60,000 are validation, the official 10,000 test. `read_mnist` says where the files come from
+    and what it raises.
     """
-    folder = cache_folder() if cache is None else Path(cache)
-    if None in [_locate(name, folder) for name in MNIST_SHA256]:
-        _download(folder, mirrors, report)
-    files = {name: _read_mnist(_locate(name, folder) or folder / name, name) for name in MNIST_SHA256}
+    files = read_mnist(cache, mirrors, report)
     train, test = (
         _paired(files[f"{part}-images-idx3-ubyte"], files[f"{part}-labels-idx1-ubyte"], part)
         for part in ("train", "t10k")
@@ -213,7 +189,7 @@ def read_csv(path: FilePath, features: Sequence[str] | None = None, label: str |
         label = header[-1] if label is None else label
         features = [name for name in header if name != label]
         if not features:
-            raise _bad(path, "columns of numbers beside the label", f"only {label!r}", "put commas between columns")
+            raise mistake(path, "columns of numbers beside the label", f"only {label!r}", "put commas between columns")
         _find_columns(path, [label], header)
     columns = list(zip(features, _find_columns(path, features, header), strict=True))
     label_column = header.index(label) if label in header else None
@@ -221,15 +197,15 @@ def read_csv(path: FilePath, features: Sequence[str] | None = None, label: str |
     for line, row in rows:
         if len(row) != len(header):
             cure = "complete the row, quote cells that hold a comma"
-            raise _bad(f"{path}, line {line}", f"{len(header)} cells, as in the header", len(row), cure)
+            raise mistake(f"{path}, line {line}", f"{len(header)} cells, as in the header", len(row), cure)
         x.extend([_finite(row[column], path, line, name) for name, column in columns])
         if label_column is not None:
             if not row[label_column].strip():
                 where, cure = f"{path}, line {line}, column {label!r}", "fill it in or remove the row"
-                raise _bad(where, "a label", "a missing value", cure)
+                raise mistake(where, "a label", "a missing value", cure)
             labels.append(row[label_column])
     if not x:
-        raise _bad(path, "rows of data below the header row", "none", "add them")
+        raise mistake(path, "rows of data below the header row", "none", "add them")
     texts = None if label_column is None else tuple(labels)
     return Raw(np.array(x).reshape(-1, len(columns)), texts, features=tuple(features), label=label or "")
 
@@ -247,19 +223,19 @@ def read_npz(path: FilePath) -> Raw:
         except Exception as error:  # damaged bytes make numpy and zipfile raise almost anything
             reason = " ".join(str(error).split()) or type(error).__name__
             got = f"one that cannot be read ({reason})"
-            raise _bad(path, "an NPZ file of plain arrays", got, NPZ_CURE) from error
+            raise mistake(path, "an NPZ file of plain arrays", got, NPZ_CURE) from error
     if x is None:
-        raise _bad(path, "an array 'x'", f"only {_listed(keys) or 'an empty file'}", NPZ_CURE)
+        raise mistake(path, "an array 'x'", f"only {_listed(keys) or 'an empty file'}", NPZ_CURE)
     if x.ndim < 2 or x.size == 0 or x.dtype.kind not in "biuf":
-        raise _bad(path, "x to be (N, ...) real numbers", f"{x.dtype} of shape {x.shape}", NPZ_CURE)
+        raise mistake(path, "x to be (N, ...) real numbers", f"{x.dtype} of shape {x.shape}", NPZ_CURE)
     flat = x.reshape(len(x), -1)
     if not np.isfinite(flat).all():
         row, column = np.argwhere(~np.isfinite(flat))[0]
         got = f"{flat[row, column]} in row {row}, column {column} of x (counted from 0)"
-        raise _bad(path, "finite numbers", got, "remove or replace it")
+        raise mistake(path, "finite numbers", got, "remove or replace it")
     if labels is not None and (labels.shape != (len(x),) or labels.dtype.kind not in "biuU"):
         expected = f"labels of shape ({len(x)},), one for each row of x, as integers, booleans or strings"
-        raise _bad(path, expected, f"{labels.dtype} of shape {labels.shape}", NPZ_CURE)
+        raise mistake(path, expected, f"{labels.dtype} of shape {labels.shape}", NPZ_CURE)
     texts = None if labels is None else tuple(str(label) for label in labels.tolist())
     return Raw(flat, texts, images=x.ndim > 2)
 
@@ -273,11 +249,11 @@ def standardise(x: Array, mean: Array, scale: Array, dtype: DTypeLike = np.float
     array([[0.5, 1. ]], dtype=float32)
     """
     if not np.issubdtype(dtype, np.floating):
-        raise _bad("dtype", "a floating type such as numpy.float32", repr(dtype), "change it")
+        raise mistake("dtype", "a floating type such as numpy.float32", repr(dtype), "change it")
     for name, value in (("mean", mean), ("scale", scale)):
         if np.ndim(x) != 2 or np.shape(value) not in ((), (1,), np.shape(x)[1:]):
             got = f"{np.shape(value)} for x of shape {np.shape(x)}"
-            raise _bad(name, "shape (), (1,) or (D,) for x of shape (N, D)", got, "give x the training columns")
+            raise mistake(name, "shape (), (1,) or (D,) for x of shape (N, D)", got, "give x the training columns")
     with np.errstate(over="ignore"):
         centred = np.subtract(x, mean, dtype=np.float64)
         centred /= scale
@@ -285,7 +261,7 @@ def standardise(x: Array, mean: Array, scale: Array, dtype: DTypeLike = np.float
     if not np.isfinite(result).all():
         row, column = np.argwhere(~np.isfinite(result))[0]
         got = f"{x[row, column]} before scaling in row {row}, column {column} (counted from 0)"
-        raise _bad("x", f"scaled values within {np.dtype(dtype)}", got, "remove the row or the column")
+        raise mistake("x", f"scaled values within {np.dtype(dtype)}", got, "remove the row or the column")
     return result
 
 
@@ -312,10 +288,10 @@ def split_indices(count: int, seed: int = 0, name: str = "data") -> tuple[Array,
     [1259, 179, 359]
     """
     if not isinstance(seed, int | np.integer) or seed < 0:
-        raise _bad("seed", "an integer >= 0", repr(seed), "change it")
+        raise mistake("seed", "an integer >= 0", repr(seed), "change it")
     if count < 10:
         expected = "at least 10 rows, so that train (70 %), validation (10 %) and test (20 %) each have one"
-        raise _bad(name, expected, count, "add rows")
+        raise mistake(name, expected, count, "add rows")
     order = np.random.Generator(np.random.PCG64(seed)).permutation(count)
     train, validation, test = np.split(order, [count - count // 10 - count // 5, count - count // 5])
     return train, validation, test
@@ -331,7 +307,7 @@ def class_names(labels: Sequence[str], name: str = "labels") -> tuple[str, ...]:
     """
     texts = sorted(set(labels))
     if len(texts) < 2:
-        raise _bad(name, "at least two classes", f"only {_listed(texts)}", "add rows of another")
+        raise mistake(name, "at least two classes", f"only {_listed(texts)}", "add rows of another")
     try:
         numbers = dict(zip(texts, map(_number, texts), strict=True))
     except ValueError:
@@ -339,7 +315,7 @@ def class_names(labels: Sequence[str], name: str = "labels") -> tuple[str, ...]:
     fraction = next((text for text in texts if not numbers[text].is_integer()), None)
     if fraction is not None:
         cure = "name another label column, or use the Python API for regression: train(..., loss=squared_error)"
-        raise _bad(name, "classes (texts or integers)", f"{fraction!r}: these labels look continuous", cure)
+        raise mistake(name, "classes (texts or integers)", f"{fraction!r}: these labels look continuous", cure)
     return tuple(sorted(texts, key=lambda text: numbers[text]))
 
 
@@ -348,102 +324,20 @@ def encode_labels(labels: Sequence[str], classes: Sequence[str], name: str = "la
     index = {text: i for i, text in enumerate(classes)}
     unknown = next((text for text in labels if text not in index), None)
     if unknown is not None:
-        raise _bad(name, f"one of the classes {_listed(classes)}", repr(unknown), "correct it or train anew")
+        raise mistake(name, f"one of the classes {_listed(classes)}", repr(unknown), "correct it or train anew")
     return np.array([index[text] for text in labels], np.int32)
-
-
-def parse_idx(raw: bytes, name: str) -> Array:
-    """Parse MNIST's IDX format (LeCun, 1998) of unsigned bytes; ValueError for a bad magic, header or length.
-
-    >>> parse_idx(bytes([0, 0, 8, 1, 0, 0, 0, 2, 5, 7]), "two bytes")
-    array([5, 7], dtype=uint8)
-    """
-    if len(raw) < 4 or raw[:3] != b"\0\0\x08" or raw[3] == 0:
-        raise _bad(name, "the IDX magic 00 00 08 and a count of axes", repr(raw[:4].hex(" ")), REPLACE)
-    start = 4 + 4 * raw[3]
-    shape = tuple(int.from_bytes(raw[i : i + 4], "big") for i in range(4, start, 4))
-    if len(raw) != start + math.prod(shape):
-        raise _bad(name, f"{start + math.prod(shape)} bytes for shape {shape}", len(raw), REPLACE)
-    return np.frombuffer(raw, np.uint8, offset=start).reshape(shape)
-
-
-def cache_folder() -> Path:
-    """Return where this system keeps a user's downloads that can be made again, for MNIST."""
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "mlp_jax" / "mnist"
-
-
-def _locate(name: str, cache: Path) -> Path | None:
-    own = os.environ.get("MLP_JAX_DATA")
-    folders = [Path(own), Path(own, "mnist"), cache] if own else [cache]
-    paths = (folder / (name + suffix) for folder in folders for suffix in ("", ".gz"))
-    return next((path for path in paths if path.is_file()), None)
-
-
-def _read_mnist(path: Path, name: str) -> Array:
-    """Read, verify and parse the MNIST file `name` that lies, gzipped or not, at `path`."""
-    content = path.read_bytes()
-    try:
-        raw = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise _bad(path, "a whole gzip file", f"a damaged one ({error})", REPLACE) from error
-    digest = hashlib.sha256(raw).hexdigest()
-    if digest != MNIST_SHA256[name]:
-        raise _bad(path, f"contents of SHA-256 {MNIST_SHA256[name]}", digest, REPLACE)
-    return parse_idx(raw, str(path))
 
 
 def _paired(images: Array, labels: Array, part: str) -> Examples:
     if images.ndim != 3 or labels.shape != images.shape[:1]:
         expected = "images of shape (N, height, width) and labels of shape (N,)"
-        raise _bad(f"MNIST's {part} files", expected, f"{images.shape} and {labels.shape}", REPLACE)
+        raise mistake(f"MNIST's {part} files", expected, f"{images.shape} and {labels.shape}", MNIST_CURE)
     return Examples(images.reshape(len(images), -1), labels)
-
-
-def _download(cache: Path, mirrors: Sequence[str], report: Report | None) -> None:
-    """Bring the MNIST files that are nowhere yet into `cache`, from the first mirror that works."""
-    failures = []
-    for mirror in mirrors:
-        if report is not None:
-            report(f"downloading MNIST (11 MB) from {mirror} to {cache}")
-        try:
-            for name in MNIST_SHA256:
-                if _locate(name, cache) is None:
-                    _download_file(f"{mirror.rstrip('/')}/{name}.gz", name, cache)
-            return
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            failures.append(f"{mirror}: {error or type(error).__name__}")
-            if isinstance(error, urllib.error.HTTPError):
-                error.close()
-    files = ", ".join(f"{name}.gz" for name in MNIST_SHA256)
-    raise ConnectionError(
-        f"MNIST: expected a download to {cache}, got {'; '.join(failures) or 'no mirrors'}. "
-        f"Offline: put the files {files} in a folder and set MLP_JAX_DATA to that folder"
-    )
-
-
-def _download_file(url: str, name: str, cache: Path) -> None:
-    """Stream one file to a temporary name in `cache`, verify it, and only then give it its own name."""
-    cache.mkdir(parents=True, exist_ok=True)
-    handle, path = tempfile.mkstemp(dir=cache, prefix=name, suffix=".part")
-    temporary = Path(path)
-    try:
-        with os.fdopen(handle, "wb") as file, urllib.request.urlopen(url, timeout=TIMEOUT) as response:
-            shutil.copyfileobj(response, file)
-        _read_mnist(temporary, name)
-        temporary.replace(cache / f"{name}.gz")
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _from_raw(raw: Raw, path: FilePath, seed: int, dtype: DTypeLike) -> Dataset:
     if raw.labels is None:
-        raise _bad(path, "an array 'labels'", "only 'x'", NPZ_CURE)
+        raise mistake(path, "an array 'labels'", "only 'x'", NPZ_CURE)
     where = f"{path}, column {raw.label!r}" if raw.label else f"{path}, labels"
     classes = class_names(raw.labels, where)
     splits = _split(Examples(raw.x, encode_labels(raw.labels, classes, where)), seed, str(path))
@@ -497,24 +391,24 @@ def _csv_rows(path: FilePath) -> Iterator[tuple[int, list[str]]]:
         try:
             yield from ((reader.line_num, row) for row in reader if row)
         except UnicodeDecodeError as error:
-            raise _bad(path, "UTF-8 text", f"other bytes ({error})", "save it as UTF-8") from error
+            raise mistake(path, "UTF-8 text", f"other bytes ({error})", "save it as UTF-8") from error
         except csv.Error as error:
             where = f"{path}, line {reader.line_num}"
-            raise _bad(where, "comma-separated cells", f"a mistake ({error})", "mend the quotes") from error
+            raise mistake(where, "comma-separated cells", f"a mistake ({error})", "mend the quotes") from error
 
 
 def _header(path: FilePath, rows: Iterator[tuple[int, list[str]]]) -> list[str]:
     line, header = next(rows, (1, []))
     where = f"{path}, line {line}"
     if not header:
-        raise _bad(path, "a header row and rows of data", "an empty file", "add them")
+        raise mistake(path, "a header row and rows of data", "an empty file", "add them")
     if "" in header:
         cure = "name it, or remove it (pandas: to_csv(path, index=False))"
-        raise _bad(where, "a name for each column", f"none for column {header.index('') + 1}", cure)
+        raise mistake(where, "a name for each column", f"none for column {header.index('') + 1}", cure)
     twice = next((name for i, name in enumerate(header) if name in header[:i]), None)
     if twice is not None:
         cure = "rename one, or add a header row if there is none"
-        raise _bad(where, "different column names", f"{twice!r} twice", cure)
+        raise mistake(where, "different column names", f"{twice!r} twice", cure)
     return header
 
 
@@ -522,7 +416,7 @@ def _find_columns(path: FilePath, names: Sequence[str], header: list[str]) -> li
     missing = next((name for name in names if name not in header), None)
     if missing is not None:
         cure = _close(missing, header) or "name one of these"
-        raise _bad(path, f"a column {missing!r}", f"only {_listed(header)}", cure)
+        raise mistake(path, f"a column {missing!r}", f"only {_listed(header)}", cure)
     return [header.index(name) for name in names]
 
 
@@ -537,7 +431,7 @@ def _finite(cell: str, path: FilePath, line: int, column: str) -> float:
             repr(cell) if cell.strip() else "a missing value",
         )
         cure = "correct it, encode texts as numbers, or remove the row or the column"
-        raise _bad(where, "a finite number", got, cure)
+        raise mistake(where, "a finite number", got, cure)
     return number
 
 
@@ -545,10 +439,6 @@ def _number(text: str) -> float:
     if "_" in text:  # which float() would skip
         raise ValueError(text)
     return float(text)
-
-
-def _bad(where: object, expected: str, got: object, cure: str) -> ValueError:
-    return ValueError(f"{where}: expected {expected}, got {got}" + (f"; {cure}" if cure else ""))
 
 
 def _close(name: str, names: Sequence[str]) -> str:

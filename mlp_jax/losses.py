@@ -3,9 +3,10 @@
 Notation: z = logits (B, C), p = softmax(z), y = labels (B,); the loss of a batch is the MEAN over its B
 examples. Targets are labels, or floats (B, C): probabilities for `cross_entropy`, values for `squared_error`.
 
-Conventions for logits that are not finite: NaN gives NaN. A logit of -inf rules its class out: p = 0, and the
-loss is inf if it was the label. +inf gives NaN, unless it is the label's own, whose loss is then 0. A label
-outside [0, C) is an error where its value can be read and makes the loss NaN where it cannot (under jit).
+Conventions for logits that are not finite: NaN gives NaN, and so does +inf in `softmax` and `log_softmax`. A logit of
+-inf rules its class out: p = 0. With labels, where p_y is 0 by the label's own -inf or a rival's +inf, the loss is inf
+and its gradient NaN; a label's own +inf gives 0. A label outside [0, C) is an error where its value can be read, and
+makes the loss NaN where it cannot, under jit.
 """
 
 from collections.abc import Callable
@@ -14,10 +15,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Integer
 
 from mlp_jax import validation
+from mlp_jax.validation import ArrayLike
 
 
 def softmax(logits: ArrayLike) -> Float[Array, "... C"]:
@@ -62,7 +63,9 @@ def log_softmax(logits: ArrayLike) -> Float[Array, "... C"]:
     """
     z = validation.logits(logits)
     is_max = jax.nn.one_hot(jnp.argmax(z, axis=-1), z.shape[-1], dtype=bool)
-    z = z - jnp.max(z, axis=-1, keepdims=True, where=is_max, initial=-jnp.inf)
+    m = jnp.max(z, axis=-1, keepdims=True, where=is_max, initial=-jnp.inf)
+    nan_or_0 = jax.lax.stop_gradient(m - m)  # NaN where m is not finite
+    z = jnp.where(is_max, 0, z - m) + nan_or_0  # at the winner a constant, so that autodiff has nothing to cancel
     return z - jnp.log1p(jnp.sum(jnp.exp(z), axis=-1, keepdims=True, where=~is_max))
 
 
@@ -125,17 +128,17 @@ def _holds_labels(targets: Array) -> bool:
     return bool(jnp.issubdtype(targets.dtype, jnp.integer))
 
 
-def _one_hot(labels: Int[Array, " B"], like: Float[Array, "B C"]) -> Float[Array, "B C"]:
-    """Row y is 1 at y and 0 elsewhere, or NaN where y is outside [0, C): 0 / 0."""
+def _one_hot(labels: Integer[Array, " B"], like: Float[Array, "B C"]) -> Float[Array, "B C"]:
+    """Row y is 1 at y and 0 elsewhere, or NaN where y is outside [0, C)."""
     is_label = jax.nn.one_hot(labels, like.shape[1], dtype=like.dtype)
-    return is_label / jnp.sum(is_label, axis=1, keepdims=True)
+    return jnp.where(jnp.any(is_label, axis=1, keepdims=True), is_label, jnp.nan)
 
 
-def _rivals(z: Float[Array, "B C"], labels: Int[Array, " B"]) -> Float[Array, "B C"]:
-    """r_j = z_j - z_y for the rivals j != y, -inf at y itself; NaN where y is outside [0, C)."""
+def _rivals(z: Float[Array, "B C"], labels: Integer[Array, " B"]) -> Float[Array, "B C"]:
+    """r_j = z_j - z_y for the rivals j != y, -inf at y itself; NaN where z_y is, or y is outside [0, C)."""
     is_label = jax.nn.one_hot(labels, z.shape[1], dtype=bool)
     z_y = jnp.mean(z, axis=1, keepdims=True, where=is_label)  # of one entry, or of none: NaN
-    return jnp.where(is_label, -jnp.inf, z - z_y)
+    return jnp.where(is_label & ~jnp.isnan(z), -jnp.inf, z - z_y)
 
 
 def _probabilities(q: Float[Array, "B C"]) -> Float[Array, "B C"]:

@@ -12,11 +12,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.nn.initializers import Initializer, zeros
-from jax.typing import ArrayLike, DTypeLike
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from mlp_jax import validation
 from mlp_jax.activations import Activation, relu
+from mlp_jax.validation import ArrayLike
 
 
 class Layer(NamedTuple):

@@ -16,7 +16,6 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.tree_util import Partial
-from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PyTree
 
 from mlp_jax import validation as check
@@ -24,6 +23,7 @@ from mlp_jax.activations import Activation, relu
 from mlp_jax.backpropagation import autodiff, backprop
 from mlp_jax.losses import Loss, cross_entropy, predict
 from mlp_jax.network import forward as plain_forward
+from mlp_jax.validation import ArrayLike
 
 Examples = tuple[Array, Array]  # x (N, D) and targets: labels (N,) or floats (N, C)
 

@@ -6,23 +6,32 @@ checked, values where they can be read: under jit, grad or vmap they cannot, and
 """
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+ArrayLike = jax.typing.ArrayLike | Sequence[Any]  # what the doors take: arrays of JAX and numpy, numbers, nested lists
+
+
+def mistake(where: object, expected: object, got: object, cure: str = "") -> ValueError:
+    """Return the error of this library's form: where, what was expected, what came, and the cure."""
+    return ValueError(f"{where}: expected {expected}, got {got}" + (f"; {cure}" if cure else ""))
+
 
 def _array(name: str, value: Any) -> jax.Array:
     """Return `value` as an array of real numbers."""
     try:
-        array = jnp.asarray(value)
+        array = value if isinstance(value, jax.Array) or traced(value) else np.asarray(value)
+        dtype = jnp.result_type(array)
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name}: expected an array of numbers, got {_describe(value)}") from error
-    if not (jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.integer)):
-        raise TypeError(f"{name}: expected real numbers, got dtype {array.dtype}")
-    return array
+    if not (jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)):
+        raise TypeError(f"{name}: expected real numbers, got dtype {dtype}")
+    with np.errstate(over="ignore"):  # what is too large for the dtype is inf in it, and found to be
+        return jnp.asarray(array)
 
 
 def _describe(value: Any) -> str:
@@ -39,7 +48,7 @@ def _all(name: str, good: Callable[[np.ndarray], Any], value: Any, expected: str
     """Check values where they can be read, in numpy: under jit, JAX would trace even values that are known."""
     if traced(value):
         return
-    with np.errstate(over="ignore"):  # what is too large for the dtype is inf in it
+    with np.errstate(over="ignore"):
         host = np.asarray(value, dtype)
     is_good = np.asarray(good(host))
     if not is_good.all():

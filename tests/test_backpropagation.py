@@ -24,7 +24,7 @@ SOME = [(*pair, depth, 16, 33) for pair in PAIRS for depth in DEPTHS]
 SOME += [
     (mlp_jax.relu, mlp_jax.cross_entropy, depth, width, batch)
     for depth, width, batch in product(DEPTHS, WIDTHS, BATCHES)
-    if width != 16 and batch != 33  # the corners
+    if (width, batch) in ((1, 1), (1, 1024), (512, 1))
 ]
 
 
@@ -215,7 +215,7 @@ def high_precision_errors(actual, expected):
         (mlp_jax.sigmoid, lambda z: 1 / (1 + mp.exp(-z)), lambda z: 1 / (2 + mp.exp(z) + mp.exp(-z)), 30),
         (mlp_jax.tanh, mp.tanh, lambda z: mp.sech(z) ** 2, 15),
     ],
-    ids=name_of,
+    ids=["sigmoid", "tanh"],
 )
 def test_ours_is_the_nearer_one_where_units_saturate(float64, activation, phi, derivative, shift):
     p = problem((3, 4, 3), 5, activation)

@@ -299,7 +299,7 @@ NOT_FINITE = {
     "the label ruled out": ([-inf, 0], inf, [nan, nan]),
     "all ruled out": ([-inf, -inf], nan, [nan, nan]),
     "inf of the label": ([inf, 0], 0, [0, 0]),
-    "inf of a rival": ([0, inf], nan, [nan, nan]),
+    "inf of a rival": ([0, inf], inf, [nan, nan]),
     "inf of both": ([inf, inf], nan, [nan, nan]),
     "one class": ([3], 0, [0]),
 }

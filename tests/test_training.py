@@ -542,7 +542,11 @@ BAD = {  # changed arguments, the error, and what its words must hold
         "gradient: expected a scalar loss, got",
     ),
     "gradient is no function": (dict(gradient=0.1), TypeError, "gradient: expected a function, got float"),
-    "backprop of a network of one's own": (dict(forward=residual), ValueError, r"gradient: expected .* got .*backprop"),
+    "backprop of a network of one's own": (
+        dict(forward=residual),
+        ValueError,
+        r"gradient: expected the gradient of your own forward, got one of mlp_jax.forward",
+    ),
     "forward is no function": (dict(forward="mlp"), TypeError, "forward: expected a function, got str"),
     "hyperparameters for a ready transformation": (
         dict(hyperparameters={"learning_rate": 0.1}),

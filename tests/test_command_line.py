@@ -1,0 +1,286 @@
+"""The command line as a user meets it: in a process of its own, judged by what it prints, writes and returns."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+
+import mlp_jax
+from mlp_jax import datasets
+from mlp_jax.__main__ import main
+
+FAST = ("--epochs", "2", "--hidden", "8")
+
+
+def run(*arguments):
+    """Run the command in this process, which compiles each program once for all tests."""
+    stdout, stderr = io.StringIO(), io.StringIO()
+    status = 0
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(stdout), redirect_stderr(stderr):
+        patch.setattr(sys, "argv", ["mlp-jax", *map(str, arguments)])
+        try:
+            main()
+        except SystemExit as exit:
+            status = exit.code
+        finally:
+            jax.config.update("jax_enable_x64", False)
+    return subprocess.CompletedProcess(arguments, status, stdout.getvalue(), stderr.getvalue())
+
+
+def run_process(*arguments, **environment):
+    """Run the command in a process of its own, as users do."""
+    return subprocess.run(
+        [sys.executable, "-m", "mlp_jax", *map(str, arguments)],
+        env=os.environ | {"PYTHONWARNINGS": "error", "JAX_PLATFORMS": "cpu"} | environment,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=300,
+    )
+
+
+def number(output, name):
+    """The number of a plain line of the summary, such as `test accuracy 97.92 %`."""
+    (line,) = [line for line in output.splitlines() if line.startswith(name + " ")]
+    return float(line.removeprefix(name).split()[0])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A network that the command trained on digits with all defaults, and what it printed."""
+    path = tmp_path_factory.mktemp("model") / "digits.safetensors"
+    done = run_process("train", "--data", "digits", "--output", path)
+    assert (done.returncode, done.stderr) == (0, "")
+    return path, done.stdout
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """A CSV of three separable classes with names that need UTF-8 and quotes, and one constant column."""
+    path = tmp_path_factory.mktemp("table") / "flowers.csv"
+    rng = np.random.default_rng(0)
+    names = ["Märzenbecher", "a, b", "桜"]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["length", "constant", "width", "kind"])
+        for i in range(300):
+            length, width = 10 * np.eye(3)[i % 3, :2] + rng.standard_normal(2)
+            writer.writerow([length, 7.5, width, names[i % 3]])
+    return path, names
+
+
+def test_defaults_train_digits(trained):
+    _, output = trained
+    assert number(output, "test accuracy") >= 97.5
+    assert "network 64-128-128-10 relu, 26,122 parameters" in output
+    for line in ("train loss", "validation accuracy", "test loss"):
+        assert np.isfinite(number(output, line))
+
+
+@pytest.mark.slow
+def test_defaults_train_digits_in_the_median_of_ten_seeds():
+    accuracies = [number(run("train", "--seed", seed).stdout, "test accuracy") for seed in range(10)]
+    assert np.median(accuracies) >= 97.5, accuracies
+
+
+@pytest.mark.slow
+def test_mnist():
+    folders = [Path(os.environ.get("MLP_JAX_DATA", "absent")) / part for part in ("", "mnist")]
+    if not any((folder / "train-images-idx3-ubyte.gz").exists() for folder in folders):
+        pytest.skip("MLP_JAX_DATA names no folder with MNIST")
+    done = run("train", "--data", "mnist", "--hidden", "128", "--epochs", "10")
+    assert done.returncode == 0, done.stderr
+    assert number(done.stdout, "test accuracy") >= 97.5
+
+
+def test_same_seed_same_network_and_another_seed_another(tmp_path):
+    outputs = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        path = tmp_path / f"{name}.safetensors"
+        assert run("train", *FAST, "--seed", seed, "--output", path).returncode == 0
+        outputs.append({name: leaf.tobytes() for name, leaf in load_file(path).items()})
+    assert outputs[0] == outputs[1] != outputs[2]
+
+
+def test_file_holds_parameters_and_what_a_prediction_needs(trained):
+    path, _ = trained
+    with safe_open(path, framework="numpy") as file:
+        shapes = {name: file.get_tensor(name).shape for name in list(file.keys())}
+        metadata = file.metadata()
+    sizes = (64, 128, 128, 10)
+    assert shapes == {f"layers.{i}.weight": sizes[i : i + 2] for i in range(3)} | {
+        f"layers.{i}.bias": sizes[i + 1 : i + 2] for i in range(3)
+    }
+    digits = datasets.load_digits()
+    assert metadata["activation"] == "relu"
+    assert metadata["version"] == mlp_jax.__version__
+    assert json.loads(metadata["classes"]) == list(digits.classes)
+    assert json.loads(metadata["mean"]) == digits.mean.tolist()
+    assert json.loads(metadata["scale"]) == digits.scale.tolist()
+
+
+def test_predict_a_named_data_set(trained, tmp_path):
+    path, output = trained
+    done = run("predict", path, "digits", "--output", tmp_path / "p.csv")
+    assert done.returncode == 0, done.stderr
+    assert number(done.stdout, "accuracy") == number(output, "test accuracy")
+    rows = (tmp_path / "p.csv").read_text(encoding="utf-8").splitlines()
+    assert rows[0] == "prediction"
+    assert len(rows) == 1 + 359
+
+
+def test_csv_from_training_to_predictions(table, tmp_path):
+    path, names = table
+    model = tmp_path / "flowers.safetensors"
+    done = run_process("train", "--data", path, "--output", model, "--hidden", "16", PYTHONUTF8="0", LC_ALL="C")
+    assert done.returncode == 0, done.stderr
+    assert number(done.stdout, "test accuracy") >= 95
+
+    new = tmp_path / "new.csv"  # other order of columns, another constant, no labels
+    new.write_text("width,length,constant\n0,10,7.5\n10,0,1e6\n0,0,7.5\n", encoding="utf-8")
+    done = run("predict", model, new, "--probabilities", "--output", tmp_path / "p.csv")
+    assert done.returncode == 0, done.stderr
+    assert "accuracy" not in done.stdout
+    with (tmp_path / "p.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["prediction"] for row in rows] == names
+    for row in rows:
+        p = {name: float(row[f"probability {name}"]) for name in names}
+        assert sum(p.values()) == pytest.approx(1, abs=1e-6)
+        assert max(p, key=p.get) == row["prediction"]
+
+    done = run("predict", model, path)  # with labels, to standard output
+    assert done.stdout.splitlines()[0] == "prediction"
+    assert number(done.stderr, "accuracy") >= 95
+
+
+def test_npz_and_float64_and_no_hidden_layer(tmp_path):
+    x = np.random.default_rng(0).standard_normal((200, 4, 4))
+    np.savez(tmp_path / "d.npz", x=x, labels=(x.sum(axis=(1, 2)) > 0).astype(int))
+    model = tmp_path / "m.safetensors"
+    done = run("train", "--data", tmp_path / "d.npz", "--hidden", "--dtype", "float64", "--output", model)
+    assert done.returncode == 0, done.stderr
+    assert "network 16-2" in done.stdout
+    assert number(done.stdout, "test accuracy") >= 85
+    with safe_open(model, framework="numpy") as file:
+        assert file.get_tensor("layers.0.weight").dtype == np.float64
+    done = run("predict", model, tmp_path / "d.npz")
+    assert number(done.stderr, "accuracy") >= 85
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--gradient", "autodiff", "--optimizer", "momentum", "--learning-rate", "0.05"),
+        ("--loss", "squared_error", "--activation", "tanh", "--schedule", "constant"),
+        ("--label-smoothing", "0.1", "--optimizer", "adamw", "--weight-decay", "0.01", "--activation", "gelu"),
+    ],
+    ids=" ".join,
+)
+def test_flags(flags):
+    done = run("train", "--epochs", "20", "--hidden", "64", *flags)
+    assert done.returncode == 0, done.stderr
+    assert number(done.stdout, "test accuracy") >= 93
+
+
+def test_without_metadata_flags_are_needed_and_enough(trained, tmp_path):
+    path, output = trained
+    bare = tmp_path / "bare.safetensors"
+    save_file(load_file(path), bare)
+    done = run("predict", bare, "digits")
+    assert_fails(done, "bare.safetensors", "activation, mean, scale, classes", "--activation", "--classes")
+    digits = datasets.load_digits()
+    mean, scale = (repr(float(number)) for number in (digits.mean, digits.scale))
+    flags = ("--activation", "relu", "--mean", mean, "--scale", scale, "--classes", *digits.classes)
+    done = run("predict", bare, "digits", *flags)
+    assert number(done.stderr, "accuracy") == number(output, "test accuracy")
+
+
+def assert_fails(done, *words):
+    """One line on the error stream that holds the words, exit status 2, and no traceback."""
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert all(str(word) in done.stderr for word in words), done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    {
+        "unknown data": (("train", "--data", "digts"), ("digts", "did you mean 'digits'")),
+        "no such file": (("train", "--data", "absent.csv"), ("No such file", "absent.csv")),
+        "unknown activation": (("train", "--activation", "rleu"), ("activation", "rleu", "did you mean 'relu'")),
+        "unknown loss": (("train", "--loss", "hinge"), ("loss", "hinge", "cross_entropy")),
+        "unknown optimizer": (("train", "--optimizer", "adm"), ("optimizer", "adm", "did you mean 'adam'")),
+        "width 0": (("train", "--hidden", "0"), ("hidden", "at least 1", "0")),
+        "epochs 0": (("train", "--epochs", "0"), ("epochs", "at least 1", "0")),
+        "batch 0": (("train", "--batch-size", "0"), ("batch-size", "at least 1", "0")),
+        "learning rate": (("train", "--learning-rate", "nan"), ("learning-rate", "above 0", "nan")),
+        "label smoothing": (("train", "--label-smoothing", "2"), ("label-smoothing", "[0, 1]", "2")),
+        "weight decay without adamw": (("train", "--weight-decay", "1"), ("weight-decay", "adamw", "adam")),
+        "no such folder": (("train", "--output", "absent/m.safetensors"), ("output", "a folder that exists")),
+        "no such model": (("predict", "absent.safetensors", "digits"), ("absent.safetensors",)),
+        "text in a number column": (("train", "--data", "text.csv"), ("text.csv", "line 3", "'a'", "oops")),
+        "not a model": (("predict", "text.csv", "digits"), ("text.csv", "expected a safetensors file")),
+        "output exists": (("train", "--output", "text.csv"), ("output", "text.csv", "--overwrite")),
+    }.values(),
+    ids=lambda value: " ".join(value[1:]) if value[0] in ("train", "predict") else "",
+)  # fmt: skip
+def test_mistakes(arguments, words, tmp_path, monkeypatch):
+    (tmp_path / "text.csv").write_text("a,b\n1,x\noops,y\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert_fails(run(*arguments), *words)
+    assert [path.name for path in tmp_path.iterdir()] == ["text.csv"]
+
+
+def test_a_mistake_in_a_process_of_its_own():
+    assert_fails(run_process("train", "--activation", "rleu"), "activation", "did you mean 'relu'?")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("train", "--epochs", "many"), ("train", "--epoch", "3"), ("nothing",), ()], ids=str
+)
+def test_unusable_arguments(arguments):
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+def test_prediction_data_of_another_width(trained, tmp_path):
+    np.savez(tmp_path / "narrow.npz", x=np.ones((3, 5)))
+    assert_fails(run("predict", trained[0], tmp_path / "narrow.npz"), "x", "(B, 64)", "(3, 5)")
+
+
+def test_divergence_is_said_and_writes_nothing(tmp_path):
+    path = tmp_path / "m.safetensors"
+    done = run("train", "--optimizer", "sgd", "--learning-rate", "1e9", "--epochs", "3", "--output", path)
+    assert done.returncode == 1
+    assert "diverged" in done.stderr and "--learning-rate" in done.stderr
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("encoding", ["cp949", "ascii"])
+def test_console_that_cannot_show_a_character(encoding):
+    done = run_process("train", "--help", PYTHONIOENCODING=encoding)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "--learning-rate" in done.stdout
+    done = run_process("train", "--data", "桜.csv", PYTHONIOENCODING=encoding)
+    assert_fails(done, "No such file")
+
+
+@pytest.mark.parametrize("missing", ["tyro", "rich", "safetensors"])
+def test_without_the_extra_it_says_which_to_install(missing):
+    code = f"import sys; sys.modules[{missing!r}] = None; from mlp_jax.__main__ import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8", timeout=300)
+    assert_fails(done, missing, "pip install 'mlp_jax[cli]'")
