@@ -1,10 +1,15 @@
 """All strictness in one place: annotations are checked at run time, warnings are errors, ranks must match."""
 
 import os
+from pathlib import Path
 
 from jaxtyping import install_import_hook
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # correctness is a matter of float64, which GPUs do slowly
+# Compiling is most of the time: workers, child processes and the next run share what was compiled.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent.parent / ".pytest_cache" / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 with install_import_hook("mlp_jax", "beartype.beartype"):
     import mlp_jax
@@ -13,7 +18,6 @@ import jax
 import pytest
 from jaxtyping import config as jaxtyping_config
 
-assert mlp_jax.__file__
 jax.config.update("jax_numpy_rank_promotion", "raise")  # (B,) - (B, 1) is a mistake, not a (B, B)
 
 

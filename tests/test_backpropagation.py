@@ -24,7 +24,7 @@ SOME = [(*pair, depth, 16, 33) for pair in PAIRS for depth in DEPTHS]
 SOME += [
     (mlp_jax.relu, mlp_jax.cross_entropy, depth, width, batch)
     for depth, width, batch in product(DEPTHS, WIDTHS, BATCHES)
-    if (width, batch) in ((1, 1), (1, 1024), (512, 1))
+    if (width, batch) in ((1, 1024), (512, 1))
 ]
 
 
@@ -158,7 +158,7 @@ def test_dtype_is_kept(dtype):
     with jax.enable_x64(dtype == jnp.float64):
         p = problem((4, 6, 3), 8, dtype=dtype)
         for gradient in (backprop, autodiff):
-            loss, gradients = gradient(*p)
+            loss, gradients = jax.eval_shape(lambda *arrays, g=gradient: g(*arrays, p.activation, p.loss), *p[:3])
             assert {leaf.dtype for leaf in (loss, *jax.tree.leaves(gradients))} == {jnp.dtype(dtype)}
 
 
