@@ -18,7 +18,7 @@ from experiments.protocol import Claim
 matplotlib.use("svg")
 
 TINY = why_backprop.Config(
-    activations=("tanh", "relu"), depths=(1, 2), width=4, batch=8, seeds=2, directions=3, trainings=4, steps=(1, 10)
+    activations=("tanh",), depths=(2,), width=4, batch=8, seeds=2, directions=3, trainings=4, steps=(1, 10)
 )
 
 
@@ -87,8 +87,7 @@ def test_a_wrong_gradient_is_found(monkeypatch):
         return loss, tuple(layer._replace(bias=1.01 * layer.bias) for layer in gradients)
 
     monkeypatch.setattr(why_backprop, "backprop", wrong)
-    tiny = dataclasses.replace(TINY, depths=(1,), seeds=1, trainings=2)
-    claims = protocol.run(why_backprop, tiny).claims
+    claims = protocol.run(why_backprop, TINY).claims
     fallen = {c.name for c in claims if c.verdict == "does not hold"}
     assert {"float64", "float32", "float32 whole", "finite differences", "float64 apart"} <= fallen
 
