@@ -11,8 +11,9 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent.par
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
+# imported inside, so that its annotations are checked
 with install_import_hook("mlp_jax", "beartype.beartype"):
-    import mlp_jax
+    import mlp_jax  # noqa: F401
 
 import jax
 import pytest
