@@ -45,8 +45,23 @@ def assert_agree(activation, loss, depth, width, batch):
             chex.assert_trees_all_equal_shapes_and_dtypes(by_hand, by_autodiff)
             assert loss_hand.dtype == loss_auto.dtype == dtype
             assert relative_error(loss_hand, loss_auto) <= per_leaf
-            assert max(leaf_errors(by_hand, by_autodiff)) <= per_leaf
+            errors = leaf_errors(by_hand, by_autodiff)
+            if width == 1 and dtype == jnp.float32:
+                errors = [min(error, 25 * share) for error, share in zip(errors, errors_of_terms(p), strict=True)]
+            assert max(errors) <= per_leaf
             assert relative_error(by_hand, by_autodiff) <= whole
+
+
+def errors_of_terms(p):
+    """A leaf of width 1 is one sum over the batch, which can cancel by chance: its error over the size of its terms."""
+    trace, by_autodiff = backprop_with_trace(*p), autodiff(*p)[1]
+    terms = [
+        leaf
+        for h, delta in zip(trace.forward.h, trace.delta, strict=True)
+        for leaf in linear_gradient(jnp.abs(h), jnp.abs(delta))
+    ]
+    leaves = zip(jax.tree.leaves(trace.gradients), jax.tree.leaves(by_autodiff), terms, strict=True)
+    return [float(jnp.linalg.norm(a - b) / jnp.linalg.norm(size)) for a, b, size in leaves]
 
 
 @pytest.mark.parametrize("activation, loss, depth, width, batch", SOME, ids=name_of)
