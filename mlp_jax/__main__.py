@@ -197,13 +197,13 @@ def predict(
 
 def read_data(data: str, features: Sequence[str], label: str) -> tuple[np.ndarray, Sequence[str] | None]:
     """Return raw x and, where present, the labels' texts, of a file or of a named data set's test examples."""
-    from mlp_jax import datasets
+    from mlp_jax import datasets, user_files
 
     if data.lower().endswith(".csv"):
-        raw = datasets.read_csv(data, features or None, label or None)
+        raw = user_files.read_csv(data, features or None, label or None)
         return raw.x, raw.labels
     if data.lower().endswith(".npz"):
-        raw = datasets.read_npz(data)
+        raw = user_files.read_npz(data)
         return raw.x, raw.labels
     dataset = datasets.load(data, dtype=np.float64, report=partial(print, file=sys.stderr))
     x = np.where(np.isfinite(dataset.scale), dataset.test.x * dataset.scale, 0) + dataset.mean

@@ -21,6 +21,12 @@ def mistake(where: object, expected: object, got: object, cure: str = "") -> Val
     return ValueError(f"{where}: expected {expected}, got {got}" + (f"; {cure}" if cure else ""))
 
 
+def did_you_mean(name: str, known: Sequence[str]) -> str:
+    """Return the question, if a name is close to one that is known."""
+    close = difflib.get_close_matches(name, known, 1)
+    return f"did you mean {close[0]!r}?" if close else ""
+
+
 def _array(name: str, value: Any) -> jax.Array:
     """Return `value` as an array of real numbers."""
     try:
@@ -91,9 +97,7 @@ def fraction(name: str, value: Any) -> jax.Array:
 def choice(name: str, value: Any, known: Any) -> None:
     """Check that a name is one of those that are known."""
     if value not in known:
-        close = difflib.get_close_matches(str(value), known, 1)
-        cure = f"; did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"{name}: expected one of {', '.join(known)}, got {value!r}{cure}")
+        raise mistake(name, f"one of {', '.join(known)}", repr(value), did_you_mean(str(value), list(known)))
 
 
 def record(name: str, value: Any, kind: type) -> None:
