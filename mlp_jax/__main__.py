@@ -254,9 +254,10 @@ def progress_bar(epochs: int, examples: int) -> Iterator[Callable[[int, Any], No
             loss, validation_loss, accuracy = (float(values[-1]) for values in history)
             (before, then), now = clock[-1], time.perf_counter()
             clock.append((done, now))
-            speed = f", {(done - before) * examples / (now - then):,.0f} examples/s" if before else ""
-            text = f"train loss {loss:.4f}, validation loss {validation_loss:.4f}, accuracy {100 * accuracy:.2f} %"
-            bar.update(task, completed=done, description=text + speed)
+            text = f"loss {loss:.4f} validation {validation_loss:.4f} {100 * accuracy:.2f} %"  # fits 80 columns
+            if before:
+                text += f" {(done - before) * examples / (now - then):,.0f} examples/s"
+            bar.update(task, completed=done, description=text)
 
         yield report
 
