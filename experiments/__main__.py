@@ -2,18 +2,28 @@
 
 import io
 import json
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import matplotlib
+try:
+    import matplotlib
+    import scipy  # noqa: F401
+    import tyro
+except ModuleNotFoundError as error:
+    print(f"error: the experiments need {error.name}: pip install -e '.[experiments]'", file=sys.stderr)
+    sys.exit(2)
 
 from experiments import protocol, readme, walkthrough
 from experiments.protocol import Result
+from mlp_jax import validation
+from mlp_jax.__main__ import interrupted
 
 matplotlib.use("svg")
 
@@ -31,10 +41,10 @@ def main(names: tuple[str, ...] = (), /, *, quick: bool = False, record: bool = 
       record: write to experiments/results/, which README quotes, and not to experiments/runs/.
       seed: of all randomness.
     """
+    validation.seed("seed", seed)
     known = (*EXPERIMENTS, "walkthrough", "readme")
     for name in names:
-        if name not in known:
-            raise ValueError(f"NAME: expected one of {', '.join(known)}, got {name!r}")
+        validation.choice("NAME", name, known)
     if "walkthrough" in names:
         print(walkthrough.text())
     if "readme" in names:
@@ -42,13 +52,13 @@ def main(names: tuple[str, ...] = (), /, *, quick: bool = False, record: bool = 
     chosen = [name for name in EXPERIMENTS if name in names or not names]
     if not chosen:
         return
-    folder = FOLDER / "results" if record else protocol.new_folder(FOLDER / "runs")
-    folder.mkdir(exist_ok=True)
-    results = []
     modules = [import_module(f"experiments.{name}") for name in chosen]
+    results: list[Result] = []
+    folder = FOLDER / "results" if record else None
     with progress_bar(modules) as progress:
         for module in modules:
-            result = protocol.run(module, module.QUICK if quick else module.FULL, seed, progress)
+            result = protocol.run(module, module.QUICK if quick else module.FULL, seed, partial(progress, module))
+            folder = folder or protocol.new_folder(FOLDER / "runs")
             write(folder, module, result)
             results.append(result)
     for result in results:
@@ -61,6 +71,7 @@ def main(names: tuple[str, ...] = (), /, *, quick: bool = False, record: bool = 
 def write(folder: Path, module: ModuleType, result: Result) -> None:
     """Write a result as JSON and its picture as SVG."""
     text = json.dumps(protocol.as_record(result), indent=1, ensure_ascii=False)
+    folder.mkdir(exist_ok=True)
     (folder / f"{result.name}.json").write_text(text + "\n", encoding="utf-8")
     matplotlib.rcParams["svg.hashsalt"] = result.name  # the same picture is the same file
     module.plot(result).savefig(folder / f"{result.name}.svg", metadata={"Date": None})
@@ -75,13 +86,7 @@ def show(result: Result) -> None:
     console = Console(width=None if sys.stdout.isatty() else 120)
     safe = (console.encoding or "").lower().startswith("utf")
     table = Table(box=box.ROUNDED if safe else box.ASCII, safe_box=not safe)
-    for title, justify in (
-        ("claim", "left"),
-        ("expected", "right"),
-        ("measured", "right"),
-        ("95 %", "right"),
-        ("", "left"),
-    ):
+    for title, justify in zip(readme.COLUMNS, ("left", "right", "right", "right", "left"), strict=True):
         table.add_column(title, justify=justify)  # type: ignore[arg-type]
     for claim in result.claims:
         table.add_row(*readme.cells(claim))
@@ -91,27 +96,23 @@ def show(result: Result) -> None:
 
 @contextmanager
 def progress_bar(modules: Sequence[ModuleType]) -> Iterator[Any]:
-    """Yield a function that moves a bar on the error stream by one finding."""
+    """Yield a function of an experiment and its findings done that moves that experiment's bar on the error stream."""
     from rich.console import Console
     from rich.progress import Progress
 
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("measuring", total=sum(len(module.FINDINGS) for module in modules))
-        yield lambda finding: bar.update(task, advance=1, description=f"measured {finding}")
+        tasks = {module: bar.add_task(module.__name__, total=len(module.FINDINGS)) for module in modules}
+        yield lambda module, done: bar.update(tasks[module], completed=done)
 
 
 if __name__ == "__main__":
-    import tyro
-
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    signal.signal(signal.SIGINT, interrupted)
     try:
         tyro.cli(main, prog="python -m experiments")
     except (ValueError, OSError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)

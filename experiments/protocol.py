@@ -4,7 +4,8 @@ An experiment is a module with
 
     QUESTION, ANSWER    the question, and the answer as a template that the measured numbers fill
     QUICK, FULL         frozen configurations; one thing is varied, the rest is held fixed
-    FINDINGS            functions (config, key) -> Finding, one or a few claims each; no printing, no files
+    FINDINGS            functions (config, key, progress) -> Finding, one or a few claims each; no printing, no files;
+                        progress(share) may be called as the measurement goes on
     plot(result)        a matplotlib figure
 
 so that one more claim is one more function.
@@ -92,17 +93,17 @@ class Result:
 
 
 def run(
-    experiment: ModuleType, config: Any, seed: int = 0, progress: Callable[[str], None] = lambda finding: None
+    experiment: ModuleType, config: Any, seed: int = 0, progress: Callable[[float], None] = lambda findings: None
 ) -> Result:
-    """Run all findings of an experiment; progress(name of the finding) is called as each is done."""
+    """Run all findings of an experiment; progress is called with the number done, fractions included."""
     start = time.perf_counter()
     claims: list[Claim] = []
     data: dict[str, Any] = {}
     for i, measure in enumerate(experiment.FINDINGS):
-        finding = measure(config, jax.random.fold_in(jax.random.key(seed), i))
+        finding = measure(config, jax.random.fold_in(jax.random.key(seed), i), lambda share, i=i: progress(i + share))
         claims += finding.claims
         data |= finding.data
-        progress(measure.__name__)
+        progress(i + 1)
     return Result(
         name=experiment.__name__.rsplit(".", 1)[-1],
         question=experiment.QUESTION,

@@ -13,6 +13,9 @@ README = ROOT / "README.md"
 RESULTS = ROOT / "experiments" / "results"
 
 
+COLUMNS = ("claim", "bound", "measured", "95 % interval", "verdict")
+
+
 def update() -> None:
     """Write the generated parts into README.md."""
     README.write_text(filled(README.read_text(encoding="utf-8")), encoding="utf-8")
@@ -34,7 +37,7 @@ def questions() -> str:
     for path in sorted(RESULTS.glob("why_*.json")):
         result = from_record(json.loads(path.read_text(encoding="utf-8")))
         parts.append(f"**{result.question}** {result.answer}\n")
-        parts.append("| claim | expected | measured | 95 % | |\n|---|--:|--:|--:|---|")
+        parts.append(f"| {' | '.join(COLUMNS)} |\n|---|--:|--:|--:|---|")
         parts += [f"| {' | '.join(cells(claim))} |" for claim in result.claims]
         versions = ", ".join(f"{name} {version}" for name, version in result.versions.items() if name != "mlp_jax")
         parts.append(f"\nMeasured on {result.device} with {versions}, in {result.seconds:.0f} s.")

@@ -29,6 +29,10 @@ def _lines() -> Iterator[str]:
     by_autodiff = autodiff(params, x, labels, tanh)[1]
     delta_by_autodiff = _delta_by_autodiff(params, x, labels)
 
+    yield "parameters"
+    for l, layer in enumerate(params, 1):
+        yield _line(f"W_{l}", "(D, d_1)" if l == 1 else "(d_1, C)", layer.weight)
+        yield _line(f"b_{l}", "(d_1,)" if l == 1 else "(C,)", layer.bias)
     yield "forward"
     yield _line("x = h_0", "(B, D)", x)
     yield _line("z_1 = h_0 W_1 + b_1", "(B, d_1)", z[0])
@@ -46,8 +50,9 @@ def _lines() -> Iterator[str]:
     yield _line("db_1 = sum_B delta_1", "(d_1,)", trace.gradients[0].bias, by_autodiff[0].bias)
     updated = jax.tree.map(lambda p, g: p - LEARNING_RATE * g, params, trace.gradients)
     yield f"update, learning rate {LEARNING_RATE}"
-    yield _line("W_1 - 0.5 dW_1", "(D, d_1)", updated[0].weight)
-    yield _line("W_2 - 0.5 dW_2", "(d_1, C)", updated[1].weight)
+    for l, layer in enumerate(updated, 1):
+        yield _line(f"W_{l} - {LEARNING_RATE} dW_{l}", "(D, d_1)" if l == 1 else "(d_1, C)", layer.weight)
+        yield _line(f"b_{l} - {LEARNING_RATE} db_{l}", "(d_1,)" if l == 1 else "(C,)", layer.bias)
     yield _line("loss afterwards", "()", cross_entropy(forward(updated, x, tanh), labels))
 
 

@@ -20,6 +20,7 @@ import mlp_jax
 from experiments.protocol import Claim, Finding, Result, median_and_interval
 from mlp_jax import ACTIVATIONS, Activation, Params, autodiff, backprop, datasets
 
+Progress = Callable[[float], None]
 DTYPES = {"float32": jnp.float32, "float64": jnp.float64}
 
 
@@ -51,11 +52,12 @@ ANSWER = (
 )
 
 
-def agreement(config: Config, key: jax.Array) -> Finding:
+def agreement(config: Config, key: jax.Array, progress: Progress) -> Finding:
     """Compare with jax.grad, leaf by leaf, in both dtypes, and with central differences in float64."""
     errors: dict[str, dict[str, list[float]]] = {name: {} for name in (*DTYPES, "whole float32", "finite differences")}
     kinks = 0
-    for name in config.activations:
+    for i, name in enumerate(config.activations):
+        progress(i / len(config.activations))
         rows = [_errors_at(config, jax.random.fold_in(key, depth), ACTIVATIONS[name], depth) for depth in config.depths]
         for kind, values in errors.items():
             values[name] = [row[kind] for row in rows]
@@ -64,29 +66,47 @@ def agreement(config: Config, key: jax.Array) -> Finding:
     networks = f"{len(config.activations)} activations, depths {config.depths}, {config.seeds} seed(s) each: the worst"
     claims = (
         Claim(
-            "float64", "By hand and by jax.grad every parameter's gradient is the same in float64.", "<=", 1e-12,
-            "rounding: unit roundoff 1.1e-16, times the operations of 33 layers", worst["float64"],
-            f"relative L2 error of a leaf; {networks}", seeds=config.seeds,
+            "float64",
+            "By hand and by jax.grad every parameter's gradient is the same, in float64.",
+            "<=",
+            1e-12,
+            "rounding: unit roundoff 1.1e-16, times the operations of 33 layers",
+            worst["float64"],
+            f"relative L2 error of a leaf; {networks}",
+            seeds=config.seeds,
         ),
         Claim(
-            "float32", "They are the same in float32.", "<=", 1e-3,
-            "rounding: unit roundoff 6e-8, and at depth 32 a leaf can be a cancelling sum", worst["float32"],
-            f"relative L2 error of a leaf; {networks}", seeds=config.seeds,
+            "float32",
+            "Every parameter's gradient is the same, in float32.",
+            "<=",
+            1e-3,
+            "rounding: unit roundoff 6e-8, and at depth 32 a leaf can be a cancelling sum",
+            worst["float32"],
+            f"relative L2 error of a leaf; {networks}",
+            seeds=config.seeds,
         ),
         Claim(
-            "float32 whole", "The gradient as one vector is the same in float32.", "<=", 5e-6,
-            "rounding: unit roundoff 6e-8, times the operations of 33 layers", worst["whole float32"],
-            f"relative L2 error of the whole gradient; {networks}", seeds=config.seeds,
+            "float32 whole",
+            "The whole gradient, as one vector, is the same, in float32.",
+            "<=",
+            5e-6,
+            "rounding: unit roundoff 6e-8, times the operations of 33 layers",
+            worst["whole float32"],
+            f"relative L2 error of the whole gradient; {networks}",
+            seeds=config.seeds,
         ),
         Claim(
-            "finite differences", "Central differences of the loss, which know no chain rule, agree.", "<=", 1e-6,
+            "finite differences",
+            "Central differences of the loss, which know no chain rule, agree with it.",
+            "<=",
+            1e-6,
             "their own error, eps^(2/3) of the loss's size (Nocedal & Wright, 2006, sec. 8.1), over a small slope",
             worst["finite differences"],
             f"float64, step eps^(1/3) of the parameters' norm, {config.directions} random directions; "
             f"{kinks} directions that cross a kink of relu left out; {networks}",
             seeds=config.seeds,
         ),
-    )  # fmt: skip
+    )
     return Finding(claims, {"depths": list(config.depths), "errors": errors, "kinks": kinks})
 
 
@@ -144,7 +164,7 @@ def _loss_and_signs(params: Params, x: Any, labels: Any, phi: Activation) -> tup
     return float(mlp_jax.cross_entropy(logits, labels)), signs
 
 
-def trainings(config: Config, key: jax.Array) -> Finding:
+def trainings(config: Config, key: jax.Array, progress: Progress) -> Finding:
     """Train pairs of networks from the same parameters, one with each gradient, and measure how far apart they get.
 
     A pair is one pytree: both see the same batches in one compiled program, and `record` measures their distance.
@@ -152,7 +172,8 @@ def trainings(config: Config, key: jax.Array) -> Finding:
     steps = max(config.steps)
     distances: dict[str, list[list[float]]] = {}
     disagreements: dict[str, list[int]] = {}
-    for dtype in DTYPES:
+    for i, dtype in enumerate(DTYPES):
+        progress(i / len(DTYPES))
         with jax.enable_x64(dtype == "float64"):
             train = _digits(config.examples, dtype)
             test = _digits(None, dtype)[0]
@@ -192,7 +213,7 @@ def trainings(config: Config, key: jax.Array) -> Finding:
             claims.append(
                 Claim(
                     name,
-                    f"After {step} step{'s' if step > 1 else ''} the two trainings differ by rounding, in {dtype}.",
+                    f"After {step:,} step{'s' if step > 1 else ''} the two trainings differ by rounding, in {dtype}.",
                     "<=",
                     bound,
                     "unit roundoff, "
@@ -205,11 +226,16 @@ def trainings(config: Config, key: jax.Array) -> Finding:
             )
     claims.append(
         Claim(
-            "predictions that differ", f"After {steps} steps the two networks predict the same class everywhere.", "<=",
-            0, "rounding is far smaller than the gap between logits", float(max(disagreements["float64"])),
-            f"float64, all 1,797 digits, the worst of {config.trainings} pairs", seeds=config.trainings,
+            "predictions that differ",
+            f"After {steps:,} steps the two networks predict the same class for every digit.",
+            "<=",
+            0,
+            "rounding is far smaller than the gap between logits",
+            float(max(disagreements["float64"])),
+            f"float64, all 1,797 digits, the worst of {config.trainings} pairs",
+            seeds=config.trainings,
         )
-    )  # fmt: skip
+    )
     marks = sorted({round(10**e) for e in np.linspace(0, np.log10(steps), 60)} | set(config.steps))
     data = {
         "steps": marks,
@@ -218,7 +244,7 @@ def trainings(config: Config, key: jax.Array) -> Finding:
     return Finding(tuple(claims), data)
 
 
-FINDINGS: tuple[Callable[[Config, jax.Array], Finding], ...] = (agreement, trainings)
+FINDINGS: tuple[Callable[[Config, jax.Array, Progress], Finding], ...] = (agreement, trainings)
 
 
 def _gradient_of_pair(pair: Any, x: Any, labels: Any, activation: Activation, loss: Any) -> Any:
@@ -264,6 +290,17 @@ def plot(result: Result) -> Figure:
         for i, errors in enumerate(result.data["errors"][dtype].values()):
             label = f"{dtype}, one line an activation" if i == 0 else None
             left.plot(result.data["depths"], errors, "o-", ms=3, lw=1, alpha=0.7, color=color, label=label)
+        if dtype == "float64":
+            worst = np.max(list(result.data["errors"]["finite differences"].values()), axis=0)
+            left.plot(
+                result.data["depths"],
+                worst,
+                "s--",
+                ms=3,
+                lw=1,
+                color="tab:green",
+                label="finite differences, worst activation",
+            )
         rows = np.array(result.data["distances"][dtype])
         right.plot(steps, np.median(rows, axis=0), color=color, label=f"{dtype}, median and range of {len(rows)} pairs")
         right.fill_between(steps, rows.min(axis=0), rows.max(axis=0), color=color, alpha=0.2, lw=0)

@@ -5,7 +5,10 @@ It parses, calls the library, and prints. A user's mistake is one line on the er
 
 import csv
 import io
+import os
+import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -73,13 +76,17 @@ def train(
     validation.choice("activation", activation, mlp_jax.ACTIVATIONS)
     validation.choice("loss", loss, mlp_jax.LOSSES)
     validation.choice("optimizer", optimizer, OPTIMIZERS)
-    if weight_decay is not None and optimizer != "adamw":
-        raise ValueError(f"weight-decay: expected with --optimizer adamw alone, got {optimizer}")
+    if weight_decay is not None:
+        validation.positive("weight-decay", weight_decay)
+        if optimizer != "adamw":
+            raise validation.mistake("weight-decay", "it with --optimizer adamw alone", optimizer)
     for width in hidden:
         validation.whole_number("hidden", width, at_least=1)
     validation.whole_number("epochs", 1 if epochs is None else epochs, at_least=1)
     validation.whole_number("batch-size", batch_size, at_least=1)
     validation.positive("learning-rate", learning_rate)
+    validation.seed("seed", seed)
+    validation.seed("split-seed", split_seed)
     validation.fraction("label-smoothing", label_smoothing)
     check_output(output, overwrite)
     dataset = datasets.load(data, label, seed=split_seed, dtype=np.dtype(dtype), report=print)
@@ -117,6 +124,7 @@ def train(
             gradient={"backprop": mlp_jax.backprop, "autodiff": mlp_jax.autodiff}[gradient],
             progress=progress,
         )
+        jax.block_until_ready(result)
     seconds = time.perf_counter() - start
     print(f"trained {epochs} epochs in {seconds:.1f} s, compilation included")
     bad = np.flatnonzero(~np.isfinite(np.asarray(result.history.train_loss)))
@@ -170,12 +178,15 @@ def predict(
     jax.config.update("jax_enable_x64", True)  # a float64 network is applied as such; float32 stays float32
     import mlp_jax
     from mlp_jax import datasets, model_file
+    from mlp_jax.validation import mistake
 
-    check_output(output, overwrite)
+    check_output(output, overwrite, inputs=(model, data))
     given = {"activation": activation, "mean": mean, "scale": scale, "classes": classes}
     network = model_file.load_model(model, **given)
     x, labels = read_data(data, network.features, network.label)
-    dtype = network.params[0].weight.dtype
+    fan_in, dtype = network.params[0].weight.shape[0], network.params[0].weight.dtype
+    if x.shape[1] != fan_in:
+        raise mistake(data, f"the {fan_in} features that {model} was trained on", x.shape[1])
     x = datasets.standardise(x, network.mean, network.scale, dtype)
     logits = mlp_jax.forward(network.params, x, mlp_jax.ACTIVATIONS[network.activation])
     predicted = [network.classes[i] for i in np.asarray(mlp_jax.predict(logits))]
@@ -217,14 +228,24 @@ def write_csv(file: Any, header: Sequence[str], rows: Sequence[Sequence[Any]]) -
     writer.writerows(rows)
 
 
-def check_output(output: Path | None, overwrite: bool) -> None:
+def check_output(output: Path | None, overwrite: bool, inputs: Sequence[str | Path] = ()) -> None:
     """Check, before any work, that the output can be written and nothing is lost."""
+    from mlp_jax.validation import mistake
+
     if output is None:
         return
+    if output.exists() and not output.is_file():
+        raise mistake("output", "the name of a file", f"{output}, a folder or device", "give another name")
+    if any(Path(name).exists() and output.exists() and output.samefile(name) for name in inputs):
+        raise mistake("output", "another file than the input", output, "give another name")
     if output.exists() and not overwrite:
-        raise ValueError(f"output: expected a new file, got {output}, which exists; give --overwrite to replace it")
+        raise mistake("output", "a new file", f"{output}, which exists", "give --overwrite to replace it")
     if not output.parent.is_dir():
-        raise ValueError(f"output: expected a folder that exists, got {output.parent}; make it first")
+        raise mistake("output", "a folder that exists", output.parent, "make it first")
+    try:
+        tempfile.TemporaryFile(dir=output.parent).close()
+    except OSError as error:
+        raise mistake("output", "a folder that can be written to", f"{output.parent} ({error.strerror})") from error
 
 
 def optimizer_factory(name: str) -> Callable[..., Any]:
@@ -236,14 +257,15 @@ def optimizer_factory(name: str) -> Callable[..., Any]:
 
 
 @contextmanager
-def progress_bar(epochs: int, examples: int) -> Iterator[Callable[[int, Any], None] | None]:
-    """Yield a function for `train`'s progress that draws a bar on the error stream, or None if nobody looks."""
+def progress_bar(epochs: int, examples: int) -> Iterator[Callable[[int, Any], None]]:
+    """Yield a function for `train`'s progress that draws a bar on the error stream, or nothing if nobody looks."""
+    import jax
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield None
+        yield lambda done, history: jax.block_until_ready(history) and None  # Ctrl-C is heard between chunks
         return
     columns = (TextColumn("epoch {task.completed}/{task.total}"), BarColumn(), TextColumn("{task.description}"))
     with Progress(*columns, TimeRemainingColumn(), console=console) as bar:
@@ -251,7 +273,7 @@ def progress_bar(epochs: int, examples: int) -> Iterator[Callable[[int, Any], No
         clock = [(0, 0.0)]  # (epochs done, seconds) at the last two reports: the first includes compilation
 
         def report(done: int, history: Any) -> None:
-            loss, validation_loss, accuracy = (float(values[-1]) for values in history)
+            loss, validation_loss, accuracy = (float(np.asarray(values)[-1]) for values in history)
             (before, then), now = clock[-1], time.perf_counter()
             clock.append((done, now))
             text = f"loss {loss:.4f} validation {validation_loss:.4f} {100 * accuracy:.2f} %"  # fits 80 columns
@@ -267,6 +289,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a console that cannot show a character shows another
             stream.reconfigure(errors="replace")
+    signal.signal(signal.SIGINT, interrupted)
     try:
         import rich  # noqa: F401
         import safetensors  # noqa: F401
@@ -279,11 +302,20 @@ def main() -> None:
             prog="mlp-jax",
             description="Train multilayer perceptrons by hand-derived backpropagation.",
         )
-    except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
+    except BrokenPipeError:  # nobody reads on, as in `mlp-jax predict ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        sys.exit(_fail(f"{error.filename}: {error.strerror}" if error.filename else str(error)))
+    except (ValueError, TypeError, ModuleNotFoundError) as error:
         sys.exit(_fail(str(error)))
-    except KeyboardInterrupt:
-        print("interrupted: nothing was written", file=sys.stderr)
-        sys.exit(130)
+
+
+def interrupted(signal_number: int, frame: Any) -> None:
+    """End at once, also inside a library that would swallow a KeyboardInterrupt; show the cursor that a bar hides."""
+    print("\x1b[?25h" if sys.stderr.isatty() else "", end="", file=sys.stderr)
+    print("\ninterrupted", file=sys.stderr, flush=True)
+    os._exit(130)
 
 
 def _fail(message: str) -> int:

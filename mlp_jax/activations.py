@@ -21,6 +21,8 @@ from jax.scipy.special import erfc
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from mlp_jax import validation
+
 Elementwise = Callable[[Array], Array]
 
 # How wide to draw the weights, so that signals keep their size from layer to layer:
@@ -66,8 +68,7 @@ class Activation:
 
     def __call__(self, z: ArrayLike) -> Float[Array, "..."]:
         """Return phi(z), elementwise, in the dtype of z; whole numbers are taken as floats."""
-        z = jnp.asarray(z)
-        return self.value(z if jnp.issubdtype(z.dtype, jnp.floating) else z.astype(float))
+        return self.value(validation.floats("z", z))
 
 
 identity = Activation(

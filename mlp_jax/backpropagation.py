@@ -79,7 +79,7 @@ def backprop_with_trace(
       >>> [delta.shape for delta in trace.delta]
       [(1, 4), (1, 2)]
     """
-    validation.record("loss", loss, Loss)
+    params, x, targets = _validate(params, x, targets, activation, loss)
     logits, trace = forward_with_trace(params, x, activation)
     deltas = [loss_backward(loss, logits, targets)]
     for (weight, _), derivative in zip(reversed(params[1:]), reversed(trace.derivative), strict=True):
@@ -141,6 +141,14 @@ def autodiff(
       >>> gradients[0].weight.shape
       (2, 2)
     """
+    params, x, targets = _validate(params, x, targets, activation, loss)
+    return jax.value_and_grad(lambda params: loss(forward(params, x, activation), targets))(params)
+
+
+def _validate(
+    params: Params, x: ArrayLike, targets: ArrayLike, activation: Activation, loss: Loss
+) -> tuple[Params, Float[Array, "B D"], Array]:
+    """Return params, x and targets as arrays that fit each other, or raise."""
     validation.record("loss", loss, Loss)
     params, x = validate(params, x, activation)
-    return jax.value_and_grad(lambda params: loss(forward(params, x, activation), targets))(params)
+    return params, x, validation.targets(targets, x.shape[0], params[-1].bias.shape[0], x.dtype)

@@ -65,6 +65,8 @@ def save_model(path: str | os.PathLike[str], model: Model, version: str) -> None
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(save(tensors, metadata))
+        os.umask(umask := os.umask(0))  # the only way to read it: mkstemp's files are their owner's alone
+        Path(temporary).chmod(0o666 & ~umask)
         Path(temporary).replace(path)
     finally:
         Path(temporary).unlink(missing_ok=True)
@@ -81,12 +83,15 @@ def load_model(path: str | os.PathLike[str], **given: Any) -> Model:
     """
     from safetensors import SafetensorError, safe_open
 
+    if not Path(path).is_file():
+        raise validation.mistake(path, "a .safetensors file", "a folder" if Path(path).is_dir() else "nothing there")
     try:
         with safe_open(path, framework="numpy") as file:
             tensors = {name: file.get_tensor(name) for name in list(file.keys())}
             metadata = file.metadata() or {}
     except SafetensorError as error:
-        raise ValueError(f"{path}: expected a safetensors file, got one that cannot be read ({error})") from error
+        got, cure = f"one that cannot be read ({error})", "copy it again whole, or train anew"
+        raise validation.mistake(path, "a safetensors file", got, cure) from error
     count = len({name.rsplit(".", 1)[0] for name in tensors})
     names = [f"layers.{i}.{part}" for i in range(count) for part in ("weight", "bias")]
     if not tensors or set(names) != set(tensors):

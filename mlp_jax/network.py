@@ -75,6 +75,7 @@ def init_params(
       >>> [layer.weight.shape for layer in params]
       [(64, 128), (128, 10)]
     """
+    validation.key(key)
     sizes = validation.sizes(sizes)
     validation.record("activation", activation, Activation)
     weight_init = activation.weight_init if weight_init is None else weight_init

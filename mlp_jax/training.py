@@ -22,6 +22,7 @@ from mlp_jax import validation as check
 from mlp_jax.activations import Activation, relu
 from mlp_jax.backpropagation import autodiff, backprop
 from mlp_jax.losses import Loss, cross_entropy, predict
+from mlp_jax.network import Layer
 from mlp_jax.network import forward as plain_forward
 from mlp_jax.validation import ArrayLike
 
@@ -129,7 +130,7 @@ def train(
         compilation for all values, and something to vmap over. What is no number goes into the factory:
         `functools.partial(optax.sgd, nesterov=True)`.
       progress: progress(epochs done, the `History` of the epochs since the last call), called on the host
-        between compiled chunks of epochs, all of one length, a hundredth of the run or less. Not under vmap or jit.
+        between compiled chunks of epochs, all of one length, a fiftieth of the run or less. Not under vmap or jit.
 
     Returns:
       `TrainResult(params, history, recorded)`.
@@ -147,30 +148,18 @@ def train(
       >>> bool(result.history.train_loss[-1] < 0.05)
       True
     """
-    for name, function in (("gradient", gradient), ("forward", forward), ("record", record), ("progress", progress)):
-        if function is not None or name in ("gradient", "forward"):
-            check.function(name, function)
-    if forward is not plain_forward and getattr(gradient, "func", gradient) in (backprop, autodiff):
-        raise ValueError(
-            "gradient: expected the gradient of your own forward, got one of mlp_jax.forward; "
-            "give gradient(params, x, targets, activation, loss) -> (loss, gradients)"
-        )
-    check.record("activation", activation, Activation)
-    check.record("loss", loss, Loss)
-    epochs = check.whole_number("epochs", epochs, at_least=1)
-    settings = Settings(
-        activation, loss, optimizer, check.whole_number("batch_size", batch_size, at_least=1), bool(shuffle)
+    check.key(key)
+    settings, functions, epochs = _check_settings(
+        activation, loss, optimizer, batch_size, shuffle, epochs, gradient, forward, record, progress
     )
-    hyperparameters = check_optimizer(optimizer, hyperparameters, params)
-    functions = Functions(_as_partial(gradient), _as_partial(forward), record and _as_partial(record))
-    data = check_examples("data", data, params, functions.forward, activation, loss)
+    params, data = _check_examples("data ", data, params, functions.forward, activation, loss)
     if validation is not None:
-        validation = check_examples(
-            "validation", validation, params, functions.forward, activation, loss, width=data[0].shape[1]
-        )
+        width = data[0].shape[1]
+        _, validation = _check_examples("validation ", validation, params, functions.forward, activation, loss, width)
+    hyperparameters = _check_hyperparameters(hyperparameters, optimizer, params)
 
     state = _init_state(params, hyperparameters, settings)
-    chunk = epochs if progress is None else _divisor(epochs, at_most=max(1, epochs // 100))
+    chunk = epochs if progress is None else _divisor(epochs, at_most=max(1, epochs // 50))
     arguments = (key, data, validation, hyperparameters, functions)
     run = _run_jit_donating
     if check.traced((state, arguments)):
@@ -229,7 +218,7 @@ def _epoch(
     if settings.shuffle and settings.batch_size < examples:
         order = jax.random.permutation(jax.random.fold_in(key, state.epoch), examples)
 
-    def step(carry: tuple[PyTree, PyTree], batch: Int[Array, " B"]) -> tuple[tuple[PyTree, PyTree], Array]:
+    def step(carry: tuple[PyTree, PyTree], batch: Int[Array, " B"] | slice) -> tuple[tuple[PyTree, PyTree], Array]:
         return _step(*carry, x[batch], targets[batch], hyperparameters, functions, settings)
 
     (params, optimizer_state), loss = _scan_batches(
@@ -295,18 +284,19 @@ def evaluate(
     """
     check.record("activation", activation, Activation)
     check.record("loss", loss, Loss)
-    x, targets = check_examples("", (x, targets), params, _as_partial(forward), activation, loss)
+    check.function("forward", forward)
+    params, (x, targets) = _check_examples("", (x, targets), params, _as_partial(forward), activation, loss)
     return _evaluate_jit(params, x, targets, _as_partial(forward), activation, loss)
 
 
 def _evaluate(
     params: PyTree, x: Array, targets: Array, forward: Partial, activation: Activation, loss: Loss
 ) -> Evaluation:
-    def measure(carry: None, batch: Int[Array, " B"]) -> tuple[None, Evaluation]:
+    def measure(carry: None, batch: Int[Array, " B"] | slice) -> tuple[None, Evaluation]:
         logits, t = forward(params, x[batch], activation=activation), targets[batch]
         is_class = jnp.issubdtype(t.dtype, jnp.integer)
-        accuracy = jnp.mean(predict(logits) == t, dtype=float) if is_class else jnp.full((), jnp.nan)
-        return carry, Evaluation(loss(logits, t), accuracy)
+        is_right = predict(logits) == t if is_class else jnp.full(logits.shape[:1], jnp.nan)
+        return carry, Evaluation(loss(logits, t), jnp.mean(_at_least_float32(is_right.astype(logits.dtype))))
 
     return _scan_batches(measure, None, jnp.arange(x.shape[0]), EVALUATION_BATCH)[1]
 
@@ -315,19 +305,24 @@ _evaluate_jit = jax.jit(_evaluate, static_argnames=("activation", "loss"))
 
 
 def _scan_batches(
-    step: Callable[[Any, Int[Array, " B"]], tuple[Any, PyTree]],
+    step: Callable[[Any, Int[Array, " B"] | slice], tuple[Any, PyTree]],
     carry: Any,
     order: Int[Array, " N"],
     batch_size: int,
 ) -> tuple[Any, PyTree]:
-    """Scan a step over the batches of an order, the rest one smaller batch; means of its outputs over examples."""
+    """Scan a step over the batches of an order, the rest one smaller batch; means of its outputs over examples.
+
+    A single batch of everything is a slice: its order does not matter, and nothing is gathered.
+    """
     examples, full = order.shape[0], order.shape[0] // batch_size
     total: PyTree = None
+    if examples == batch_size:
+        full = 0
     if full:
         carry, outputs = jax.lax.scan(step, carry, order[: full * batch_size].reshape(full, batch_size))
         total = jax.tree.map(lambda a: batch_size * jnp.sum(_at_least_float32(a)), outputs)
     if rest := examples - full * batch_size:
-        carry, outputs = step(carry, order[full * batch_size :])
+        carry, outputs = step(carry, order[full * batch_size :] if full else slice(None))
         last = jax.tree.map(lambda a: rest * _at_least_float32(a), outputs)
         total = jax.tree.map(jnp.add, total, last) if full else last
     return carry, jax.tree.map(lambda a: a / examples, total)
@@ -361,41 +356,73 @@ def _divisor(number: int, at_most: int) -> int:
     return next(d for d in range(at_most, 0, -1) if number % d == 0)
 
 
-def check_examples(
-    name: str,
+def _is_plain(forward: Callable[..., Any]) -> bool:
+    """Whether it is this library's forward, perhaps inside a Partial or jit."""
+    return inspect.unwrap(getattr(forward, "func", forward)) is inspect.unwrap(plain_forward)
+
+
+def _check_settings(
+    activation: Any,
+    loss: Any,
+    optimizer: Any,
+    batch_size: Any,
+    shuffle: Any,
+    epochs: Any,
+    gradient: Any,
+    forward: Any,
+    record: Any,
+    progress: Any,
+) -> tuple[Settings, Functions, int]:
+    """Return what is static in a run, its functions and its epochs, or raise."""
+    check.record("activation", activation, Activation)
+    check.record("loss", loss, Loss)
+    check.function("gradient", gradient)
+    check.function("forward", forward)
+    check.function("record", record or plain_forward)
+    check.function("progress", progress or plain_forward)
+    if not _is_plain(forward) and getattr(gradient, "func", gradient) in (backprop, autodiff):
+        expected, got = "the gradient of your own forward", "one of mlp_jax.forward"
+        cure = "give gradient(params, x, targets, activation, loss) -> (loss, gradients)"
+        raise check.mistake("gradient", expected, got, cure)
+    batch_size = check.whole_number("batch_size", batch_size, at_least=1)
+    functions = Functions(_as_partial(gradient), _as_partial(forward), record and _as_partial(record))
+    settings = Settings(activation, loss, optimizer, batch_size, bool(shuffle))
+    return settings, functions, check.whole_number("epochs", epochs, at_least=1)
+
+
+def _check_examples(
+    prefix: str,
     data: Any,
     params: PyTree,
     forward: Partial,
     activation: Activation,
     loss: Loss,
     width: int | None = None,
-) -> tuple[Array, Array]:
-    """Return (x, targets) as arrays that fit the network and the loss, or raise."""
-    prefix = f"{name} " if name else ""
+) -> tuple[PyTree, tuple[Array, Array]]:
+    """Return params and (x, targets) as arrays that fit each other and the loss, or raise."""
     if not isinstance(data, tuple | list) or len(data) != 2:
-        raise TypeError(f"{name}: expected (x, targets), got {type(data).__name__}")
-    if forward.func is plain_forward:
-        params = check.params(params)
-        width, classes = params[0][0].shape[0], params[-1][1].shape[0]
-    else:
-        classes = None
+        got = f"{type(data).__name__} of length {len(data)}" if isinstance(data, tuple | list) else type(data).__name__
+        raise TypeError(f"{prefix.strip()}: expected (x, targets), got {got}")
+    if _is_plain(forward):
+        params = tuple(Layer(*layer) for layer in check.params(params))
+        width = params[0].weight.shape[0]
     dtype = jnp.result_type(*jax.tree.leaves(params))
     x = check.inputs(data[0], width, dtype, name=f"{prefix}x")
-    if classes is None:
-        classes = jax.eval_shape(lambda p, x: forward(p, x, activation=activation), params, x[:1]).shape[-1]
-    targets = check.targets(data[1], x.shape[0], classes, dtype, name=f"{prefix}targets")
-    loss(jnp.zeros((x.shape[0], classes), dtype), data[1])  # the loss's own check of its targets
-    return x, targets
+    logits = jax.eval_shape(lambda params, x: forward(params, x, activation=activation), params, x)
+    if getattr(logits, "ndim", None) != 2:
+        raise check.mistake("forward", "it to return logits (B, C)", logits)
+    targets = check.targets(data[1], x.shape[0], logits.shape[1], dtype, name=f"{prefix}targets")
+    if loss is cross_entropy and targets.ndim == 2:
+        check.probabilities(data[1])
+    return params, (x, targets)
 
 
-def check_optimizer(optimizer: Any, hyperparameters: Any, params: PyTree) -> dict[str, Array] | None:
+def _check_hyperparameters(hyperparameters: Any, optimizer: Any, params: PyTree) -> dict[str, Array] | None:
     """Return the hyperparameters as arrays in the parameters' dtype, or None for a ready transformation."""
     if isinstance(optimizer, optax.GradientTransformation):
         if hyperparameters:
-            raise ValueError(
-                "hyperparameters: expected a factory such as optax.adam to take them, got a ready transformation; "
-                "give optimizer=optax.adam, not optax.adam(...)"
-            )
+            expected, got = "a factory such as optax.adam to take them", "a ready transformation"
+            raise check.mistake("hyperparameters", expected, got, "give optimizer=optax.adam, not optax.adam(...)")
         return None
     if not callable(optimizer):
         raise TypeError(f"optimizer: expected an optax transformation or a factory, got {type(optimizer).__name__}")
@@ -405,7 +432,7 @@ def check_optimizer(optimizer: Any, hyperparameters: Any, params: PyTree) -> dic
     try:
         inspect.signature(optimizer).bind(**named)
     except TypeError as error:
-        raise ValueError(f"hyperparameters: they do not fit the optimizer's factory: {error}, got {named}") from None
+        raise check.mistake("hyperparameters", "what the optimizer's factory takes", f"{named} ({error})") from None
     dtype = jnp.result_type(*jax.tree.leaves(params))
     arrays = {name: check.number(f"hyperparameters[{name!r}]", value, dtype) for name, value in named.items()}
     made = optimizer(**arrays)

@@ -115,6 +115,10 @@ def _header(path: FilePath, rows: Iterator[tuple[int, list[str]]]) -> list[str]:
     where = f"{path}, line {line}"
     if not header:
         raise mistake(path, "a header row and rows of data", "an empty file", "add them")
+    if all(map(_is_number, header)):
+        raise mistake(
+            where, "a header row with the columns' names", f"numbers alone: {listed(header)}", "add one above"
+        )
     if "" in header:
         cure = "name it, or remove it (pandas: to_csv(path, index=False))"
         raise mistake(where, "a name for each column", f"none for column {header.index('') + 1}", cure)
@@ -146,6 +150,13 @@ def _finite(cell: str, path: FilePath, line: int, column: str) -> float:
         cure = "correct it, encode texts as numbers, or remove the row or the column"
         raise mistake(where, "a finite number", got, cure)
     return number
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        return math.isfinite(to_number(cell))
+    except ValueError:
+        return False
 
 
 def to_number(text: str) -> float:

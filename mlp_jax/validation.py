@@ -2,7 +2,8 @@
 
 A check returns its argument as a JAX array, or raises a `ValueError` (`TypeError` for a wrong type) that names
 the argument, what was expected, what came, and the cure where there is one. Shapes and dtypes are always
-checked, values where they can be read: under jit, grad or vmap they cannot, and a bad one gives NaN instead.
+checked, values where they can be read. Under jit, grad or vmap they cannot: there a bad label, probability or share
+gives NaN instead, and so does NaN in x.
 """
 
 import difflib
@@ -59,8 +60,8 @@ def _all(name: str, good: Callable[[np.ndarray], Any], value: Any, expected: str
     is_good = np.asarray(good(host))
     if not is_good.all():
         bad = tuple(int(i) for i in np.argwhere(~is_good)[0])
-        index = f"[{', '.join(map(str, bad))}]" if bad else ""
-        raise ValueError(f"{name}: expected {expected}, got {host[bad]} at {name}{index}")
+        where = f" at {name}[{', '.join(map(str, bad))}]" if bad else ""
+        raise ValueError(f"{name}: expected {expected}, got {host[bad]}{where}")
 
 
 def whole_number(name: str, value: Any, at_least: int) -> int:
@@ -73,12 +74,29 @@ def whole_number(name: str, value: Any, at_least: int) -> int:
 
 
 def number(name: str, value: Any, dtype: Any) -> jax.Array:
-    """Return one finite number as a scalar array: floats in `dtype`, integers as they are."""
-    array = _array(name, value)
+    """Return one finite number as a scalar array in `dtype`."""
+    try:
+        array = _array(name, value)
+    except TypeError as error:
+        raise TypeError(f"{error}; what is no number goes into the factory: functools.partial(factory, ...)") from None
     if array.ndim != 0:
-        raise ValueError(f"{name}: expected one number (vmap over several), got shape {array.shape}")
-    _all(name, np.isfinite, value, "a finite number", array.dtype)
-    return array.astype(dtype) if jnp.issubdtype(array.dtype, jnp.floating) else array
+        raise mistake(name, "one number", f"shape {array.shape}", "vmap over several")
+    _all(name, np.isfinite, value, "a finite number", dtype)
+    return array.astype(dtype)
+
+
+def key(value: Any) -> None:
+    """Check that `value` is one key of jax.random, of the new kind or the old."""
+    dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
+    is_new = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key) and shape == ()
+    if not is_new and not (dtype == jnp.uint32 and shape in ((2,), (4,))):
+        raise TypeError(f"key: expected one key, such as jax.random.key(0), got {_describe(value)}")
+
+
+def seed(name: str, value: int) -> None:
+    """Check that `jax.random.key` can take a seed as it is."""
+    if not 0 <= whole_number(name, value, at_least=0) < 2**32:
+        raise mistake(name, "a whole number in [0, 2^32)", value)
 
 
 def positive(name: str, value: float) -> None:
@@ -90,8 +108,10 @@ def positive(name: str, value: float) -> None:
 def fraction(name: str, value: Any) -> jax.Array:
     """Return `value` as a number in [0, 1]."""
     share = _array(name, value)
+    if share.ndim != 0:
+        raise mistake(name, "one number in [0, 1]", f"shape {share.shape}")
     _all(name, lambda share: (share >= 0) & (share <= 1), value, "a number in [0, 1]")
-    return share
+    return jnp.where((share >= 0) & (share <= 1), share, jnp.nan)
 
 
 def choice(name: str, value: Any, known: Any) -> None:
@@ -125,12 +145,18 @@ def sizes(value: Any) -> tuple[int, ...]:
     return tuple(whole_number(f"sizes[{i}]", size, at_least=1) for i, size in enumerate(value))
 
 
+def floats(name: str, value: Any) -> jax.Array:
+    """Return an array of floats; whole numbers become jax.numpy's default float."""
+    array = _array(name, value)
+    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(float)
+
+
 def logits(value: Any) -> jax.Array:
     """Return logits (..., C), C >= 1, as floats."""
-    z = _array("logits", value)
+    z = floats("logits", value)
     if z.ndim == 0 or z.shape[-1] == 0:
         raise ValueError(f"logits: expected (..., C) with at least one class, got shape {z.shape}")
-    return z if jnp.issubdtype(z.dtype, jnp.floating) else z.astype(float)
+    return z
 
 
 def logits_and_targets(logits_value: Any, targets_value: Any) -> tuple[jax.Array, jax.Array]:
@@ -162,7 +188,7 @@ def labels(value: Any, classes: int, name: str = "labels") -> jax.Array:
     if y.ndim != 1 or not jnp.issubdtype(y.dtype, jnp.integer):
         raise ValueError(f"{name}: expected integer labels (B,), got {y.dtype} of shape {y.shape}")
     _all(name, lambda y: (y >= 0) & (y < classes), value, f"labels in [0, {classes})")
-    return y
+    return y.astype(jnp.promote_types(y.dtype, jnp.int32))  # in 8 bits a comparison with class 300 would wrap round
 
 
 def probabilities(q: Any) -> None:
@@ -226,8 +252,6 @@ def gradients(actual: Any, params_value: Any) -> None:
     for (path, leaf), parameter in zip(
         jax.tree_util.tree_leaves_with_path(grads), jax.tree.leaves(params_value), strict=True
     ):
-        if jnp.shape(leaf) != jnp.shape(parameter):
-            raise ValueError(
-                f"gradient: expected shape {jnp.shape(parameter)} at params{jax.tree_util.keystr(path)}, "
-                f"got {jnp.shape(leaf)}"
-            )
+        expected, got = (f"{a.dtype} of shape {a.shape}" for a in map(jnp.asarray, (parameter, leaf)))
+        if got != expected:
+            raise mistake("gradient", f"{expected} at params{jax.tree_util.keystr(path)}", got)

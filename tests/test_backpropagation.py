@@ -235,10 +235,10 @@ def high_precision_errors(actual, expected):
 def test_ours_is_the_nearer_one_where_units_saturate(float64, activation, phi, derivative, shift):
     p = problem((3, 4, 3), 5, activation)
     saturated = p._replace(params=(p.params[0]._replace(bias=p.params[0].bias + shift), p.params[1]))
-    for q, autodiff_at_least in ((p, 0), (saturated, 1e-6)):
+    for q in (p, saturated):
         expected = high_precision_gradient(q, phi, derivative)
         assert max(high_precision_errors(backprop(*q)[1], expected)) <= 1e-13
-        assert max(high_precision_errors(autodiff(*q)[1], expected)) >= autodiff_at_least
+    assert max(high_precision_errors(autodiff(*saturated)[1], expected)) >= 1e-6
 
 
 def broken_problem():

@@ -181,9 +181,10 @@ def test_loss(function, bad):
         ((Y, 1, 0.1), ["labels: expected labels in [0, 1)", "got 1"]),
         ((Y, 2.5, 0.1), ["classes: expected a whole number", "2.5"]),
         ((Y, 2, 1.5), ["amount: expected a number in [0, 1]", "1.5"]),
+        ((Y, 2, [0.1, 0.2]), ["amount: expected one number in [0, 1]", "(2,)"]),
         ((Y, 2, np.nan), ["amount: expected a number in [0, 1]", "nan"]),
     ],
-    ids=["floating labels", "label too large", "classes", "amount", "NaN"],
+    ids=["floating labels", "label too large", "classes", "amount", "amounts", "NaN"],
 )
 def test_smooth_labels(arguments, words):
     assert_says(words, m.smooth_labels, *arguments)
@@ -194,6 +195,33 @@ def test_good_input_of_every_function_passes():
     for function in FUNCTIONS.values():
         function(PARAMS, X, Y)
         function(PARAMS, X.tolist(), jnp.asarray(Y))
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int64])
+def test_narrow_labels_are_right_with_many_classes(dtype):
+    """A comparison with class 300 in 8 bits would wrap round."""
+    z, y = np.random.default_rng(0).standard_normal((2, 300)).astype(np.float32), np.array([3, 7])
+    for function in (m.cross_entropy, m.cross_entropy.logits_gradient, m.squared_error):
+        np.testing.assert_array_equal(function(z, y.astype(dtype)), function(z, y))
+        np.testing.assert_array_equal(jax.jit(function)(z, y.astype(dtype)), jax.jit(function)(z, y))
+    assert np.isnan(jax.jit(m.cross_entropy)(z[:, :201], np.array([-56, 3], np.int8)))
+
+
+def test_lists_are_taken_as_parameters_everywhere():
+    """The result is a tuple of `Layer`s, whatever the parameters came in."""
+    lists = [(layer.weight.tolist(), layer.bias.tolist()) for layer in PARAMS]
+    expected = FUNCTIONS["train"](PARAMS, X, Y)
+    for function in FUNCTIONS.values():
+        function(lists, X, Y)
+    actual = m.train(KEY, [list(layer) for layer in PARAMS], (X, Y), epochs=1)
+    assert jax.tree.structure(actual) == jax.tree.structure(expected)
+    assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True))
+
+
+@pytest.mark.parametrize("bad", [None, 0, jax.random.split(KEY, 3), np.ones(2)], ids=["None", "int", "keys", "floats"])
+@pytest.mark.parametrize("function", [lambda k: m.init_params(k, (3, 2)), lambda k: m.train(k, PARAMS, (X, Y))])
+def test_key(function, bad):
+    assert_says(["key: expected one key, such as jax.random.key(0)"], function, bad)
 
 
 @pytest.mark.parametrize("bad", [[0, 1, 2, 1, 1], [0, -1, 0, 1, 1]], ids=["too large", "-1"])

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -28,6 +29,7 @@ def run(*arguments):
     status = 0
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(stdout), redirect_stderr(stderr):
         patch.setattr(sys, "argv", ["mlp-jax", *map(str, arguments)])
+        patch.setattr("mlp_jax.__main__.signal.signal", lambda *_: None)  # it is this process's own
         try:
             main()
         except SystemExit as exit:
@@ -227,6 +229,20 @@ def assert_fails(done, *words):
         "epochs 0": (("train", "--epochs", "0"), ("epochs", "at least 1", "0")),
         "batch 0": (("train", "--batch-size", "0"), ("batch-size", "at least 1", "0")),
         "learning rate": (("train", "--learning-rate", "nan"), ("learning-rate", "above 0", "nan")),
+        "seed": (("train", "--seed", "-1"), ("seed", "at least 0", "-1")),
+        "huge seed": (("train", "--seed", "99999999999999999999"), ("seed", "2^32")),
+        "split seed": (("train", "--split-seed", "-1"), ("split-seed", "at least 0")),
+        "negative weight decay": (
+            ("train", "--optimizer", "adamw", "--weight-decay", "-1"),
+            ("weight-decay", "above 0"),
+        ),
+        "output is a folder": (("train", "--output", ".", "--overwrite"), ("output", "folder or device")),
+        "output is a device": (("train", "--output", os.devnull, "--overwrite"), ("output", "folder or device")),
+        "output is the input": (
+            ("predict", "text.csv", "text.csv", "--output", "text.csv", "--overwrite"),
+            ("output", "another file than the input"),
+        ),
+        "model is a folder": (("predict", ".", "digits"), ("expected a .safetensors file", "a folder")),
         "label smoothing": (("train", "--label-smoothing", "2"), ("label-smoothing", "[0, 1]", "2")),
         "weight decay without adamw": (("train", "--weight-decay", "1"), ("weight-decay", "adamw", "adam")),
         "no such folder": (("train", "--output", "absent/m.safetensors"), ("output", "a folder that exists")),
@@ -259,7 +275,24 @@ def test_unusable_arguments(arguments):
 
 def test_prediction_data_of_another_width(trained, tmp_path):
     np.savez(tmp_path / "narrow.npz", x=np.ones((3, 5)))
-    assert_fails(run("predict", trained[0], tmp_path / "narrow.npz"), "x", "(B, 64)", "(3, 5)")
+    assert_fails(run("predict", trained[0], tmp_path / "narrow.npz"), "narrow.npz", "the 64 features", "got 5")
+
+
+def test_interrupt_is_one_line(tmp_path):
+    """Ctrl-C in the middle of a run without a terminal: at once, status 130, nothing written."""
+    arguments = ["train", "--epochs", "1000000", "--output", str(tmp_path / "m.safetensors")]
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "mlp_jax", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+    )
+    next(line for line in process.stdout if line.startswith("network"))
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stderr.strip()) == (130, "interrupted")
+    assert not list(tmp_path.iterdir())
 
 
 def test_divergence_is_said_and_writes_nothing(tmp_path):

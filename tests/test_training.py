@@ -205,13 +205,13 @@ def test_progress_reports_every_epoch_once_and_changes_no_bit(run):
     chex.assert_trees_all_equal(joined, result.history)
 
 
-def test_progress_comes_about_a_hundred_times_in_equal_chunks():
+def test_progress_comes_at_least_fifty_times_in_equal_chunks():
     reports = []
     settings = dict(epochs=402, batch_size=16, record=lambda params, x, targets: params[0].bias[0])
     arguments = (KEY, network((3, 4)), examples())
     result = train(*arguments, progress=lambda done, history: reports.append((done, history)), **settings)
-    assert [done for done, _ in reports] == list(range(3, 403, 3))
-    assert {history.train_loss.shape for _, history in reports} == {(3,)}
+    assert [done for done, _ in reports] == list(range(6, 403, 6))
+    assert {history.train_loss.shape for _, history in reports} == {(6,)}
     chex.assert_trees_all_equal(result, train(*arguments, **settings))
 
 
@@ -534,7 +534,7 @@ BAD = {  # changed arguments, the error, and what its words must hold
     "gradient of other shapes": (
         dict(gradient=returning(lambda loss, grads: (loss, jax.tree.map(jnp.transpose, grads)))),
         ValueError,
-        r"gradient: expected shape \(3, 5\) at params\[0\]\.weight, got \(5, 3\)",
+        r"gradient: expected float32 of shape \(3, 5\) at params\[0\]\.weight, got float32 of shape \(5, 3\)",
     ),
     "gradient with a loss for every example": (
         dict(gradient=returning(lambda loss, grads: (jnp.full(N, loss), grads))),
@@ -556,17 +556,17 @@ BAD = {  # changed arguments, the error, and what its words must hold
     "unknown hyperparameter": (
         dict(optimizer=optax.sgd, hyperparameters={"learning_rate": 0.1, "rate": 0.1}),
         ValueError,
-        "hyperparameters: .*unexpected keyword argument 'rate', got",
+        "hyperparameters: expected .*, got .*unexpected keyword argument 'rate'",
     ),
     "missing hyperparameter": (
         dict(optimizer=optax.sgd, hyperparameters={"momentum": 0.1}),
         ValueError,
-        "hyperparameters: .*missing .*'learning_rate', got",
+        "hyperparameters: expected .*, got .*missing .*'learning_rate'",
     ),
     "hyperparameter is several numbers": (
         dict(optimizer=optax.sgd, hyperparameters={"learning_rate": [0.1, 0.2]}),
         ValueError,
-        r"hyperparameters\['learning_rate'\]: expected one number .*, got shape \(2,\)",
+        r"hyperparameters\['learning_rate'\]: expected one number, got shape \(2,\); vmap",
     ),
     "optimizer is a number": (dict(optimizer=0.1), TypeError, "optimizer: expected .* got float"),
     "no epochs": (dict(epochs=0), ValueError, "epochs: expected .*at least 1, got 0"),
