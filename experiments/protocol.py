@@ -13,6 +13,7 @@ so that one more claim is one more function.
 
 import dataclasses
 import importlib.metadata
+import os
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -114,7 +115,7 @@ def run(
         seed=seed,
         seconds=time.perf_counter() - start,
         versions={"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in PACKAGES},
-        device=f"{jax.devices()[0].device_kind} ({jax.default_backend()}), {platform.machine()}",
+        device=f"{jax.devices()[0].device_kind}, {platform.system()} on {os.cpu_count()} cores of {platform.machine()}",
     )
 
 
