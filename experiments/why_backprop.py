@@ -45,10 +45,11 @@ QUICK = Config(seeds=1, directions=5, trainings=5)
 
 QUESTION = "Is the gradient that we derive by hand the gradient?"
 ANSWER = (
-    f"Yes: on real digits, for every activation and up to {FULL.depths[-1]} hidden layers, no "
-    "parameter's gradient differs from jax.grad's by more than {float64:.0e} of its size in float64 and {float32:.0e} in "
-    "float32, and finite differences agree within {finite_differences:.0e}. Two trainings that differ only in who computed the gradient are {float64_apart:.0e} "
-    f"apart after {FULL.steps[-1]:,} steps in float64, and {{float32_apart:.0e}} in float32."
+    f"Yes: on real digits, for every activation and up to {FULL.depths[-1]} hidden layers, no parameter's gradient "
+    "differs from jax.grad's by more than {float64:.0e} of its size in float64 and {float32:.0e} in float32, and "
+    "finite differences agree within {finite_differences:.0e}. Two trainings that differ only in who computed the "
+    f"gradient are {{float64_apart:.0e}} apart after {FULL.steps[-1]:,} steps in float64, and {{float32_apart:.0e}} in "
+    "float32."
 )
 
 
@@ -213,7 +214,7 @@ def trainings(config: Config, key: jax.Array, progress: Progress) -> Finding:
             claims.append(
                 Claim(
                     name=f"{dtype} apart" + ("" if step == steps else f" after {step}"),
-                    statement=f"After {step:,} step{'s' * (step > 1)} the two trainings differ by rounding, in {dtype}.",
+                    statement=f"After {step:,} step{'s' * (step > 1)} the two trainings agree to rounding, in {dtype}.",
                     relation="<=",
                     expected=first * step,
                     source=f"rounding: ten times the unit roundoff, about {first:g}, added at every step",
