@@ -167,13 +167,11 @@ def train(
         if progress is not None:
             raise ValueError("progress: expected none under jit or vmap, where there are no numbers to report")
     chunks = []
-    for done in range(0, epochs, chunk):
+    for done in range(chunk, epochs + 1, chunk):
         state, measured = run(state, *arguments, settings, chunk)
-        if progress is not None and chunks:  # of the chunk before, while the device is busy with this one
-            progress(done, chunks[-1][0])
         chunks.append(measured)
-    if progress is not None:
-        progress(epochs, chunks[-1][0])
+        if progress is not None:
+            progress(done, measured[0])
     history, recorded = chunks[0] if len(chunks) == 1 else jax.tree.map(lambda *a: jnp.concatenate(a), *chunks)
     return TrainResult(state.params, history, recorded)
 
