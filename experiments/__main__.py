@@ -13,9 +13,7 @@ from types import ModuleType
 from typing import Any
 
 try:
-    import matplotlib
-    import scipy  # noqa: F401
-    import tyro
+    matplotlib, tyro, _ = map(import_module, ("matplotlib", "tyro", "scipy"))
 except ModuleNotFoundError as error:
     print(f"error: the experiments need {error.name}: pip install -e '.[experiments]'", file=sys.stderr)
     sys.exit(2)
@@ -86,8 +84,8 @@ def show(result: Result) -> None:
     console = Console(width=None if sys.stdout.isatty() else 120)
     safe = (console.encoding or "").lower().startswith("utf")
     table = Table(box=box.ROUNDED if safe else box.ASCII, safe_box=not safe)
-    for title, justify in zip(readme.COLUMNS, ("left", "right", "right", "right", "left"), strict=True):
-        table.add_column(title, justify=justify)  # type: ignore[arg-type]
+    for title in readme.COLUMNS:
+        table.add_column(title, justify="left" if title in ("claim", "verdict") else "right")
     for claim in result.claims:
         table.add_row(*readme.cells(claim))
     console.print(f"\n[bold]{result.question}[/bold]\n{result.answer}\n", highlight=False)

@@ -25,7 +25,8 @@ def filled(text: str) -> str:
     """Return README's text with every part between <!-- NAME --> and <!-- end --> made anew."""
     for name, part in PARTS.items():
         pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
-        text, count = re.subn(pattern, lambda m, part=part: m[1] + part() + "\n" + m[2], text, flags=re.DOTALL)  # type: ignore[misc]
+        made = part().replace("\\", r"\\")  # a backslash stands for itself
+        text, count = re.subn(pattern, rf"\g<1>{made}\n\g<2>", text, flags=re.DOTALL)
         if count != 1:
             raise ValueError(f"README.md: expected <!-- {name} --> ... <!-- end --> once, got it {count} times")
     return text

@@ -1,7 +1,6 @@
 """One backward pass, number by number: a 2-2-2 network from x to the updated weights, `jax.grad` beside each step."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +26,7 @@ def _lines() -> Iterator[str]:
     trace = backprop_with_trace(params, x, labels, tanh)
     z, h, delta = trace.forward.z, trace.forward.h, trace.delta
     by_autodiff = autodiff(params, x, labels, tanh)[1]
-    delta_by_autodiff = _delta_by_autodiff(params, x, labels)
+    delta_by_autodiff = [bias[None, :] for _, bias in by_autodiff]  # in a batch of one a shift of b_l is one of z_l
 
     yield "parameters"
     for l, layer in enumerate(params, 1):
@@ -54,12 +53,6 @@ def _lines() -> Iterator[str]:
         yield _line(f"W_{l} - {LEARNING_RATE} dW_{l}", "(D, d_1)" if l == 1 else "(d_1, C)", layer.weight)
         yield _line(f"b_{l} - {LEARNING_RATE} db_{l}", "(d_1,)" if l == 1 else "(C,)", layer.bias)
     yield _line("loss afterwards", "()", cross_entropy(forward(updated, x, tanh), labels))
-
-
-def _delta_by_autodiff(params: tuple[Layer, ...], x: jax.Array, labels: jax.Array) -> Any:
-    """d loss / d z_l by autodiff: the derivative in a shift of the biases, for a batch of one."""
-    gradients = autodiff(params, x, labels, tanh)[1]
-    return [layer.bias[None, :] for layer in gradients]
 
 
 def _line(formula: str, shape: str, value: jax.Array, by_autodiff: jax.Array | None = None) -> str:

@@ -268,9 +268,8 @@ def _digits(count: int | None, dtype: str) -> tuple[np.ndarray, np.ndarray]:
     """The first digits of the training split, or all of them."""
     dataset = datasets.load_digits(dtype=np.dtype(dtype))
     if count is None:
-        return tuple(
-            np.concatenate(parts) for parts in zip(dataset.train, dataset.validation, dataset.test, strict=True)
-        )  # type: ignore[return-value]
+        x, labels = map(np.concatenate, zip(dataset.train, dataset.validation, dataset.test, strict=True))
+        return x, labels
     return dataset.train.x[:count], dataset.train.labels[:count]
 
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -189,7 +190,10 @@ def predict(
         raise mistake(data, f"the {fan_in} features that {model} was trained on", x.shape[1])
     x = datasets.standardise(x, network.mean, network.scale, dtype)
     logits = mlp_jax.forward(network.params, x, mlp_jax.ACTIVATIONS[network.activation])
-    predicted = [network.classes[i] for i in np.asarray(mlp_jax.predict(logits))]
+    indices = np.asarray(mlp_jax.predict(logits))
+    if (indices < 0).any():  # -1: never the last class
+        raise mistake(model, "finite logits", f"NaN for row {indices.argmin()} of {data} (counted from 0)")
+    predicted = [network.classes[i] for i in indices]
     rows: list[Sequence[Any]] = [[name] for name in predicted]
     header = ["prediction"]
     if probabilities:
@@ -291,9 +295,7 @@ def main() -> None:
             stream.reconfigure(errors="replace")
     signal.signal(signal.SIGINT, interrupted)
     try:
-        import rich  # noqa: F401
-        import safetensors  # noqa: F401
-        import tyro
+        tyro, *_ = map(import_module, ("tyro", "rich", "safetensors"))
     except ModuleNotFoundError as error:
         sys.exit(_fail(f"the command line needs {error.name}: pip install 'mlp_jax[cli]'"))
     try:

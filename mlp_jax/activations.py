@@ -56,13 +56,16 @@ class Activation:
     value: Elementwise
     derivative: Elementwise
     second_derivative: Elementwise | None = None
-    value_and_derivative: Callable[[Array], tuple[Array, Array]] = field(default=None, repr=False)  # type: ignore[assignment]
+    value_and_derivative: Callable[[Array], tuple[Array, Array]] = field(default=None, repr=False)  # type: ignore[assignment]  # set below
     weight_init: Initializer = field(default=LECUN, repr=False)
     name: str = ""
 
     def __post_init__(self) -> None:
         if self.value_and_derivative is None:
-            one_by_one = lambda z: (self.value(z), self.derivative(z))  # noqa: E731
+
+            def one_by_one(z: Array) -> tuple[Array, Array]:
+                return self.value(z), self.derivative(z)
+
             object.__setattr__(self, "value_and_derivative", one_by_one)
         object.__setattr__(self, "name", self.name or getattr(self.value, "__name__", "activation"))
 

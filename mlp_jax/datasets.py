@@ -1,7 +1,7 @@
 """Data sets: digits, MNIST, MNIST-1D and the user's own CSV or NPZ, read, checked, split and scaled.
 
-N is the number of examples, D of features, C of classes. Importing this module loads numpy alone; a library
-that ships a data set is imported by the function that needs it.
+N is the number of examples, D of features, C of classes. A library that ships a data set is imported by the
+function that needs it.
 """
 
 import importlib

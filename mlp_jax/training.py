@@ -314,10 +314,9 @@ def _scan_batches(
 
     A single batch of everything is a slice: its order does not matter, and nothing is gathered.
     """
-    examples, full = order.shape[0], order.shape[0] // batch_size
+    examples = order.shape[0]
+    full = examples // batch_size if examples > batch_size else 0
     total: PyTree = None
-    if examples == batch_size:
-        full = 0
     if full:
         carry, outputs = jax.lax.scan(step, carry, order[: full * batch_size].reshape(full, batch_size))
         total = jax.tree.map(lambda a: batch_size * jnp.sum(_at_least_float32(a)), outputs)
@@ -334,9 +333,7 @@ def _at_least_float32(a: Array) -> Array:
 
 
 def _transformation(optimizer: Any, hyperparameters: dict[str, Array] | None) -> optax.GradientTransformationExtraArgs:
-    if hyperparameters is None:
-        return optax.with_extra_args_support(optimizer)
-    return optax.with_extra_args_support(optimizer(**hyperparameters))
+    return optax.with_extra_args_support(optimizer if hyperparameters is None else optimizer(**hyperparameters))
 
 
 @partial(jax.jit, static_argnames="settings")

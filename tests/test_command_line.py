@@ -278,6 +278,14 @@ def test_prediction_data_of_another_width(trained, tmp_path):
     assert_fails(run("predict", trained[0], tmp_path / "narrow.npz"), "narrow.npz", "the 64 features", "got 5")
 
 
+def test_a_network_that_gives_nan_predicts_nothing(trained, tmp_path):
+    tensors = load_file(trained[0])
+    tensors["layers.2.bias"] = np.full(10, np.nan, np.float32)
+    with safe_open(trained[0], framework="numpy") as file:
+        save_file(tensors, tmp_path / "nan.safetensors", file.metadata())
+    assert_fails(run("predict", tmp_path / "nan.safetensors", "digits"), "nan.safetensors", "finite logits", "NaN")
+
+
 def test_interrupt_is_one_line(tmp_path):
     """Ctrl-C in the middle of a run without a terminal: at once, status 130, nothing written."""
     arguments = ["train", "--epochs", "1000000", "--output", str(tmp_path / "m.safetensors")]
