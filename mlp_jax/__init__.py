@@ -22,6 +22,9 @@ from mlp_jax.backpropagation import BackwardTrace as BackwardTrace
 from mlp_jax.backpropagation import autodiff as autodiff
 from mlp_jax.backpropagation import backprop as backprop
 from mlp_jax.backpropagation import backprop_with_trace as backprop_with_trace
+from mlp_jax.gradient_check import GradientReport as GradientReport
+from mlp_jax.gradient_check import LeafComparison as LeafComparison
+from mlp_jax.gradient_check import compare_gradients as compare_gradients
 from mlp_jax.losses import LOSSES as LOSSES
 from mlp_jax.losses import Loss as Loss
 from mlp_jax.losses import cross_entropy as cross_entropy
