@@ -5,19 +5,19 @@ Of each leaf, with a = actual and e = expected as vectors:
     relative error = |a - e| / |e|        cosine = <a, e> / (|a| |e|)        norm ratio = |a| / |e|
 
 A leaf is right when its relative error is within the tolerance: by the coarser of the two dtypes 1e-9 in float64,
-1e-4 in float32, 3e-2 in 16 bits, and never below the error that the reference itself has. A leaf whose expected value is
-zero is judged against the norm of the whole gradient. One number for all leaves together would hide a small one.
+1e-4 in float32, 3e-2 in 16 bits, and never below the error that the reference itself has. A leaf whose expected value
+is zero is judged against the norm of the whole gradient. One number for all leaves together would hide a small one.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from math import inf, isfinite, nan
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.tree_util import DictKey, FlattenedIndexKey, GetAttrKey, KeyPath, SequenceKey
+from jax.tree_util import DictKey, FlattenedIndexKey, GetAttrKey, SequenceKey
 
 from mlp_jax import validation
 
@@ -63,7 +63,7 @@ class LeafComparison:
         return {name: _json(value) for name, value in asdict(self).items()}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class GradientReport:
     """What `compare_gradients` found; true where the gradients agree, so `assert report, report` is a test.
 
@@ -77,7 +77,7 @@ class GradientReport:
     leaves: tuple[LeafComparison, ...]
     reference_error: float = 0.0
     notes: tuple[str, ...] = ()
-    errors: np.ndarray | None = field(default=None, repr=False, compare=False)
+    errors: np.ndarray | None = field(default=None, compare=False)
 
     @property
     def ok(self) -> bool:
@@ -115,7 +115,7 @@ class GradientReport:
             "leaves": [leaf.to_dict() for leaf in self.leaves],
         }
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:  # and so str: pytest shows the repr of what an assertion says
         from mlp_jax import rendering
 
         return rendering.text(self)
@@ -164,21 +164,19 @@ def compare_gradients(
         raise TypeError("compare_gradients: expected values that can be read, got tracers; call it outside of jit")
     pairs, notes = _paired(actual, expected)
     hosts = [(name, _host(a), _host(e)) for name, a, e in pairs]
-    whole = float(np.linalg.norm([_norm(e) for _, _, e in hosts if e is not None]))
-    leaves = []
+    whole = _norm(np.array([norm for _, _, e in hosts if e is not None and isfinite(norm := _norm(e))]))
+    leaves = tuple(_compare(name, a, e, whole, tolerance, float(reference_error)) for name, a, e in hosts)
     for name, a, e in hosts:
-        leaf = _compare(name, a, e, whole, tolerance, reference_error)
-        leaves.append(leaf)
-        if a is not None and e is not None and a.dtype != e.dtype:
+        if a is not None and e is not None and a.dtype != e.dtype and "U" not in (a.dtype.kind, e.dtype.kind):
             notes.append(f"{name}: dtype {a.dtype}, expected {e.dtype}")
-    report = GradientReport(tuple(leaves), float(reference_error), tuple(notes))
+    report = GradientReport(leaves, float(reference_error), tuple(notes))
     for leaf, (_, a, e) in zip(leaves, hosts, strict=True):
-        if leaf is report.worst and a is not None and e is not None and a.shape == e.shape:
-            return GradientReport(report.leaves, report.reference_error, report.notes, np.abs(_wide(a) - _wide(e)))
+        if leaf is report.worst and a is not None and e is not None and leaf.index is not None:
+            return replace(report, errors=_errors(a, e))
     return report
 
 
-def leaf_name(path: KeyPath) -> str:
+def leaf_name(path: tuple[Any, ...]) -> str:
     """Return the place of a leaf: `layers[1].weight` in a sequence of layers, `encoder.W` in nested dicts."""
     name = ""
     for i, key in enumerate(path):
@@ -192,20 +190,21 @@ def leaf_name(path: KeyPath) -> str:
     return name or "gradient"
 
 
+def _flat(tree: Any) -> tuple[list[tuple[Any, Any]], Any]:
+    """Return the leaves with their paths, None being a leaf, and the structure."""
+    return jax.tree_util.tree_flatten_with_path(tree, is_leaf=lambda node: node is None)
+
+
 def _paired(actual: Any, expected: Any) -> tuple[list[tuple[str, Any, Any]], list[str]]:
     """Return (name, actual leaf, expected leaf), None where one side has no leaf there, and notes."""
-    (actual_leaves, actual_tree), (expected_leaves, expected_tree) = (
-        jax.tree_util.tree_flatten_with_path(tree, is_leaf=lambda node: node is None) for tree in (actual, expected)
-    )
-    if actual_tree == expected_tree or _same_skeleton(actual_tree, expected_tree):
-        pairs = [
-            (leaf_name(path), a, e) for (_, a), (path, e) in zip(actual_leaves, expected_leaves, strict=True)
-        ]
+    (actual_leaves, actual_tree), (expected_leaves, expected_tree) = _flat(actual), _flat(expected)
+    if _same_skeleton(actual_tree, expected_tree):
+        pairs = [(leaf_name(path), a, e) for (_, a), (path, e) in zip(actual_leaves, expected_leaves, strict=True)]
         notes = [] if actual_tree == expected_tree else ["the containers differ in type (tuples for lists, say)"]
         return pairs, notes
-    by_name = {leaf_name(path): leaf for path, leaf in actual_leaves}
-    pairs = [(leaf_name(path), by_name.pop(leaf_name(path), None), e) for path, e in expected_leaves]
-    return pairs + [(name, a, None) for name, a in by_name.items()], ["the structures differ"]
+    rest = {jax.tree_util.keystr(path): (leaf_name(path), leaf) for path, leaf in actual_leaves}
+    pairs = [(leaf_name(path), rest.pop(jax.tree_util.keystr(path), ("", None))[1], e) for path, e in expected_leaves]
+    return pairs + [(name, a, None) for name, a in rest.values()], ["the structures differ"]
 
 
 def _same_skeleton(a: Any, b: Any) -> bool:
@@ -236,83 +235,89 @@ def _wide(array: np.ndarray) -> np.ndarray:
 
 
 def _norm(array: np.ndarray) -> float:
-    """The L2 norm, without overflow; 0 for what is no number."""
+    """The L2 norm, without overflow or underflow; 0 for what is no number."""
     if array.dtype.kind == "U" or array.size == 0:
         return 0.0
     size = np.abs(_wide(array).ravel())
     largest = float(size.max())
-    if not 0 < largest < inf:
-        return 0.0 if largest == 0 else largest
-    return float(largest * np.linalg.norm(size / largest)) if not 1e-100 < largest < 1e100 else float(np.linalg.norm(size))
+    scale = 1.0 if 1e-100 < largest < 1e100 or largest == 0 or not isfinite(largest) else largest
+    return float(scale * np.linalg.norm(size / scale))
 
 
-def _tolerance(a: np.ndarray, e: np.ndarray) -> float:
-    return max(_of_dtype(array.dtype) for array in (a, e))
+def _tolerance(dtype: Any) -> float:
+    if not jnp.issubdtype(dtype, jnp.inexact):
+        return TOLERANCES["float64"]
+    return TOLERANCES.get(jnp.finfo(dtype).dtype.name, 3e-2)
 
 
-def _of_dtype(dtype: Any) -> float:
-    real = np.empty(0, dtype).real.dtype.name
-    return TOLERANCES.get(real, TOLERANCES["float64"] if real.startswith(("int", "uint", "float128")) else 3e-2)
+def _eps(dtype: Any) -> float:
+    return float(jnp.finfo(dtype if jnp.issubdtype(dtype, jnp.inexact) else float).eps)
 
 
 def _compare(
     name: str, a: np.ndarray | None, e: np.ndarray | None, whole: float, tolerance: float | None, reference_error: float
 ) -> LeafComparison:
     """Compare one leaf; `whole` is the norm of the whole expected gradient."""
+    leaf = LeafComparison(name, None if a is None else a.shape, "none" if a is None else a.dtype.name)
     if a is None or e is None:
-        if a is None and e is None:
-            return LeafComparison(name, None, "none", 0.0, max_error=0.0, ok=True)
-        if e is None and not np.any(a):
-            return LeafComparison(name, a.shape, a.dtype.name, 0.0, max_error=0.0, ok=True)
-        missing = a is None
-        if missing and _norm(e) == 0:
-            return LeafComparison(name, None, "none", 0.0, max_error=0.0, ok=True)
-        problem = "missing" if missing else "unexpected: there is no such leaf in the expected gradient"
-        return LeafComparison(name, None if missing else a.shape, "none" if missing else a.dtype.name, problem=problem)
-    leaf = {"name": name, "shape": a.shape, "dtype": a.dtype.name}
-    if a.dtype.kind == "U":
-        return LeafComparison(**leaf | {"dtype": "none"}, problem=f"expected an array of numbers, got {a}")
+        if not any(side is not None and (side.dtype.kind == "U" or np.any(side)) for side in (a, e)):
+            return replace(leaf, relative_error=0.0, max_error=0.0, ok=True)  # no leaf is as good as zeros
+        unexpected = "unexpected: there is no such leaf in the expected gradient"
+        return replace(leaf, problem="missing" if a is None else unexpected)
+    for values, what in ((a, "expected"), (e, "the expected gradient: expected")):
+        if values.dtype.kind == "U":
+            return replace(leaf, problem=f"{what} an array of numbers, got {values}")
     if a.shape != e.shape:
-        return LeafComparison(**leaf, problem=f"shape {a.shape}, expected {e.shape}")
-    allowed = max(_tolerance(a, e) if tolerance is None else float(tolerance), reference_error)
+        return replace(leaf, problem=f"shape {a.shape}, expected {e.shape}")
+    allowed = max(_tolerance(a.dtype), _tolerance(e.dtype)) if tolerance is None else float(tolerance)
+    leaf = replace(leaf, tolerance=max(allowed, reference_error))
     if a.size == 0:
-        return LeafComparison(**leaf, relative_error=0.0, max_error=0.0, tolerance=allowed, ok=True)
-    a, e = _wide(a), _wide(e)
+        return replace(leaf, relative_error=0.0, max_error=0.0, ok=True)
     for values, whose in ((e, "the expected gradient"), (a, "it")):
-        bad = ~np.isfinite(values)
+        bad = ~np.isfinite(_wide(values))
         if bad.any():
             index = tuple(int(i) for i in np.argwhere(bad)[0])
-            problem = f"{whose} is not finite: {bad.sum()} of {bad.size} entries, the first {values[index]} at {index}"
-            return LeafComparison(**leaf, index=index, actual=a[index], expected=e[index], problem=problem)
-    with np.errstate(over="ignore"):
-        difference = a - e
-        error = np.abs(difference)
+            first = f"the first {values[index]} at {index}"
+            problem = f"{whose} is not finite: {bad.sum()} of {bad.size} entries, {first}"
+            return replace(leaf, index=index, actual=_item(a, index), expected=_item(e, index), problem=problem)
+    return _measure(leaf, a, e, whole)
+
+
+def _measure(leaf: LeafComparison, a: np.ndarray, e: np.ndarray, whole: float) -> LeafComparison:
+    """Compare two leaves of finite numbers."""
+    error = _errors(a, e)
     index = tuple(int(i) for i in np.unravel_index(np.argmax(error), error.shape))
-    norms, size = (_norm(a), _norm(e)), _norm(difference)
-    scale = norms[1] or whole
+    norm, expected_norm, size = _norm(a), _norm(e), _norm(error)
+    scale = expected_norm or whole
     # with nothing but zeros expected there is no scale: rounding of numbers of size 1 is then allowed
-    relative = size / scale if scale else 0.0 if size <= _eps(leaf["dtype"]) else inf
-    cosine = float(np.vdot(e / norms[1], a / norms[0]).real) if all(norms) else nan
-    ok = relative <= allowed
-    measure = "of its size" if norms[1] else "of the whole gradient (the leaf is expected to be zero)"
-    problem = "" if ok else f"off by {relative:.2g} {measure}, allowed {allowed:.0e}"
-    return LeafComparison(
-        **leaf,
+    relative = size / scale if scale else 0.0 if size <= _eps(a.dtype) else inf
+    ok = relative <= leaf.tolerance
+    measure = "of its size" if expected_norm else "of the whole gradient (the leaf is expected to be zero)"
+    cosine = nan
+    if norm and expected_norm:
+        cosine = float(np.vdot(_wide(e) / expected_norm, _wide(a) / norm).real)
+    return replace(
+        leaf,
         relative_error=relative,
         cosine=cosine,
-        norm_ratio=norms[0] / norms[1] if norms[1] else (1.0 if norms[0] == 0 else inf),
+        norm_ratio=norm / expected_norm if expected_norm else inf if norm else 1.0,
         max_error=float(error[index]),
         index=index,
-        actual=a[index].item(),
-        expected=e[index].item(),
-        tolerance=allowed,
+        actual=_item(a, index),
+        expected=_item(e, index),
         ok=ok,
-        problem=problem,
+        problem="" if ok else f"off by {relative:.2g} {measure}, allowed {leaf.tolerance:.0e}",
     )
 
 
-def _eps(dtype: str) -> float:
-    return float(jnp.finfo(dtype).eps) if jnp.issubdtype(dtype, jnp.inexact) else 2.0**-52
+def _errors(a: np.ndarray, e: np.ndarray) -> np.ndarray:
+    """Return |a - e|, entry by entry."""
+    with np.errstate(all="ignore"):
+        return np.asarray(np.abs(_wide(a) - _wide(e)))
+
+
+def _item(array: np.ndarray, index: tuple[int, ...]) -> float | complex:
+    return _wide(array)[index].item()
 
 
 def _badness(leaf: LeafComparison) -> float:

@@ -93,8 +93,7 @@ def html_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     def line(tag: str, cells: Sequence[str]) -> str:
         side = ["left" if title in LEFT else "right" for title in header]
         columns = (
-            f'<{tag} style="text-align:{align}">{escape(cell)}</{tag}>'
-            for align, cell in zip(side, cells, strict=True)
+            f'<{tag} style="text-align:{align}">{escape(cell)}</{tag}>' for align, cell in zip(side, cells, strict=True)
         )
         return f"<tr>{''.join(columns)}</tr>"
 
@@ -105,7 +104,9 @@ def html_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def heat_map(errors: np.ndarray, title: str) -> str:
     """Return an SVG of one square for each entry of a leaf, dark where the error is large."""
     grid = _pooled(np.atleast_2d(errors.reshape(-1, errors.shape[-1]) if errors.ndim > 2 else errors))
-    largest = float(grid.max(initial=0)) or 1.0
+    finite = np.isfinite(grid)
+    largest = float(grid.max(initial=0, where=finite)) or 1.0
+    grid = np.where(finite, grid, np.inf)
     cell = max(8, min(28, 420 // max(grid.shape)))
     height, width = grid.shape[0] * cell, grid.shape[1] * cell
     squares = "".join(
