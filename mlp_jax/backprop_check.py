@@ -1,0 +1,455 @@
+"""Check somebody's backward pass: try it on problems, judge its answers, say what is wrong with it.
+
+`ask` runs the function, in this process or in a child of its own; `report` judges what came back.
+"""
+
+import ast
+import inspect
+import linecache
+import textwrap
+import traceback
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple
+
+import jax
+import numpy as np
+
+from mlp_jax import check_problems, validation
+from mlp_jax.check_problems import Problem, Settings
+from mlp_jax.diagnosis import Diagnosis, applies, diagnose, where
+from mlp_jax.gradient_check import GradientReport, compare_gradients, json_value
+from mlp_jax.judgement import PRECISIONS, Answer, Judged, caught, forward_pass, held_in, judge
+from mlp_jax.mistake_table import MISTAKES
+from mlp_jax.mistakes import Mistake, Pass, backward, broken
+from mlp_jax.network import Layer
+
+AUTODIFF = frozenset(
+    "grad value_and_grad vjp jvp jacrev jacfwd jacobian hessian linearize backward autograd GradientTape autodiff".split()
+)
+
+
+class Answers(NamedTuple):
+    """What a function gave.
+
+    Attributes:
+      answers: one for each problem.
+      changed: the arguments that it changed in place, by name.
+      again: how far a second call with the same arguments is from the first, relative.
+      settings: other settings under which it would be right, if it is not under those that were asked.
+    """
+
+    answers: Sequence[Answer]
+    changed: Sequence[str] = ()
+    again: float = 0.0
+    settings: Settings | None = None
+
+
+@dataclass(frozen=True)
+class BackpropReport:
+    """What `check_backprop` found; true where the backward pass is correct.
+
+    Attributes:
+      verdict: "correct", "wrong", or "error" where it could not be checked.
+      diagnoses: the most likely first.
+      loss: actual, expected and relative error on the problem that is shown.
+      gradients: every leaf of that problem.
+      problem: its name.
+      power: how many known mistakes these problems can tell from a correct pass, and which escape.
+      precision: what the function's numbers agree to.
+      reference_error: how far the two references, autodiff and a chain by hand, are apart.
+      notes: what is worth knowing.
+      settings: how the function was read.
+      uses_autodiff: whether its code calls autodiff.
+      errors: |actual - expected| of each wrong leaf, for heat maps.
+    """
+
+    verdict: Literal["correct", "wrong", "error"]
+    diagnoses: tuple[Diagnosis, ...]
+    loss: dict[str, float]
+    gradients: GradientReport
+    problem: str
+    power: dict[str, Any]
+    precision: str
+    reference_error: float
+    notes: tuple[str, ...]
+    settings: Settings
+    uses_autodiff: bool = False
+    errors: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the backward pass is correct."""
+        return self.verdict == "correct"
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        leaf_fields = ("name", "relative_error", "cosine", "norm_ratio", "max_error", "index", "actual", "expected")
+        return {
+            "verdict": self.verdict,
+            "diagnoses": [json_value(vars(diagnosis)) for diagnosis in self.diagnoses],
+            "loss": json_value(self.loss),
+            "leaves": [
+                {name: leaf[name] for name in (*leaf_fields, "ok")} for leaf in self.gradients.to_dict()["leaves"]
+            ],
+            "problem": self.problem,
+            "power": json_value(self.power),
+            "precision": self.precision,
+            "reference_error": json_value(self.reference_error),
+            "settings": vars(self.settings),
+            "uses_autodiff": self.uses_autodiff,
+            "notes": list(self.notes),
+        }
+
+    def __str__(self) -> str:
+        from mlp_jax import backprop_rendering
+
+        return backprop_rendering.text(self)
+
+    def __rich__(self) -> Any:
+        from mlp_jax import backprop_rendering
+
+        return backprop_rendering.rich(self)
+
+    def _repr_html_(self) -> str:
+        from mlp_jax import backprop_rendering
+
+        return backprop_rendering.html(self)
+
+
+def check_backprop(
+    loss_and_gradients: Callable[[Any, np.ndarray, np.ndarray], Any],
+    activation: str = "tanh",
+    *,
+    loss: str = "cross_entropy",
+    layers: int | None = None,
+    layout: str = "rows",
+    params: str = "list",
+    point: tuple[Any, Any, Any] | None = None,
+) -> BackpropReport:
+    """Check a backward pass that somebody wrote by hand, and say what is wrong with it.
+
+    The network is h_0 = x, z_l = h_{l-1} W_l + b_l, h_l = activation(z_l) for the hidden layers, the last layer
+    linear; the loss is the mean softmax cross-entropy in nats.
+
+    Args:
+      loss_and_gradients: loss_and_gradients(params, x, labels) -> (loss, [(dW_1, db_1), ...]). params is a list of
+        (weight, bias), weight (fan_in, fan_out) and bias (fan_out,); x (B, D); labels (B,) integers; all of them
+        fresh numpy arrays, in float64. It may return numpy, jax.numpy or torch arrays, or lists.
+      activation: of the hidden layers; tanh by default, whose derivative hides no mistake.
+      loss: cross_entropy, or squared_error: the mean over B of sum_j (z_j - one_hot(y)_j)^2.
+      layers: the only depth that it is written for; None tries 1 to 5.
+      layout: "rows"; "columns" for x (D, B), weight (fan_out, fan_in), bias (fan_out, 1); "torch" for x (B, D),
+        weight (fan_out, fan_in).
+      params: "list", or "dict" for W1, b1, ... in, and the same names or dW1, db1, ... out.
+      point: (params, x, labels) of your own, to check there and nowhere else; the report then says which known
+        mistakes that point cannot tell from a correct pass.
+
+    Returns:
+      A `BackpropReport`: true where the backward pass is correct.
+
+    Raises:
+      ValueError, TypeError: for settings that are not known, or a point that does not fit them. What is wrong with
+        the function is in the report.
+
+    Example:
+      >>> import mlp_jax
+      >>> def mine(params, x, labels):
+      ...     loss, gradients = mlp_jax.backprop(params, x, labels, mlp_jax.tanh)
+      ...     return loss, [(dW, len(x) * db) for dW, db in gradients]
+      >>> report = check_backprop(mine)
+      >>> report.verdict, report.diagnoses[0].code
+      ('wrong', 'bias_gradient')
+    """
+    validation.function("loss_and_gradients", loss_and_gradients)
+    settings = Settings(activation, loss, layers, layout, params)
+    tried = problems_for(settings, point)
+    try:
+        source = textwrap.dedent(inspect.getsource(loss_and_gradients))
+    except (OSError, TypeError):
+        source = ""
+    with jax.enable_x64(True):
+        answers = ask(loss_and_gradients, tried, settings)
+    return report(answers, tried, settings, uses_autodiff(source))
+
+
+def problems_for(settings: Settings, point: Any = None) -> list[Problem]:
+    """Return the problems, or the user's own point alone."""
+    return check_problems.problems(settings) if point is None else [check_problems.point(point, settings)]
+
+
+def ask(function: Callable[..., Any], problems: Sequence[Problem], settings: Settings) -> Answers:
+    """Return what a function gives for every problem; what it raises is its answer too."""
+    changed: dict[str, None] = {}
+    answers = [_call(function, problem, settings, changed) for problem in problems]
+    answered = [i for i, answer in enumerate(answers) if not answer.failure]
+    again = 0.0
+    other = None
+    if answered:
+        i = answered[0]
+        again = _apart(answers[i], _call(function, problems[i], settings, {}))
+    else:
+        other = _other_settings(function, problems[0], settings)
+    return Answers(answers, tuple(changed), again, other)
+
+
+def _call(function: Callable[..., Any], problem: Problem, settings: Settings, changed: dict[str, None]) -> Answer:
+    """Call a function once, with arrays of its own, and note which of them it changed."""
+    given, untouched = (check_problems.arguments(problem, settings) for _ in range(2))
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            result = function(*given)
+            loss, gradients = check_problems.gradients_of(result, problem, settings)
+            gradients = [tuple(leaf.copy() for leaf in pair) for pair in gradients]
+    except SystemExit:
+        return Answer(failure="it calls sys.exit")
+    except Exception as error:
+        return Answer(failure=_one_line(error))
+    changed |= {
+        name: None for name, a, b in zip(("params", "x", "labels"), given, untouched, strict=True)
+        if not check_problems.same(a, b)
+    }  # fmt: skip
+    return Answer(loss, check_problems.canonical(gradients, settings))
+
+
+def _one_line(error: Exception) -> str:
+    """Return an error as one line, with the line of the user's code that it came from."""
+    message = " ".join(str(error).split())[:200]
+    ours = (__file__, check_problems.__file__, validation.__file__)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename not in ours]
+    if not frames:
+        return message  # our own check of the result: its words are enough
+    known = [frame for frame in frames if "site-packages" not in frame.filename and not frame.filename.startswith("<frozen")]
+    frame = (known or frames)[-1]
+    code = linecache.getline(frame.filename, frame.lineno or 0).strip()
+    return f"{type(error).__name__}: {message} (line {frame.lineno}{f': {code}' if code else ''})"
+
+
+def _apart(first: Answer, second: Answer) -> float:
+    """Return how far two answers are apart, relative, the worst leaf; inf if one of them failed."""
+    if second.failure:
+        return float("inf")
+    worst = 0.0
+    for a, b in zip(first.gradients, second.gradients, strict=True):
+        for one, two in zip(a, b, strict=True):
+            if one.shape != two.shape:
+                return float("inf")
+            one, two = (leaf.astype(float) for leaf in (one, two))
+            if not np.array_equal(one, two, equal_nan=True):
+                worst = max(worst, float(np.linalg.norm(one - two) / (np.linalg.norm(two) or 1)))
+    return worst
+
+
+def _other_settings(function: Callable[..., Any], problem: Problem, settings: Settings) -> Settings | None:
+    """Return the settings under which a function that cannot be called as asked runs, if there are any."""
+    for layout in check_problems.LAYOUTS:
+        for params in check_problems.FORMS:
+            other = replace(settings, layout=layout, params=params)
+            if other != settings:
+                answer = _call(function, problem, other, {})
+                shapes = [(W.shape, b.shape) for W, b in problem.params]
+                if not answer.failure and [(np.shape(dW), np.shape(db)) for dW, db in answer.gradients] == shapes:
+                    return other
+    return None
+
+
+def uses_autodiff(source: str) -> bool:
+    """Whether code calls autodiff, by the names that it uses."""
+    try:
+        nodes = list(ast.walk(ast.parse(source)))
+    except SyntaxError:
+        return False
+    names = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    called = {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    imported = {alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
+    return bool((names | (called & imported)) & AUTODIFF)
+
+
+def report(answers: Answers, problems: Sequence[Problem], settings: Settings, autodiff: bool = False) -> BackpropReport:
+    """Judge the answers."""
+    held = held_in(answers.answers)
+    judged = [judge(problem, answer, settings, held) for problem, answer in zip(problems, answers.answers, strict=True)]
+    diagnoses = tuple(_diagnoses(judged, answers, settings))
+    answered = [one for one in judged if one.answered]
+    bad = any(not one.right or not one.loss_right for one in judged) or bool(answers.changed) or _random(answers)
+    verdict: Literal["correct", "wrong", "error"] = "error" if not answered else "wrong" if bad else "correct"
+    shown = next((one for one in (*judged,) if one.answered and not (one.right and one.loss_right)), None)
+    shown = shown or next(iter(answered), None)
+    levels = [
+        level for one in answered if not one.problem.extreme for pair in one.levels for level in pair if level
+    ]
+    precision = max([held, *levels], key=PRECISIONS.index)
+    return BackpropReport(
+        verdict=verdict,
+        diagnoses=diagnoses,
+        loss={} if shown is None else {
+            "actual": shown.answer.loss, "expected": shown.expected[0], "relative_error": shown.loss_error
+        },
+        gradients=GradientReport(()) if shown is None else _compare(shown),
+        problem="" if shown is None else f"{shown.problem.name} ({shown.problem.shape})",
+        power=power(judged, settings),
+        precision=precision,
+        reference_error=max(one.reference_error for one in judged),
+        notes=tuple(_notes(judged, settings)),
+        settings=settings,
+        uses_autodiff=autodiff,
+        errors={} if shown is None else _errors(shown),
+    )  # fmt: skip
+
+
+def _random(answers: Answers) -> bool:
+    return answers.again > 1e-6
+
+
+def _diagnoses(judged: Sequence[Judged], answers: Answers, settings: Settings) -> list[Diagnosis]:
+    """Return everything that is wrong, the most likely cause first; `correct` where nothing is."""
+    failed = [one for one in judged if not one.answered]
+    answered = [one for one in judged if one.answered]
+    if not answered:
+        return [_failure(failed[0], answers, settings)]
+    found: list[Diagnosis] = []
+    if _random(answers):
+        far = f"a second call with the same arguments is {answers.again:.1g} away, relative"
+        found.append(Diagnosis("nondeterministic", "two calls with the same arguments give different gradients: it "
+                               "keeps state from call to call, or draws random numbers", "everywhere", far))  # fmt: skip
+    one_only = [one for one in answered if one.problem.name == "a batch of one" and not one.right]
+    rest_right = all(one.right for one in answered if one.problem.name != "a batch of one")
+    if one_only and rest_right:
+        found.append(Diagnosis("batch_one", "it is wrong for a batch of one example alone: a squeeze, or a sum over "
+                               "the wrong axis? " + "d b_l = sum over the batch of delta_l", where(one_only[0]),
+                               "right on all other problems"))  # fmt: skip
+    else:
+        found += diagnose(judged, settings)
+    found += _not_finite([one for one in answered if not one.right])
+    if answers.changed:
+        names = " and ".join(answers.changed)
+        found.append(Diagnosis("mutates_input", f"it changes {names} in place: work on a copy, and let the caller "
+                               "update the weights", names, f"{names} differ after the call"))  # fmt: skip
+    if failed:
+        found.append(_failure(failed[0], answers, settings, judged))
+    if not found and any(not one.right for one in answered):  # at extreme points alone
+        one = next(one for one in answered if not one.right)
+        found.append(Diagnosis("precision", f"it is right elsewhere and wrong with {one.problem.name}, by more than "
+                               "rounding of the terms explains", where(one), one.problem.name))  # fmt: skip
+    if not found:
+        found.append(Diagnosis("correct", "loss and every gradient are right", "", f"{len(judged)} problems"))
+        found += _remarks(answered)
+    return found
+
+
+def _not_finite(wrong: Sequence[Judged]) -> list[Diagnosis]:
+    for one in wrong:
+        for l, pair in enumerate(one.answer.gradients, 1):
+            for kind, leaf in zip("Wb", pair, strict=True):
+                if not np.isfinite(np.asarray(leaf, float)).all():
+                    cure = {
+                        "logits in the thousands": "exp overflows: subtract the maximum first, exp(z - max z)",
+                        "a unit at z = 0": "something is divided by z or h, which is 0 here",
+                        "saturated units": "something is divided by phi'(z), which is 0 here, or exp overflows",
+                    }.get(one.problem.name, "look for a division by 0, log 0 or an exp that overflows")
+                    text = f"d {kind}_{l} is not finite with {one.problem.name}: {cure}"
+                    return [Diagnosis("nonfinite", text, f"layer {l}", one.problem.name)]
+    return []
+
+
+def _failure(
+    one: Judged, answers: Answers, settings: Settings, judged: Sequence[Judged] = ()
+) -> Diagnosis:
+    """Say why a problem has no answer."""
+    text, place = one.answer.failure, f"{one.problem.name} ({one.problem.shape})"
+    if answers.settings:
+        changed = {
+            name.upper(): getattr(answers.settings, name)
+            for name in ("layout", "params") if getattr(answers.settings, name) != getattr(settings, name)
+        }  # fmt: skip
+        cure = " and ".join(f'{name} = "{value}"' for name, value in changed.items())
+        return Diagnosis("convention", f"it does not run as asked, and runs with {cure}: set that; {text}", place)
+    failed = [other for other in judged if not other.answered]
+    if [other.problem.name for other in failed] == ["a batch of one"]:
+        return Diagnosis("batch_one", f"it fails for a batch of one example alone: {text}", place)
+    depths = {other.problem.depth for other in judged if other.answered}
+    if len(depths) == 1 and all(other.problem.depth not in depths for other in failed):
+        (depth,) = depths
+        return Diagnosis("convention", f"it is written for {depth} layers: set LAYERS = {depth}; {text}", place)
+    return Diagnosis("exception", text, place, f"{len(failed) or 'all'} problems have no answer")
+
+
+def _remarks(answered: Sequence[Judged]) -> list[Diagnosis]:
+    """Say where correct code loses digits."""
+    lossy = [one for one in answered if one.problem.extreme and not one.loss_error <= 1e-6]
+    off = [
+        one for one in answered
+        if one.problem.extreme and one.held == "float64" and not _compare(one, patched=False).ok
+    ]  # fmt: skip
+    remarks = []
+    if off:
+        remarks.append(f"gradients lose digits with {' and '.join(one.problem.name for one in off)}: 1 - tanh(z)^2, "
+                       "h (1 - h) and p - 1 cancel there")  # fmt: skip
+    if lossy:
+        values = ", ".join(f"{one.answer.loss:.4g} for {one.expected[0]:.4g}" for one in lossy)
+        remarks.append(f"the loss is {values} with {lossy[0].problem.name}: log p underflows; -log p_y = "
+                       "log(sum of exp(z - z_y)) keeps it")  # fmt: skip
+    return [Diagnosis("precision", "; ".join(remarks), "", "a remark: the verdict stands")] if remarks else []
+
+
+def _notes(judged: Sequence[Judged], settings: Settings) -> list[str]:
+    notes = []
+    other = [one for one in judged if one.subgradient is not None]
+    if other:
+        notes.append(f"{settings.activation}'(0) is {other[0].subgradient:g} here, and 0 in this library: both are "
+                     "subgradients")  # fmt: skip
+    return notes
+
+
+def _compare(one: Judged, patched: bool = True) -> GradientReport:
+    """Compare an answer leaf by leaf; what rounding explains is right."""
+    actual, expected = (
+        tuple(Layer(np.asarray(W), np.asarray(b)) for W, b in pairs) for pairs in (one.answer.gradients, one.expected[1])
+    )
+    compared = compare_gradients(actual, expected, reference_error=one.reference_error)
+    if not patched:
+        return compared
+    levels = [level for pair in one.levels for level in pair]
+    leaves = [
+        replace(leaf, ok=bool(level), problem="" if level else leaf.problem or "more than rounding explains")
+        for leaf, level in zip(compared.leaves, levels, strict=True)
+    ]
+    return replace(compared, leaves=tuple(leaves))
+
+
+def _errors(one: Judged) -> dict[str, np.ndarray]:
+    """Return |actual - expected| of every wrong leaf that can be compared."""
+    return {
+        f"layers[{l}].{name}": np.abs(np.asarray(actual, float) - expected)
+        for l, (pair, right, levels) in enumerate(zip(one.answer.gradients, one.expected[1], one.levels, strict=True))
+        for name, actual, expected, level in zip(("weight", "bias"), pair, right, levels, strict=True)
+        if not level and np.shape(actual) == expected.shape and np.isfinite(np.asarray(actual, float)).all()
+    }
+
+
+def power(judged: Sequence[Judged], settings: Settings) -> dict[str, Any]:
+    """Return how many of the known mistakes would have been caught at these problems, and which escape.
+
+    Known are those that differ from a correct pass at all, at problems drawn anew.
+    """
+    table = [mistake for mistake in MISTAKES if applies(mistake, settings)]
+    depths = {one.problem.depth for one in judged}
+    probes = [forward_pass(problem, settings) for depth in depths for problem in check_problems.probes(depth)]
+    points = [one.s for one in judged if not one.problem.extreme]
+    known = [mistake for mistake in table if _is_caught(mistake, probes)]
+    escaped = [mistake.name for mistake in known if not _is_caught(mistake, points)]
+    return {"known": len(known), "caught": len(known) - len(escaped), "escaped": escaped}
+
+
+def _is_caught(mistake: Mistake, points: Sequence[Pass]) -> bool:
+    """Whether a mistake raises, or gives another gradient or loss, at one of the points."""
+    for s in points:
+        result = broken(mistake, s)
+        if result is None or caught(result, s, backward(s)):
+            return True
+    return False

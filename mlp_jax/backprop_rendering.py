@@ -1,0 +1,63 @@
+"""A report on a backward pass as text for a terminal and as HTML."""
+
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from mlp_jax.rendering import LEAF_COLUMNS, heat_map, html_table, leaf_rows, styled_lines, text_table
+
+if TYPE_CHECKING:
+    from mlp_jax.backprop_check import BackpropReport
+
+
+def text(report: "BackpropReport") -> str:
+    """Return a report on a backward pass, for a terminal."""
+    lines = [report.verdict.upper()]
+    for diagnosis in report.diagnoses:
+        lines.append(f"{diagnosis.code}: {diagnosis.message}")
+        lines += [f"  where: {diagnosis.where}"] * bool(diagnosis.where)
+        lines += [f"  evidence: {diagnosis.evidence}"] * bool(diagnosis.evidence)
+    if report.gradients.leaves:
+        lines.append(f"shown: {report.problem}")
+        lines.append("loss {actual:.10g}, expected {expected:.10g}".format(**report.loss))
+        lines += text_table(LEAF_COLUMNS, leaf_rows(report.gradients.leaves))
+    lines += [f"note: {note}" for note in (*report.notes, *footnotes(report))]
+    return "\n".join(lines)
+
+
+def rich(report: "BackpropReport") -> Any:
+    """Return the same in colour."""
+    from rich.text import Text
+
+    return Text("\n").join(styled_lines(text(report), report.ok))
+
+
+def footnotes(report: "BackpropReport") -> list[str]:
+    """Say how strong the check was, and how good its reference."""
+    known, caught, escaped = (report.power[name] for name in ("known", "caught", "escaped"))
+    notes = [
+        f"these problems tell {caught} of {known} known mistakes from a correct pass",
+        f"the numbers agree to {report.precision}; the reference is autodiff in float64, and a chain by hand is "
+        f"{report.reference_error:.0e} from it",
+    ]
+    if escaped:
+        notes.insert(0, "WEAK POINT: it cannot show a pass that " + "; nor one that ".join(escaped))
+    if report.uses_autodiff:
+        notes.append("the code calls autodiff")
+    return notes
+
+
+def html(report: "BackpropReport") -> str:
+    """Return the same as HTML, with the formula of each diagnosis and a heat map of each wrong leaf."""
+    parts = [f"<h2>{escape(report.verdict)}</h2>"]
+    for diagnosis in report.diagnoses:
+        parts.append(f"<p><b>{escape(diagnosis.code)}</b>: {escape(diagnosis.message)}</p>")
+        details = [("where", diagnosis.where), ("evidence", diagnosis.evidence)]
+        items = "".join(f"<li>{name}: {escape(value)}</li>" for name, value in details if value)
+        parts.append(f"<ul>{items}</ul>" if items else "")
+    if report.gradients.leaves:
+        parts.append(f"<p>{escape(report.problem)}: loss {report.loss['actual']:.10g}, ")
+        parts.append(f"expected {report.loss['expected']:.10g}</p>")
+        parts.append(html_table(LEAF_COLUMNS, leaf_rows(report.gradients.leaves)))
+        parts += [heat_map(errors, f"|actual - expected| of {name}") for name, errors in report.errors.items()]
+    parts += [f"<p>{escape(note)}</p>" for note in (*report.notes, *footnotes(report))]
+    return "\n".join(parts)

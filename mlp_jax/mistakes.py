@@ -1,0 +1,270 @@
+"""The table of known mistakes: backward passes that are wrong on purpose, each by one rule, and all else right.
+
+The chain below is backprop once more, in numpy, with every rule injected, so that a mistake is a rule of its own:
+
+    output   delta_L   = (p - one_hot(y)) / B              dW    d W_l = h_{l-1}^T delta_l
+    dh       d h_{l-1} = delta_l W_l^T                     db    d b_l = sum over the batch of delta_l
+    delta    delta_l   = d h_l * phi'(z_l)                 loss  mean over the batch of -log p_y
+
+Layers are counted from 1, as in the formulas: W[1] ... W[L], h[0] = x, z[L] = logits.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from mlp_jax.activations import Activation
+
+Gradients = list[tuple[np.ndarray, np.ndarray]]
+PADDED = 256  # activations are compiled for multiples of this many entries
+
+
+class Pass(NamedTuple):
+    """A forward pass, and all that a rule of the backward pass may use.
+
+    Attributes:
+      W: (None, W_1, ..., W_L).
+      b: (None, b_1, ..., b_L).
+      h: (h_0, ..., h_{L-1}).
+      z: (None, z_1, ..., z_L).
+      dphi: (None, phi'(z_1), ..., phi'(z_{L-1})).
+      y: labels, (B,).
+      phi: the activation.
+      loss: "cross_entropy" or "squared_error".
+      t: the parameter of a mistake that has one, such as a learning rate.
+    """
+
+    W: tuple[Any, ...]
+    b: tuple[Any, ...]
+    h: tuple[np.ndarray, ...]
+    z: tuple[Any, ...]
+    dphi: tuple[Any, ...]
+    y: np.ndarray
+    phi: Activation
+    loss: str
+    t: float = 1.0
+
+    @property
+    def L(self) -> int:
+        """The number of layers."""
+        return len(self.W) - 1
+
+    @property
+    def B(self) -> int:
+        """The number of examples."""
+        return len(self.y)
+
+    @property
+    def C(self) -> int:
+        """The number of classes."""
+        return self.z[-1].shape[1]
+
+    @property
+    def Y(self) -> np.ndarray:
+        """one_hot(y), (B, C)."""
+        return np.eye(self.C)[self.y]
+
+    @property
+    def p(self) -> np.ndarray:
+        """softmax(z_L), (B, C)."""
+        return softmax(self.z[-1])
+
+
+@partial(jax.jit, static_argnums=0)
+def _value_and_derivative(phi: Activation, z: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return phi.value_and_derivative(z)
+
+
+def value_and_derivative(phi: Activation, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return phi(z) and phi'(z) of a record as numpy arrays in float64, compiled once for all shapes."""
+    padded = np.zeros(-(-z.size // PADDED) * PADDED)
+    padded[: z.size] = z.ravel()
+    with jax.enable_x64(True):
+        pair = jax.device_get(_value_and_derivative(phi, padded))
+    value, derivative = (np.asarray(part)[: z.size].reshape(z.shape) for part in pair)
+    return value, derivative
+
+
+def derivative(phi: Activation, z: np.ndarray) -> np.ndarray:
+    """Return phi'(z)."""
+    return value_and_derivative(phi, z)[1]
+
+
+def softmax(z: np.ndarray, axis: int | None = 1) -> np.ndarray:
+    """Return the softmax over an axis, by default the classes."""
+    e = np.exp(z - z.max(axis=axis, keepdims=True))
+    return e / e.sum(axis=axis, keepdims=True)
+
+
+def _loss(s: Pass) -> float:
+    if s.loss == "squared_error":
+        return float(np.mean(np.sum((s.z[-1] - s.Y) ** 2, axis=1)))
+    z = s.z[-1]
+    m = z.max(axis=1)
+    log_sum = m + np.log(np.sum(np.exp(z - m[:, None]), axis=1))
+    return float(np.mean(log_sum - z[np.arange(s.B), s.y]))
+
+
+def _output(s: Pass) -> np.ndarray:
+    return 2 * (s.z[-1] - s.Y) / s.B if s.loss == "squared_error" else (s.p - s.Y) / s.B
+
+
+def _delta(s: Pass, l: int, dh: np.ndarray) -> np.ndarray:
+    return dh * s.dphi[l]
+
+
+def _dh(s: Pass, l: int, delta: np.ndarray) -> np.ndarray:
+    return delta @ s.W[l].T
+
+
+def _dW(s: Pass, l: int, delta: np.ndarray) -> np.ndarray:
+    return s.h[l - 1].T @ delta
+
+
+def _db(s: Pass, l: int, delta: np.ndarray) -> np.ndarray:
+    return delta.sum(axis=0)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The rules of one backward pass; by default the right ones.
+
+    Attributes:
+      affine: (s, l, h) -> z_l, in the forward pass.
+      final: (s, z_L) -> logits, in the forward pass.
+      loss: s -> the loss.
+      output: s -> delta_L.
+      delta: (s, l, d h_l) -> delta_l.
+      dh: (s, l, delta_l) -> d h_{l-1}.
+      dW: (s, l, delta_l) -> d W_l.
+      db: (s, l, delta_l) -> d b_l.
+      gradients: (s, all) -> all, after the chain.
+    """
+
+    affine: Callable[..., np.ndarray] = lambda s, l, h: h @ s.W[l] + s.b[l]
+    final: Callable[..., np.ndarray] = lambda s, z: z
+    loss: Callable[[Pass], float] = _loss
+    output: Callable[[Pass], np.ndarray] = _output
+    delta: Callable[[Pass, int, np.ndarray], np.ndarray] = _delta
+    dh: Callable[[Pass, int, np.ndarray], np.ndarray] = _dh
+    dW: Callable[[Pass, int, np.ndarray], np.ndarray] = _dW
+    db: Callable[[Pass, int, np.ndarray], np.ndarray] = _db
+    gradients: Callable[[Pass, Gradients], Gradients] = lambda s, all: all
+
+
+RIGHT = Rules()
+PER_LAYER = ("delta", "dh", "dW", "db")
+FORWARD = ("affine", "final")
+
+FORMULAS = {
+    "affine": "z_l = h_{l-1} W_l + b_l",
+    "final": "logits = z_L, the last layer is linear",
+    "loss": "loss = mean over the batch of -log p_y",
+    "output": "delta_L = (p - one_hot(y)) / B",
+    "delta": "delta_l = (delta_{l+1} W_{l+1}^T) * phi'(z_l)",
+    "dh": "d h_{l-1} = delta_l W_l^T",
+    "dW": "d W_l = h_{l-1}^T delta_l",
+    "db": "d b_l = sum over the batch of delta_l",
+    "gradients": "d W_l = h_{l-1}^T delta_l, d b_l = sum over the batch of delta_l",
+}
+FORMULAS_OF_SQUARED_ERROR = {
+    "loss": "loss = mean over the batch of sum_j (z_j - t_j)^2, without 1/2",
+    "output": "delta_L = 2 (z_L - one_hot(y)) / B",
+}
+
+
+def formula(rule: str, loss: str) -> str:
+    """Return the right formula of a rule."""
+    return (FORMULAS | (FORMULAS_OF_SQUARED_ERROR if loss == "squared_error" else {}))[rule]
+
+
+def forward(params: Gradients, x: np.ndarray, y: np.ndarray, phi: Activation, loss: str, rules: Rules = RIGHT) -> Pass:
+    """Return the forward pass of params, a list of (W_l, b_l)."""
+    W, b = ((None, *column) for column in zip(*params, strict=True))
+    s = Pass(W, b, (x,), (None,), (None,), y, phi, loss)
+    for l in range(1, s.L + 1):
+        z = rules.affine(s, l, s.h[-1])
+        s = s._replace(z=(*s.z, z if l < s.L else rules.final(s, z)))
+        if l < s.L:
+            h, dphi = value_and_derivative(phi, z)
+            s = s._replace(h=(*s.h, h), dphi=(*s.dphi, dphi))
+    return s
+
+
+def backward(s: Pass, rules: Rules = RIGHT) -> tuple[float, Gradients]:
+    """Return the loss and the gradients that these rules give."""
+    delta = rules.output(s)
+    gradients: Gradients = []
+    for l in range(s.L, 0, -1):
+        gradients.insert(0, (rules.dW(s, l, delta), rules.db(s, l, delta)))
+        if l > 1:
+            delta = rules.delta(s, l - 1, rules.dh(s, l, delta))
+    return rules.loss(s), rules.gradients(s, gradients)
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A known mistake.
+
+    Attributes:
+      code: its kind.
+      name: what is done, as a clause: "a backward pass that ..." or "a loss that ...".
+      rules: the rules that are wrong, by name; all others are right.
+      parameter: what the number t stands for, where there is one to fit, and the value to start from.
+      loss: the loss that it belongs to; None for every one.
+      layers: the layers in which it is made; None for all.
+    """
+
+    code: str
+    name: str
+    rules: Mapping[str, Callable[..., Any]]
+    parameter: tuple[str, float] | None = None
+    loss: str | None = None
+    layers: Collection[int] | None = None
+
+    def wrong_rules(self) -> Rules:
+        """Return all rules of the broken pass."""
+        return replace(RIGHT, **{name: self._at_layers(name, rule) for name, rule in self.rules.items()})
+
+    def _at_layers(self, name: str, wrong: Callable[..., Any]) -> Callable[..., Any]:
+        if self.layers is None or name not in PER_LAYER:
+            return wrong
+        right, layers = getattr(RIGHT, name), self.layers
+        return lambda s, l, *rest: (wrong if l in layers else right)(s, l, *rest)
+
+
+def broken(mistake: Mistake, s: Pass, t: float | None = None) -> tuple[float, Gradients] | None:
+    """Return what the broken pass gives from the right forward pass s; None where its shapes do not fit."""
+    rules = mistake.wrong_rules()
+    if mistake.parameter:
+        s = s._replace(t=mistake.parameter[1] if t is None else t)
+    try:
+        with np.errstate(all="ignore"):
+            if any(name in FORWARD for name in mistake.rules):
+                params = list(zip(s.W[1:], s.b[1:], strict=True))
+                s = forward(params, s.h[0], s.y, s.phi, s.loss, rules)._replace(t=s.t)
+            loss, gradients = backward(s, rules)
+    except (ValueError, IndexError):
+        return None
+    for (dW, db), W, b in zip(gradients, s.W[1:], s.b[1:], strict=True):
+        if np.shape(dW) != W.shape or np.shape(db) != b.shape:
+            return None
+    return loss, gradients
+
+
+def at_layer(mistake: Mistake, layer: int) -> Mistake:
+    """Return the mistake made in one layer alone."""
+    return replace(mistake, layers=(layer,))
+
+
+def both(first: Mistake, second: Mistake) -> Mistake:
+    """Return the two mistakes made together; they have to be of different rules."""
+    name = f"{first.name}, and {second.name}"
+    rules = {
+        rule: mistake._at_layers(rule, wrong) for mistake in (first, second) for rule, wrong in mistake.rules.items()
+    }
+    return Mistake(first.code, name, rules, first.parameter or second.parameter, first.loss or second.loss)
