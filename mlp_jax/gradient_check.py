@@ -60,7 +60,7 @@ class LeafComparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values; a number that is not finite becomes null."""
-        return {name: _json(value) for name, value in asdict(self).items()}
+        return {name: json_value(value) for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True, repr=False)
@@ -110,7 +110,7 @@ class GradientReport:
         return {
             "ok": self.ok,
             "verdict": self.verdict,
-            "reference_error": _json(self.reference_error),
+            "reference_error": json_value(self.reference_error),
             "notes": list(self.notes),
             "leaves": [leaf.to_dict() for leaf in self.leaves],
         }
@@ -132,7 +132,7 @@ class GradientReport:
 
 
 def compare_gradients(
-    actual: Any, expected: Any, tolerance: float | None = None, reference_error: float = 0.0
+    actual: Any, expected: Any, tolerance: float | None = None, reference_error: float | Sequence[float] = 0.0
 ) -> GradientReport:
     """Compare two gradients of any pytree, leaf by leaf.
 
@@ -142,8 +142,8 @@ def compare_gradients(
       tolerance: the relative L2 error that a leaf may have. None goes by the coarser dtype of the two: 1e-9 in
         float64, which leaves rounding a factor of a thousand and more and no mistake anything; 1e-4 in float32,
         since a leaf can be a sum that cancels; 3e-2 in 16 bits.
-      reference_error: the relative error that `expected` itself has, for finite differences say; the tolerance
-        is never below it.
+      reference_error: the relative error that `expected` itself has, for finite differences say, of all leaves or
+        of each in turn; the tolerance is never below it.
 
     Returns:
       A `GradientReport`: true where all leaves are right. Another structure or shape is part of it, not an error.
@@ -157,7 +157,8 @@ def compare_gradients(
       >>> report.ok, report.leaves[0].norm_ratio
       (False, 2.0)
     """
-    for name, value in (("tolerance", 0.0 if tolerance is None else tolerance), ("reference_error", reference_error)):
+    errors = list(reference_error) if isinstance(reference_error, list | tuple) else [reference_error]
+    for name, value in (("tolerance", tolerance or 0.0), *(("reference_error", error) for error in errors)):
         if isinstance(value, bool) or not isinstance(value, float | int | np.number) or not 0 <= float(value) < inf:
             raise validation.mistake(f"compare_gradients: {name}", "a finite number of at least 0", repr(value))
     if validation.traced((actual, expected)):
@@ -165,11 +166,12 @@ def compare_gradients(
     pairs, notes = _paired(actual, expected)
     hosts = [(name, _host(a), _host(e)) for name, a, e in pairs]
     whole = _norm(np.array([norm for _, _, e in hosts if e is not None and isfinite(norm := _norm(e))]))
-    leaves = tuple(_compare(name, a, e, whole, tolerance, float(reference_error)) for name, a, e in hosts)
+    of_leaf = errors * len(hosts) if len(errors) == 1 else [*errors, *[0.0] * (len(hosts) - len(errors))]
+    leaves = tuple(_compare(*host, whole, tolerance, float(error)) for host, error in zip(hosts, of_leaf, strict=False))
     for name, a, e in hosts:
         if a is not None and e is not None and a.dtype != e.dtype and "U" not in (a.dtype.kind, e.dtype.kind):
             notes.append(f"{name}: dtype {a.dtype}, expected {e.dtype}")
-    report = GradientReport(leaves, float(reference_error), tuple(notes))
+    report = GradientReport(leaves, float(max(errors, default=0.0)), tuple(notes))
     for leaf, (_, a, e) in zip(leaves, hosts, strict=True):
         if leaf is report.worst and a is not None and e is not None and leaf.index is not None:
             return replace(report, errors=_errors(a, e))
@@ -331,14 +333,14 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun if number == 1 else plural}"
 
 
-def _json(value: Any) -> Any:
+def json_value(value: Any) -> Any:
     """Return a value as JSON has it: no tuples, no complex numbers, nothing that is not finite."""
     if isinstance(value, complex):
         return str(value)
     if isinstance(value, float):
         return value if isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(key): _json(item) for key, item in value.items()}
+        return {str(key): json_value(item) for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_json(item) for item in value]
+        return [json_value(item) for item in value]
     return value

@@ -10,6 +10,9 @@ import jax
 import numpy as np
 from mpmath import mp
 
+from mlp_jax import mpmath_network
+from mlp_jax.mpmath_network import ACTIVATIONS
+
 DIGITS = 60
 DTYPES = ("float32", "float64")
 ULP = {"float32": 2.0**-23, "float64": 2.0**-52}
@@ -58,66 +61,6 @@ def worst_ratio(actual, truth: Truth, bound) -> float:
     return float(np.max(np.where(np.isfinite(error), error, np.inf) / bound))
 
 
-# phi, phi' and phi'' of every activation, in forms that lose nothing where units saturate
-
-
-def _s(z):
-    return 1 / (1 + mp.exp(-z))
-
-
-def _ds(z):
-    return mp.sech(z / 2) ** 2 / 4
-
-
-def _dds(z):
-    return -_ds(z) * mp.tanh(z / 2)
-
-
-def _Phi(z):
-    return mp.erfc(min(-z / mp.sqrt(2), mp.mpf(10**6))) / 2  # mpmath overflows at 1e200
-
-
-def _phi0(z):
-    return mp.exp(-z * z / 2) / mp.sqrt(2 * mp.pi)
-
-
-def gelu_u(z):
-    """u, u' and u'' for which gelu_tanh is z (1 + tanh u) / 2."""
-    a, b = mp.sqrt(2 / mp.pi), mp.mpf("0.044715")
-    return a * (z + b * z**3), a * (1 + 3 * b * z**2), a * 6 * b * z
-
-
-def _gelu_tanh_derivative(z):
-    u, du, _ = gelu_u(z)
-    return _s(2 * u) + 2 * z * du * _ds(2 * u)
-
-
-def _gelu_tanh_second_derivative(z):
-    u, du, ddu = gelu_u(z)
-    return (4 * du + 2 * z * ddu) * _ds(2 * u) + 4 * z * du**2 * _dds(2 * u)
-
-
-def _zero(z):
-    return mp.mpf(0)
-
-
-ACTIVATIONS = {
-    "identity": (lambda z: z, lambda z: mp.mpf(1), _zero),
-    "sigmoid": (_s, _ds, _dds),
-    "tanh": (mp.tanh, lambda z: mp.sech(z) ** 2, lambda z: -2 * mp.tanh(z) * mp.sech(z) ** 2),
-    "relu": (lambda z: max(z, mp.mpf(0)), lambda z: mp.mpf(z > 0), _zero),
-    "leaky_relu": (
-        lambda z: z if z > 0 else z * mp.mpf("0.01"),
-        lambda z: mp.mpf(1) if z > 0 else mp.mpf("0.01"),
-        _zero,
-    ),
-    "softplus": (lambda z: mp.log1p(mp.exp(z)) if z < 0 else z + mp.log1p(mp.exp(-z)), _s, _ds),
-    "silu": (lambda z: z * _s(z), lambda z: _s(z) + z * _ds(z), lambda z: 2 * _ds(z) + z * _dds(z)),
-    "gelu": (lambda z: z * _Phi(z), lambda z: _Phi(z) + z * _phi0(z), lambda z: _phi0(z) * (2 - z * z)),
-    "gelu_tanh": (lambda z: z * _s(2 * gelu_u(z)[0]), _gelu_tanh_derivative, _gelu_tanh_second_derivative),
-    "sin": (mp.sin, mp.cos, lambda z: -mp.sin(z)),
-}
-
 _NEAR_ROOTS = {
     ("silu", 1): (-1.28,),
     ("silu", 2): (-2.4, 2.4),
@@ -149,16 +92,10 @@ def classifier_truths(logits: np.ndarray, labels: np.ndarray) -> ClassifierTruth
     columns: tuple[list, ...] = ([], [], [], [])
     with mp.workdps(DIGITS):
         for row, y in zip(logits, labels, strict=True):
-            top = int(np.argmax(row))
-            r = [mp.mpf(float(z)) - mp.mpf(float(row[top])) for z in row]
-            e = [mp.exp(r_j) for r_j in r]
-            S = mp.fsum(e_j for j, e_j in enumerate(e) if j != top)
-            p = [e_j / (1 + S) for e_j in e]
-            log_sum = mp.log1p(S)
-            log_p = [r_j - log_sum for r_j in r]
-            delta = list(p)
-            delta[y] = -S / (1 + S) if y == top else p[y] - 1
-            for column, entries in zip(columns, (p, log_p, [-log_p[y]], delta), strict=True):
+            exact = [mp.mpf(float(z)) for z in row]
+            p, log_p = mpmath_network.softmax(exact)
+            loss, delta = mpmath_network.cross_entropy(exact, [mp.mpf(int(j == y)) for j in range(len(row))])
+            for column, entries in zip(columns, (p, log_p, [loss], delta), strict=True):
                 column.extend(entries)
         batch = (len(labels),)
         shapes = (logits.shape, logits.shape, batch, logits.shape)
