@@ -18,6 +18,8 @@ from mlp_jax.activations import silu as silu
 from mlp_jax.activations import sin as sin
 from mlp_jax.activations import softplus as softplus
 from mlp_jax.activations import tanh as tanh
+from mlp_jax.backprop_check import BackpropReport as BackpropReport
+from mlp_jax.backprop_check import check_backprop as check_backprop
 from mlp_jax.backpropagation import BackwardTrace as BackwardTrace
 from mlp_jax.backpropagation import autodiff as autodiff
 from mlp_jax.backpropagation import backprop as backprop

@@ -1,4 +1,4 @@
-"""The command line: `mlp-jax train` and `mlp-jax predict`, the same as `python -m mlp_jax`.
+"""The command line: `mlp-jax check`, `train` and `predict`, the same as `python -m mlp_jax`.
 
 It parses, calls the library, and prints. A user's mistake is one line on the error stream and exit status 2.
 """
@@ -299,10 +299,12 @@ def main() -> None:
     except ModuleNotFoundError as error:
         sys.exit(_fail(f"the command line needs {error.name}: pip install 'mlp_jax[cli]'"))
     try:
+        from mlp_jax.check_command import check
+
         tyro.extras.subcommand_cli_from_dict(
-            {"train": train, "predict": predict},
+            {"check": check, "train": train, "predict": predict},
             prog="mlp-jax",
-            description="Train multilayer perceptrons by hand-derived backpropagation.",
+            description="Check hand-written backward passes, and train multilayer perceptrons by one.",
         )
     except BrokenPipeError:  # nobody reads on, as in `mlp-jax predict ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

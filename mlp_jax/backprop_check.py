@@ -20,7 +20,7 @@ from mlp_jax import check_problems, validation
 from mlp_jax.check_problems import Problem, Settings
 from mlp_jax.diagnosis import Diagnosis, applies, diagnose, where
 from mlp_jax.gradient_check import GradientReport, compare_gradients, json_value
-from mlp_jax.judgement import PRECISIONS, Answer, Judged, caught, forward_pass, held_in, judge
+from mlp_jax.judgement import PRECISIONS, Answer, Judged, caught, forward_pass, held_in, judge, reference
 from mlp_jax.mistake_table import MISTAKES
 from mlp_jax.mistakes import Mistake, Pass, backward, broken
 from mlp_jax.network import Layer
@@ -209,7 +209,7 @@ def _call(function: Callable[..., Any], problem: Problem, settings: Settings, ch
     except SystemExit:
         return Answer(failure="it calls sys.exit")
     except Exception as error:
-        return Answer(failure=_one_line(error))
+        return Answer(failure=one_line(error))
     changed |= {
         name: None for name, a, b in zip(("params", "x", "labels"), given, untouched, strict=True)
         if not check_problems.same(a, b)
@@ -217,7 +217,7 @@ def _call(function: Callable[..., Any], problem: Problem, settings: Settings, ch
     return Answer(loss, check_problems.canonical(gradients, settings))
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
     """Return an error as one line, with the line of the user's code that it came from."""
     message = " ".join(str(error).split())[:200]
     ours = (__file__, check_problems.__file__, validation.__file__)
@@ -300,6 +300,19 @@ def report(answers: Answers, problems: Sequence[Problem], settings: Settings, au
         uses_autodiff=autodiff,
         errors={} if shown is None else _errors(shown),
     )  # fmt: skip
+
+
+def failed(reason: str, settings: Settings) -> BackpropReport:
+    """Return the report on a function that could not be asked."""
+    diagnosis = Diagnosis("exception", reason, "everywhere", "it could not be checked")
+    power = {"known": 0, "caught": 0, "escaped": []}
+    return BackpropReport("error", (diagnosis,), {}, GradientReport(()), "", power, "float64", 0.0, (), settings)
+
+
+def warm_up(settings: Settings) -> None:
+    """Compile the reference, while a child process is busy."""
+    for problem in problems_for(settings):
+        reference(problem, settings)
 
 
 def _random(answers: Answers) -> bool:

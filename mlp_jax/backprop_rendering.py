@@ -1,5 +1,6 @@
 """A report on a backward pass as text for a terminal and as HTML."""
 
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -61,3 +62,30 @@ def html(report: "BackpropReport") -> str:
         parts += [heat_map(errors, f"|actual - expected| of {name}") for name, errors in report.errors.items()]
     parts += [f"<p>{escape(note)}</p>" for note in (*report.notes, *footnotes(report))]
     return "\n".join(parts)
+
+
+def page(reports: "Sequence[tuple[str, BackpropReport]]") -> str:
+    """Return a page of its own with the reports of files."""
+    sections = "\n".join(f"<section>\n<h1>{escape(name)}</h1>\n{html(report)}\n</section>" for name, report in reports)
+    return PAGE.format(title="mlp-jax check", body=sections)
+
+
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; color: #222 }}
+table {{ border-collapse: collapse; font-variant-numeric: tabular-nums }}
+td, th {{ padding: .2rem .7rem; border-bottom: 1px solid #ddd; white-space: nowrap }}
+figure {{ display: inline-block; margin: 1rem 2rem 1rem 0 }}
+figcaption {{ font-size: 13px; color: #555 }}
+</style>
+</head>
+<body>
+{body}
+</body>
+</html>
+"""

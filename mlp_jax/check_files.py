@@ -1,0 +1,198 @@
+"""Check files: each is run in a child process of its own, with a limit on its time, and judged here.
+
+The child is no sandbox: it runs the file's code, with all that the user may do. What it prints is thrown away.
+"""
+
+import importlib.util
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from mlp_jax import backprop_check, validation
+from mlp_jax.backprop_check import Answers, BackpropReport
+from mlp_jax.check_problems import Problem, Settings
+
+CONSTANTS = ("activation", "loss", "layers", "layout", "params")  # settings that a file may hold, in capitals
+FUNCTION = "loss_and_gradients"
+
+
+class Asked(NamedTuple):
+    """What a child process gives: answers, or the reason why there are none.
+
+    Attributes:
+      settings: from the file and the command line, where they could be read.
+      problems: what was tried.
+      answers: the answers.
+      autodiff: whether the file calls autodiff.
+      error: one line; empty where there are answers.
+    """
+
+    settings: Settings
+    problems: Sequence[Problem] = ()
+    answers: Answers | None = None
+    autodiff: bool = False
+    error: str = ""
+
+
+def check_files(
+    files: Sequence[Path], given: Mapping[str, Any], seconds: float, report: Callable[[int], None] = lambda done: None
+) -> list[BackpropReport]:
+    """Check files in parallel, one child process a core.
+
+    Args:
+      files: their paths.
+      given: settings that stand over those in the files, by name.
+      seconds: that a file's code may take.
+      report: called with the number of files done.
+
+    Returns:
+      Their reports, in the order of the files.
+    """
+    reports: dict[Path, BackpropReport] = {}
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        waiting = {pool.submit(run, file, given, seconds): file for file in files}
+        if len(files) == 1:  # this core is free meanwhile
+            backprop_check.warm_up(Settings(**given))
+        for done, future in enumerate(as_completed(waiting), 1):
+            reports[waiting[future]] = judge(future.result())
+            report(done)
+    return [reports[file] for file in files]
+
+
+def judge(asked: Asked) -> BackpropReport:
+    """Judge what a child process gave."""
+    if asked.answers is None:
+        return backprop_check.failed(asked.error, asked.settings)
+    return backprop_check.report(asked.answers, asked.problems, asked.settings, asked.autodiff)
+
+
+def run(file: Path, given: Mapping[str, Any], seconds: float) -> Asked:
+    """Run a file in a child process, and return what it gave."""
+    settings = Settings(**given)
+    if not file.is_file():
+        return Asked(settings, error="no such file" if not file.exists() else "not a file")
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "answers.pickle"
+        command = [sys.executable, "-m", "mlp_jax.check_files", str(file), str(output), json.dumps(dict(given))]
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | ENVIRONMENT,
+            start_new_session=True,
+        )
+        try:
+            status = child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return Asked(settings, error=f"no answer within {seconds:g} s: an endless loop? --time-limit sets the limit")
+        finally:
+            end(child)
+        if output.is_file():
+            with output.open("rb") as stream:
+                return pickle.load(stream)
+    return Asked(settings, error=f"it ended the process that ran it, with status {status}")
+
+
+ENVIRONMENT = {
+    "JAX_ENABLE_X64": "1",  # so that jax.numpy keeps the arrays' float64
+    "JAX_PLATFORMS": "cpu",
+    "MPLBACKEND": "agg",  # a plot that is shown does not wait for someone to close it
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTHONUTF8": "1",
+}
+
+
+def end(child: subprocess.Popen[bytes]) -> None:
+    """End a child, and what it has started."""
+    if os.name == "posix":
+        try:
+            os.killpg(child.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    else:
+        child.kill()
+    child.wait()
+
+
+def python_files(paths: Sequence[Path]) -> Iterator[Path]:
+    """Yield the files, and of a folder every .py file in it, in order."""
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        inside = [file for file in sorted(path.rglob("*.py")) if not _is_hidden(file.relative_to(path))]
+        if not inside:
+            raise validation.mistake(path, "a folder with .py files", "none")
+        yield from inside
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith((".", "__")) for part in path.parts)
+
+
+def answers_of_file(file: Path, given: Mapping[str, Any]) -> Asked:
+    """Import a file and ask its function; runs in the child process."""
+    settings = Settings(**given)
+    try:
+        module = load(file)
+    except SyntaxError as error:
+        return Asked(settings, error=f"line {error.lineno}: {error.msg}")
+    except (UnicodeDecodeError, ValueError) as error:
+        return Asked(settings, error=f"expected Python code in UTF-8, got {error}")
+    except SystemExit:
+        return Asked(settings, error="it calls sys.exit when it is imported")
+    except Exception as error:
+        return Asked(settings, error=f"it cannot be imported: {backprop_check.one_line(error)}")
+    constants = {name: getattr(module, name.upper()) for name in CONSTANTS if hasattr(module, name.upper())}
+    try:
+        settings = Settings(**constants | dict(given))
+        function = function_of(module)
+        problems = backprop_check.problems_for(settings, getattr(module, "POINT", None))
+    except (ValueError, TypeError) as error:
+        return Asked(settings, error=str(error))
+    source = file.read_text(encoding="utf-8")
+    answers = backprop_check.ask(function, problems, settings)
+    return Asked(settings, problems, answers, backprop_check.uses_autodiff(source))
+
+
+def load(file: Path) -> ModuleType:
+    """Import a file as a module, beside which it finds its own modules."""
+    sys.path.insert(0, str(file.parent.resolve()))
+    spec = importlib.util.spec_from_file_location("checked", file)
+    if spec is None or spec.loader is None:
+        raise ValueError("a name that does not end in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["checked"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def function_of(module: ModuleType) -> Callable[..., Any]:
+    """Return the function that is checked."""
+    function = getattr(module, FUNCTION, None)
+    if function is None:
+        names = [name for name in vars(module) if not name.startswith("_")]
+        cure = validation.did_you_mean(FUNCTION, names)
+        raise validation.mistake("file", f"a function {FUNCTION}(params, x, labels)", "none", cure)
+    validation.function(FUNCTION, function)
+    return function
+
+
+if __name__ == "__main__":
+    _, name, output, given = sys.argv
+    from mlp_jax import check_files  # under its own name, which the pickle holds
+
+    asked = check_files.answers_of_file(Path(name), json.loads(given))
+    Path(output).write_bytes(pickle.dumps(asked))
+    sys.stdout.flush()
+    os._exit(0)  # threads that the file has left running do not keep us
