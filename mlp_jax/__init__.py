@@ -18,8 +18,8 @@ from mlp_jax.activations import silu as silu
 from mlp_jax.activations import sin as sin
 from mlp_jax.activations import softplus as softplus
 from mlp_jax.activations import tanh as tanh
-from mlp_jax.backprop_check import BackpropReport as BackpropReport
-from mlp_jax.backprop_check import check_backprop as check_backprop
+from mlp_jax.diagnosis.backprop_check import BackpropReport as BackpropReport
+from mlp_jax.diagnosis.backprop_check import check_backprop as check_backprop
 from mlp_jax.backpropagation import BackwardTrace as BackwardTrace
 from mlp_jax.backpropagation import autodiff as autodiff
 from mlp_jax.backpropagation import backprop as backprop
@@ -41,6 +41,10 @@ from mlp_jax.network import Trace as Trace
 from mlp_jax.network import forward as forward
 from mlp_jax.network import forward_with_trace as forward_with_trace
 from mlp_jax.network import init_params as init_params
+from mlp_jax.oracles import Reference as Reference
+from mlp_jax.oracles import central_differences as central_differences
+from mlp_jax.oracles import complex_step as complex_step
+from mlp_jax.oracles import high_precision as high_precision
 from mlp_jax.training import Evaluation as Evaluation
 from mlp_jax.training import History as History
 from mlp_jax.training import TrainResult as TrainResult

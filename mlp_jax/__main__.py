@@ -299,7 +299,7 @@ def main() -> None:
     except ModuleNotFoundError as error:
         sys.exit(_fail(f"the command line needs {error.name}: pip install 'mlp_jax[cli]'"))
     try:
-        from mlp_jax.check_command import check
+        from mlp_jax.diagnosis.command import check
 
         tyro.extras.subcommand_cli_from_dict(
             {"check": check, "train": train, "predict": predict},

@@ -13,8 +13,8 @@ import numpy as np
 
 from mlp_jax import validation
 from mlp_jax.activations import ACTIVATIONS
+from mlp_jax.diagnosis.mistakes import Gradients
 from mlp_jax.losses import LOSSES
-from mlp_jax.mistakes import Gradients
 
 LAYOUTS = ("rows", "columns", "torch")
 FORMS = ("list", "dict")
@@ -160,7 +160,9 @@ def arguments(problem: Problem, settings: Settings) -> tuple[Any, np.ndarray, np
     x = problem.x.T.copy() if settings.layout == "columns" else problem.x.copy()
     params: Any = layers
     if settings.params == "dict":
-        params = {f"{name}{l}": array for l, layer in enumerate(layers, 1) for name, array in zip("Wb", layer, strict=True)}
+        params = {
+            f"{name}{l}": array for l, layer in enumerate(layers, 1) for name, array in zip("Wb", layer, strict=True)
+        }
     return params, x, problem.labels.copy()
 
 
@@ -238,7 +240,7 @@ def _is_sequence(value: Any) -> bool:
     return isinstance(value, tuple | list)
 
 
-def point(value: Any, settings: Settings) -> Problem:
+def point_of(value: Any, settings: Settings) -> Problem:
     """Return the user's own point, (params, x, labels) as their function takes them, as a problem.
 
     Raises:

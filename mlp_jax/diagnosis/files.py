@@ -3,6 +3,7 @@
 The child is no sandbox: it runs the file's code, with all that the user may do. What it prints is thrown away.
 """
 
+import importlib
 import importlib.util
 import json
 import os
@@ -13,13 +14,16 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from mlp_jax import backprop_check, validation
-from mlp_jax.backprop_check import Answers, BackpropReport
-from mlp_jax.check_problems import Problem, Settings
+from mlp_jax import validation
+from mlp_jax.diagnosis import backprop_check
+from mlp_jax.diagnosis.asking import Answers, ask, one_line, uses_autodiff
+from mlp_jax.diagnosis.backprop_check import BackpropReport
+from mlp_jax.diagnosis.problems import Problem, Settings
 
 CONSTANTS = ("activation", "loss", "layers", "layout", "params")  # settings that a file may hold, in capitals
 FUNCTION = "loss_and_gradients"
@@ -82,7 +86,7 @@ def run(file: Path, given: Mapping[str, Any], seconds: float) -> Asked:
         return Asked(settings, error="no such file" if not file.exists() else "not a file")
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "answers.pickle"
-        command = [sys.executable, "-m", "mlp_jax.check_files", str(file), str(output), json.dumps(dict(given))]
+        command = [sys.executable, "-m", "mlp_jax.diagnosis.files", str(file), str(output), json.dumps(dict(given))]
         child = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -94,7 +98,9 @@ def run(file: Path, given: Mapping[str, Any], seconds: float) -> Asked:
         try:
             status = child.wait(seconds)
         except subprocess.TimeoutExpired:
-            return Asked(settings, error=f"no answer within {seconds:g} s: an endless loop? --time-limit sets the limit")
+            return Asked(
+                settings, error=f"no answer within {seconds:g} s: an endless loop? --time-limit sets the limit"
+            )
         finally:
             end(child)
         if output.is_file():
@@ -115,10 +121,8 @@ ENVIRONMENT = {
 def end(child: subprocess.Popen[bytes]) -> None:
     """End a child, and what it has started."""
     if os.name == "posix":
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
     else:
         child.kill()
     child.wait()
@@ -152,7 +156,7 @@ def answers_of_file(file: Path, given: Mapping[str, Any]) -> Asked:
     except SystemExit:
         return Asked(settings, error="it calls sys.exit when it is imported")
     except Exception as error:
-        return Asked(settings, error=f"it cannot be imported: {backprop_check.one_line(error)}")
+        return Asked(settings, error=f"it cannot be imported: {one_line(error)}")
     constants = {name: getattr(module, name.upper()) for name in CONSTANTS if hasattr(module, name.upper())}
     try:
         settings = Settings(**constants | dict(given))
@@ -161,8 +165,8 @@ def answers_of_file(file: Path, given: Mapping[str, Any]) -> Asked:
     except (ValueError, TypeError) as error:
         return Asked(settings, error=str(error))
     source = file.read_text(encoding="utf-8")
-    answers = backprop_check.ask(function, problems, settings)
-    return Asked(settings, problems, answers, backprop_check.uses_autodiff(source))
+    answers = ask(function, problems, settings)
+    return Asked(settings, problems, answers, uses_autodiff(source))
 
 
 def load(file: Path) -> ModuleType:
@@ -188,11 +192,12 @@ def function_of(module: ModuleType) -> Callable[..., Any]:
     return function
 
 
-if __name__ == "__main__":
-    _, name, output, given = sys.argv
-    from mlp_jax import check_files  # under its own name, which the pickle holds
-
-    asked = check_files.answers_of_file(Path(name), json.loads(given))
+def main(file: str, output: str, given: str) -> None:
+    """Write what a file's function answers: the child process."""
+    asked = answers_of_file(Path(file), json.loads(given))
     Path(output).write_bytes(pickle.dumps(asked))
-    sys.stdout.flush()
     os._exit(0)  # threads that the file has left running do not keep us
+
+
+if __name__ == "__main__":
+    importlib.import_module("mlp_jax.diagnosis.files").main(*sys.argv[1:])  # by its own name, which the pickle holds

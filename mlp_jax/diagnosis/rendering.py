@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mlp_jax.rendering import LEAF_COLUMNS, heat_map, html_table, leaf_rows, styled_lines, text_table
 
 if TYPE_CHECKING:
-    from mlp_jax.backprop_check import BackpropReport
+    from mlp_jax.diagnosis.backprop_check import BackpropReport
 
 
 def text(report: "BackpropReport") -> str:

@@ -20,16 +20,18 @@ import numpy as np
 
 from mlp_jax.activations import ACTIVATIONS
 from mlp_jax.backpropagation import autodiff
-from mlp_jax.check_problems import Problem, Settings
+from mlp_jax.diagnosis.mistakes import Gradients, Pass, backward, forward
+from mlp_jax.diagnosis.problems import Problem, Settings
 from mlp_jax.gradient_check import TOLERANCES
 from mlp_jax.losses import LOSSES
-from mlp_jax.mistakes import Gradients, Pass, backward, forward
 from mlp_jax.network import Layer
 
 Precision = Literal["float64", "float32", "bfloat16", "float16"]
 PRECISIONS: tuple[Precision, ...] = ("float64", "float32", "bfloat16", "float16")
 K = {"float64": 64, "float32": 64, "bfloat16": 8, "float16": 8}  # roundings in a row that a leaf may have seen
 LOSS_TOLERANCES = {"float64": 1e-6, "float32": 1e-4, "bfloat16": 3e-2, "float16": 3e-2}  # log(p + 1e-8) is no mistake
+MATCH = 1e-5  # known mistakes are 1e-3 and more apart at the problems, and rounding in float32 is below
+MATCH_16_BITS = 3e-2
 KINKED = ("relu", "leaky_relu")
 SUBGRADIENTS = (0.0, 1.0, 0.5)  # what phi' may be at a kink
 
@@ -142,7 +144,7 @@ def judge(problem: Problem, answer: Answer, settings: Settings, held: Precision)
     expected = reference(problem, settings)
     by_hand = backward(s)[1]
     sizes = term_sizes(s)
-    pairs = zip(_leaves(by_hand), _leaves(expected[1]), strict=True)
+    pairs = zip(leaves(by_hand), leaves(expected[1]), strict=True)
     error = 0.0 if problem.extreme else max(distance(a, b, 1.0) for a, b in pairs)
     judged = _judged(problem, answer, s, expected, error, sizes, held)
     if judged.right or not judged.answered or settings.activation not in KINKED:
@@ -198,7 +200,7 @@ def level(actual: Any, expected: np.ndarray, size: np.ndarray, whole: float, hel
 
 
 def distance(actual: Any, expected: Any, whole: float) -> float:
-    """Return the relative L2 distance of two leaves; by `whole` where the expected one is zero; inf if shapes differ."""
+    """Return the relative L2 distance of two leaves; by `whole` where the expected one is zero; inf for other shapes."""
     actual, expected = np.asarray(actual, float), np.asarray(expected, float)
     if actual.shape != expected.shape:
         return float("inf")
@@ -207,8 +209,14 @@ def distance(actual: Any, expected: Any, whole: float) -> float:
     return error if np.isfinite(error) else float("inf")
 
 
-def _leaves(gradients: Sequence[tuple[Any, Any]]) -> list[Any]:
+def leaves(gradients: Sequence[tuple[Any, Any]]) -> list[Any]:
+    """Return dW_1, db_1, dW_2, ..."""
     return [leaf for pair in gradients for leaf in pair]
+
+
+def flat(gradients: Sequence[tuple[Any, Any]]) -> np.ndarray:
+    """Return all leaves as one vector."""
+    return np.concatenate([np.ravel(np.asarray(leaf, float)) for leaf in leaves(gradients)])
 
 
 def caught(result: tuple[float, Gradients], s: Pass, expected: tuple[float, Gradients]) -> bool:
@@ -216,7 +224,7 @@ def caught(result: tuple[float, Gradients], s: Pass, expected: tuple[float, Grad
     whole = norm(expected[1])
     levels = (
         level(a, e, S, whole, "float64")
-        for a, e, S in zip(_leaves(result[1]), _leaves(expected[1]), _leaves(term_sizes(s)), strict=True)
+        for a, e, S in zip(leaves(result[1]), leaves(expected[1]), leaves(term_sizes(s)), strict=True)
     )
     with np.errstate(all="ignore"):
         loss_right = abs(result[0] - expected[0]) <= LOSS_TOLERANCES["float64"] * abs(expected[0])
@@ -225,4 +233,9 @@ def caught(result: tuple[float, Gradients], s: Pass, expected: tuple[float, Grad
 
 def norm(gradients: Gradients) -> float:
     """Return the L2 norm of a whole gradient."""
-    return float(np.sqrt(sum(np.sum(np.square(leaf)) for leaf in _leaves(gradients))))
+    return float(np.sqrt(sum(np.sum(np.square(leaf)) for leaf in leaves(gradients))))
+
+
+def match_tolerance(one: Judged) -> float:
+    """Return how far an answer may be from what explains it, relative, by its precision."""
+    return MATCH_16_BITS if one.held in ("float16", "bfloat16") else MATCH

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mlp_jax.activations import relu, sigmoid, tanh
-from mlp_jax.mistakes import RIGHT, Gradients, Mistake, Pass, derivative, softmax, value_and_derivative
+from mlp_jax.diagnosis.mistakes import RIGHT, Gradients, Mistake, Pass, derivative, softmax, value_and_derivative
 
 _output, _loss, _dW, _db, _dh, _delta = RIGHT.output, RIGHT.loss, RIGHT.dW, RIGHT.db, RIGHT.dh, RIGHT.delta
 
@@ -78,7 +78,8 @@ MISTAKES: tuple[Mistake, ...] = (
     Mistake("scale", "has a factor 1/2 too many", {"output": _scaled("output", lambda s: 1 / 2)}),
     Mistake("scale", "leaves out the 1/B in the weights alone", {"dW": _scaled("dW", lambda s, *_: s.B)}),
     Mistake("scale", "divides the weights' gradient by B twice", {"dW": _scaled("dW", lambda s, *_: 1 / s.B)}),
-    Mistake("scale", "divides the weights' gradient by their fan_in", {"dW": lambda s, l, d: _dW(s, l, d) / len(s.W[l])}),
+    Mistake("scale", "divides the weights' gradient by their fan_in",
+            {"dW": lambda s, l, d: _dW(s, l, d) / len(s.W[l])}),
     Mistake(
         "scale",
         "takes the sum over the batch in loss and gradient, where the mean is asked",
@@ -217,8 +218,10 @@ MISTAKES: tuple[Mistake, ...] = (
     Mistake("bias_gradient", "takes the mean of delta_l over the batch for d b_l, though it holds 1/B already",
             {"db": _scaled("db", lambda s, *_: 1 / s.B)}),
     Mistake("bias_gradient", "leaves out the 1/B in the biases alone", {"db": _scaled("db", lambda s, *_: s.B)}),
-    Mistake("bias_gradient", "takes delta_l of the first example for d b_l, without the sum", {"db": lambda s, l, d: d[0]}),
-    Mistake("bias_gradient", "takes delta_l of the last example for d b_l, without the sum", {"db": lambda s, l, d: d[-1]}),
+    Mistake("bias_gradient", "takes delta_l of the first example for d b_l, without the sum",
+            {"db": lambda s, l, d: d[0]}),
+    Mistake("bias_gradient", "takes delta_l of the last example for d b_l, without the sum",
+            {"db": lambda s, l, d: d[-1]}),
     Mistake("bias_gradient", "sums delta_l over all entries for d b_l",
             {"db": lambda s, l, d: np.full(d.shape[1], d.sum())}),
     Mistake("bias_gradient", "sums delta_l over the units for d b_l, and not over the batch",
@@ -230,11 +233,13 @@ MISTAKES: tuple[Mistake, ...] = (
     Mistake("bias_gradient", "takes the row sums of d W_l for d b_l, of the wrong axis",
             {"db": lambda s, l, d: _dW(s, l, d).sum(axis=0)}),
     # zeros, and examples that do not count
-    Mistake("zero_gradient", "leaves the first layer at zero", {"gradients": lambda s, all: _zeros(all, lambda i: i == 0)}),
+    Mistake("zero_gradient", "leaves the first layer at zero",
+            {"gradients": lambda s, all: _zeros(all, lambda i: i == 0)}),
     Mistake("zero_gradient", "leaves all but the last layer at zero",
             {"gradients": lambda s, all: _zeros(all, lambda i: i < s.L - 1)}),
     Mistake("zero_gradient", "leaves d W_l at zero", {"dW": lambda s, l, d: 0 * s.W[l]}),
-    Mistake("zero_gradient", "returns zero for every parameter", {"gradients": lambda s, all: _zeros(all, lambda i: True)}),
+    Mistake("zero_gradient", "returns zero for every parameter",
+            {"gradients": lambda s, all: _zeros(all, lambda i: True)}),
     Mistake("batch_one", "counts the first example alone in d W_l",
             {"dW": lambda s, l, d: np.outer(s.h[l - 1][0], d[0])}),
     Mistake("batch_one", "counts the last example alone in d W_l",
@@ -264,7 +269,8 @@ MISTAKES: tuple[Mistake, ...] = (
     Mistake("convention", "is right for a network without biases",
             {"affine": lambda s, l, h: h @ s.W[l]}),
     # the loss alone
-    Mistake("loss_value", "returns the sum over the batch as loss, where the mean is asked", {"loss": _scaled("loss", _B)}),
+    Mistake("loss_value", "returns the sum over the batch as loss, where the mean is asked",
+            {"loss": _scaled("loss", _B)}),
     Mistake("loss_value", "divides the loss by B twice", {"loss": _scaled("loss", _per_B)}),
     Mistake("loss_value", "divides the loss by the number of classes", {"loss": _scaled("loss", _per_C)}),
     Mistake("loss_value", "returns the loss with the opposite sign", {"loss": _scaled("loss", lambda s: -1)}),

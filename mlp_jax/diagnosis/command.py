@@ -11,7 +11,10 @@ from typing import Any, Literal
 from mlp_jax import validation
 
 STATUS = {"correct": 0, "wrong": 1, "error": 2}
-CSV_COLUMNS = ("file", "verdict", "code", "message", "where", "precision", "uses_autodiff", "worst_leaf", "relative_error")
+CSV_COLUMNS = (
+    *("file", "verdict", "code", "message", "where", "precision", "uses_autodiff"),
+    *("worst_leaf", "relative_error"),
+)
 
 
 def check(
@@ -51,20 +54,21 @@ def check(
       overwrite: whether --csv and --report may replace files.
       time_limit: seconds that a file's code may take.
     """
-    from mlp_jax import check_files
     from mlp_jax.__main__ import check_output
-    from mlp_jax.check_problems import Settings
+    from mlp_jax.diagnosis import files as check_files
+    from mlp_jax.diagnosis.problems import Settings
 
-    named = {"activation": activation, "loss": loss, "layers": layers, "layout": layout, "params": params}
-    given = {name: value for name, value in named.items() if value is not None}
+    values = (activation, loss, layers, layout, params)
+    given = {name: value for name, value in zip(check_files.CONSTANTS, values, strict=True) if value is not None}
     settings = Settings(**given)
     if template:
-        from mlp_jax.check_template import skeleton
+        from mlp_jax.diagnosis.template import skeleton
 
         print(skeleton(settings), end="")
         return
     if not files:
-        raise validation.mistake("FILES", "a Python file", "none", "mlp-jax check --template > my_backprop.py makes one")
+        cure = "mlp-jax check --template > my_backprop.py makes one"
+        raise validation.mistake("FILES", "a Python file", "none", cure)
     validation.positive("time-limit", time_limit)
     for output in (csv, report):
         check_output(output, overwrite, inputs=[file for file in files if file.is_file()])
@@ -75,9 +79,9 @@ def check(
     if csv is not None:
         write_csv(csv, named_reports)
     if report is not None:
-        from mlp_jax import backprop_rendering
+        from mlp_jax.diagnosis import rendering
 
-        report.write_text(backprop_rendering.page(named_reports), encoding="utf-8")
+        report.write_text(rendering.page(named_reports), encoding="utf-8")
     if json:
         for name, one in named_reports:
             print(json_format.dumps({"file": name} | one.to_dict(), allow_nan=False))
@@ -108,7 +112,8 @@ def show_all(reports: Sequence[tuple[str, Any]]) -> None:
     rows = [(name, one.verdict, one.diagnoses[0].code, one.diagnoses[0].message) for name, one in reports]
     widest = 100
     short = [(*row[:3], row[3] if len(row[3]) <= widest else row[3][: widest - 3] + "...") for row in rows]
-    print("\n".join(text_table(("file", "verdict", "code", "message"), short)))
+    header = ("file", "verdict", "code", "message")
+    print("\n".join(text_table(header, short, left=header)))
     counts = {verdict: sum(one.verdict == verdict for _, one in reports) for verdict in STATUS}
     print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
 

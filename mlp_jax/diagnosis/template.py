@@ -1,6 +1,6 @@
 """A file for `mlp-jax check` to fill in, for any settings."""
 
-from mlp_jax.check_problems import Settings
+from mlp_jax.diagnosis.problems import Settings
 
 SHAPES = {
     "rows": ("(B, D)", "(fan_in, fan_out)", "(fan_out,)", "h @ W + b", "(B, fan_out)"),

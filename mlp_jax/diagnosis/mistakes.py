@@ -226,6 +226,15 @@ class Mistake:
     loss: str | None = None
     layers: Collection[int] | None = None
 
+    @property
+    def of_gradient(self) -> bool:
+        """Whether it changes a gradient, and not the loss alone."""
+        return tuple(self.rules) != ("loss",)
+
+    def belongs_to(self, loss: str) -> bool:
+        """Whether it can be made with that loss."""
+        return self.loss in (None, loss)
+
     def wrong_rules(self) -> Rules:
         """Return all rules of the broken pass."""
         return replace(RIGHT, **{name: self._at_layers(name, rule) for name, rule in self.rules.items()})

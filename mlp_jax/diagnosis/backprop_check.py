@@ -1,49 +1,33 @@
 """Check somebody's backward pass: try it on problems, judge its answers, say what is wrong with it.
 
-`ask` runs the function, in this process or in a child of its own; `report` judges what came back.
+`asking` runs the function, in this process or in a child of its own; `report` judges what came back.
 """
 
-import ast
 import inspect
-import linecache
 import textwrap
-import traceback
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import jax
 import numpy as np
 
-from mlp_jax import check_problems, validation
-from mlp_jax.check_problems import Problem, Settings
-from mlp_jax.diagnosis import Diagnosis, applies, diagnose, where
-from mlp_jax.gradient_check import GradientReport, compare_gradients, json_value
-from mlp_jax.judgement import PRECISIONS, Answer, Judged, caught, forward_pass, held_in, judge, reference
-from mlp_jax.mistake_table import MISTAKES
-from mlp_jax.mistakes import Mistake, Pass, backward, broken
-from mlp_jax.network import Layer
-
-AUTODIFF = frozenset(
-    "grad value_and_grad vjp jvp jacrev jacfwd jacobian hessian linearize backward autograd GradientTape autodiff".split()
+from mlp_jax import validation
+from mlp_jax.diagnosis.asking import Answers, ask, uses_autodiff
+from mlp_jax.diagnosis.fingerprints import Diagnosis, where
+from mlp_jax.diagnosis.judgement import (
+    LOSS_TOLERANCES,
+    PRECISIONS,
+    Judged,
+    held_in,
+    judge,
+    reference,
 )
-
-
-class Answers(NamedTuple):
-    """What a function gave.
-
-    Attributes:
-      answers: one for each problem.
-      changed: the arguments that it changed in place, by name.
-      again: how far a second call with the same arguments is from the first, relative.
-      settings: other settings under which it would be right, if it is not under those that were asked.
-    """
-
-    answers: Sequence[Answer]
-    changed: Sequence[str] = ()
-    again: float = 0.0
-    settings: Settings | None = None
+from mlp_jax.diagnosis.matching import diagnose
+from mlp_jax.diagnosis.power import power
+from mlp_jax.diagnosis.problems import Problem, Settings, point_of, problems
+from mlp_jax.gradient_check import GradientReport, compare_gradients, json_value
+from mlp_jax.network import Layer
 
 
 @dataclass(frozen=True)
@@ -106,19 +90,19 @@ class BackpropReport:
         }
 
     def __str__(self) -> str:
-        from mlp_jax import backprop_rendering
+        from mlp_jax.diagnosis import rendering
 
-        return backprop_rendering.text(self)
+        return rendering.text(self)
 
     def __rich__(self) -> Any:
-        from mlp_jax import backprop_rendering
+        from mlp_jax.diagnosis import rendering
 
-        return backprop_rendering.rich(self)
+        return rendering.rich(self)
 
     def _repr_html_(self) -> str:
-        from mlp_jax import backprop_rendering
+        from mlp_jax.diagnosis import rendering
 
-        return backprop_rendering.html(self)
+        return rendering.html(self)
 
 
 def check_backprop(
@@ -179,95 +163,7 @@ def check_backprop(
 
 def problems_for(settings: Settings, point: Any = None) -> list[Problem]:
     """Return the problems, or the user's own point alone."""
-    return check_problems.problems(settings) if point is None else [check_problems.point(point, settings)]
-
-
-def ask(function: Callable[..., Any], problems: Sequence[Problem], settings: Settings) -> Answers:
-    """Return what a function gives for every problem; what it raises is its answer too."""
-    changed: dict[str, None] = {}
-    answers = [_call(function, problem, settings, changed) for problem in problems]
-    answered = [i for i, answer in enumerate(answers) if not answer.failure]
-    again = 0.0
-    other = None
-    if answered:
-        i = answered[0]
-        again = _apart(answers[i], _call(function, problems[i], settings, {}))
-    else:
-        other = _other_settings(function, problems[0], settings)
-    return Answers(answers, tuple(changed), again, other)
-
-
-def _call(function: Callable[..., Any], problem: Problem, settings: Settings, changed: dict[str, None]) -> Answer:
-    """Call a function once, with arrays of its own, and note which of them it changed."""
-    given, untouched = (check_problems.arguments(problem, settings) for _ in range(2))
-    try:
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
-            result = function(*given)
-            loss, gradients = check_problems.gradients_of(result, problem, settings)
-            gradients = [tuple(leaf.copy() for leaf in pair) for pair in gradients]
-    except SystemExit:
-        return Answer(failure="it calls sys.exit")
-    except Exception as error:
-        return Answer(failure=one_line(error))
-    changed |= {
-        name: None for name, a, b in zip(("params", "x", "labels"), given, untouched, strict=True)
-        if not check_problems.same(a, b)
-    }  # fmt: skip
-    return Answer(loss, check_problems.canonical(gradients, settings))
-
-
-def one_line(error: Exception) -> str:
-    """Return an error as one line, with the line of the user's code that it came from."""
-    message = " ".join(str(error).split())[:200]
-    ours = (__file__, check_problems.__file__, validation.__file__)
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename not in ours]
-    if not frames:
-        return message  # our own check of the result: its words are enough
-    known = [frame for frame in frames if "site-packages" not in frame.filename and not frame.filename.startswith("<frozen")]
-    frame = (known or frames)[-1]
-    code = linecache.getline(frame.filename, frame.lineno or 0).strip()
-    return f"{type(error).__name__}: {message} (line {frame.lineno}{f': {code}' if code else ''})"
-
-
-def _apart(first: Answer, second: Answer) -> float:
-    """Return how far two answers are apart, relative, the worst leaf; inf if one of them failed."""
-    if second.failure:
-        return float("inf")
-    worst = 0.0
-    for a, b in zip(first.gradients, second.gradients, strict=True):
-        for one, two in zip(a, b, strict=True):
-            if one.shape != two.shape:
-                return float("inf")
-            one, two = (leaf.astype(float) for leaf in (one, two))
-            if not np.array_equal(one, two, equal_nan=True):
-                worst = max(worst, float(np.linalg.norm(one - two) / (np.linalg.norm(two) or 1)))
-    return worst
-
-
-def _other_settings(function: Callable[..., Any], problem: Problem, settings: Settings) -> Settings | None:
-    """Return the settings under which a function that cannot be called as asked runs, if there are any."""
-    for layout in check_problems.LAYOUTS:
-        for params in check_problems.FORMS:
-            other = replace(settings, layout=layout, params=params)
-            if other != settings:
-                answer = _call(function, problem, other, {})
-                shapes = [(W.shape, b.shape) for W, b in problem.params]
-                if not answer.failure and [(np.shape(dW), np.shape(db)) for dW, db in answer.gradients] == shapes:
-                    return other
-    return None
-
-
-def uses_autodiff(source: str) -> bool:
-    """Whether code calls autodiff, by the names that it uses."""
-    try:
-        nodes = list(ast.walk(ast.parse(source)))
-    except SyntaxError:
-        return False
-    names = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
-    called = {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
-    imported = {alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
-    return bool((names | (called & imported)) & AUTODIFF)
+    return problems(settings) if point is None else [point_of(point, settings)]
 
 
 def report(answers: Answers, problems: Sequence[Problem], settings: Settings, autodiff: bool = False) -> BackpropReport:
@@ -280,9 +176,7 @@ def report(answers: Answers, problems: Sequence[Problem], settings: Settings, au
     verdict: Literal["correct", "wrong", "error"] = "error" if not answered else "wrong" if bad else "correct"
     shown = next((one for one in (*judged,) if one.answered and not (one.right and one.loss_right)), None)
     shown = shown or next(iter(answered), None)
-    levels = [
-        level for one in answered if not one.problem.extreme for pair in one.levels for level in pair if level
-    ]
+    levels = [level for one in answered if not one.problem.extreme for pair in one.levels for level in pair if level]
     precision = max([held, *levels], key=PRECISIONS.index)
     return BackpropReport(
         verdict=verdict,
@@ -290,7 +184,7 @@ def report(answers: Answers, problems: Sequence[Problem], settings: Settings, au
         loss={} if shown is None else {
             "actual": shown.answer.loss, "expected": shown.expected[0], "relative_error": shown.loss_error
         },
-        gradients=GradientReport(()) if shown is None else _compare(shown),
+        gradients=GradientReport(()) if shown is None else _by_terms(_compare(shown), shown),
         problem="" if shown is None else f"{shown.problem.name} ({shown.problem.shape})",
         power=power(judged, settings),
         precision=precision,
@@ -325,30 +219,37 @@ def _diagnoses(judged: Sequence[Judged], answers: Answers, settings: Settings) -
     answered = [one for one in judged if one.answered]
     if not answered:
         return [_failure(failed[0], answers, settings)]
+    if answers.settings:
+        return [_failure(failed[0], answers, settings)]
     found: list[Diagnosis] = []
     if _random(answers):
+        message = (
+            "two calls with the same arguments give different gradients: it keeps state from call to call, or draws "
+            "random numbers"
+        )
         far = f"a second call with the same arguments is {answers.again:.1g} away, relative"
-        found.append(Diagnosis("nondeterministic", "two calls with the same arguments give different gradients: it "
-                               "keeps state from call to call, or draws random numbers", "everywhere", far))  # fmt: skip
+        found.append(Diagnosis("nondeterministic", message, "everywhere", far))
     one_only = [one for one in answered if one.problem.name == "a batch of one" and not one.right]
-    rest_right = all(one.right for one in answered if one.problem.name != "a batch of one")
-    if one_only and rest_right:
-        found.append(Diagnosis("batch_one", "it is wrong for a batch of one example alone: a squeeze, or a sum over "
-                               "the wrong axis? " + "d b_l = sum over the batch of delta_l", where(one_only[0]),
-                               "right on all other problems"))  # fmt: skip
+    if one_only and all(one.right for one in answered if one.problem.name != "a batch of one"):
+        message = (
+            "it is wrong for a batch of one example alone: a squeeze, or a sum over the wrong axis? Right is: "
+            "d b_l = sum over the batch of delta_l"
+        )
+        found.append(Diagnosis("batch_one", message, where(one_only[0]), "right on all other problems"))
     else:
         found += diagnose(judged, settings)
-    found += _not_finite([one for one in answered if not one.right])
+    if all(diagnosis.code != "nonfinite" for diagnosis in found):
+        found += _not_finite([one for one in answered if not one.right])
     if answers.changed:
         names = " and ".join(answers.changed)
-        found.append(Diagnosis("mutates_input", f"it changes {names} in place: work on a copy, and let the caller "
-                               "update the weights", names, f"{names} differ after the call"))  # fmt: skip
+        message = f"it changes {names} in place: work on a copy, and let the caller update the weights"
+        found.append(Diagnosis("mutates_input", message, names, f"{names} differ after the call"))
     if failed:
         found.append(_failure(failed[0], answers, settings, judged))
     if not found and any(not one.right for one in answered):  # at extreme points alone
         one = next(one for one in answered if not one.right)
-        found.append(Diagnosis("precision", f"it is right elsewhere and wrong with {one.problem.name}, by more than "
-                               "rounding of the terms explains", where(one), one.problem.name))  # fmt: skip
+        message = f"it is right elsewhere, and wrong with {one.problem.name} by more than rounding explains"
+        found.append(Diagnosis("precision", message, where(one), one.problem.name))
     if not found:
         found.append(Diagnosis("correct", "loss and every gradient are right", "", f"{len(judged)} problems"))
         found += _remarks(answered)
@@ -370,63 +271,53 @@ def _not_finite(wrong: Sequence[Judged]) -> list[Diagnosis]:
     return []
 
 
-def _failure(
-    one: Judged, answers: Answers, settings: Settings, judged: Sequence[Judged] = ()
-) -> Diagnosis:
+def _failure(one: Judged, answers: Answers, settings: Settings, judged: Sequence[Judged] = ()) -> Diagnosis:
     """Say why a problem has no answer."""
     text, place = one.answer.failure, f"{one.problem.name} ({one.problem.shape})"
     if answers.settings:
         changed = {
             name.upper(): getattr(answers.settings, name)
-            for name in ("layout", "params") if getattr(answers.settings, name) != getattr(settings, name)
+            for name in ("layers", "layout", "params") if getattr(answers.settings, name) != getattr(settings, name)
         }  # fmt: skip
-        cure = " and ".join(f'{name} = "{value}"' for name, value in changed.items())
-        return Diagnosis("convention", f"it does not run as asked, and runs with {cure}: set that; {text}", place)
+        cure = " and ".join(f"{name} = {value!r}" for name, value in changed.items())
+        return Diagnosis("convention", f"it fails as asked, and is right with {cure}: set that; {text}", place)
     failed = [other for other in judged if not other.answered]
     if [other.problem.name for other in failed] == ["a batch of one"]:
         return Diagnosis("batch_one", f"it fails for a batch of one example alone: {text}", place)
-    depths = {other.problem.depth for other in judged if other.answered}
-    if len(depths) == 1 and all(other.problem.depth not in depths for other in failed):
-        (depth,) = depths
-        return Diagnosis("convention", f"it is written for {depth} layers: set LAYERS = {depth}; {text}", place)
     return Diagnosis("exception", text, place, f"{len(failed) or 'all'} problems have no answer")
 
 
 def _remarks(answered: Sequence[Judged]) -> list[Diagnosis]:
     """Say where correct code loses digits."""
-    lossy = [one for one in answered if one.problem.extreme and not one.loss_error <= 1e-6]
-    off = [
-        one for one in answered
-        if one.problem.extreme and one.held == "float64" and not _compare(one, patched=False).ok
-    ]  # fmt: skip
+    extreme = [one for one in answered if one.problem.extreme]
+    lossy = [one for one in extreme if not one.loss_error <= LOSS_TOLERANCES[one.held]]
+    off = [one.problem.name for one in extreme if one.held == "float64" and not _compare(one).ok]
     remarks = []
     if off:
-        remarks.append(f"gradients lose digits with {' and '.join(one.problem.name for one in off)}: 1 - tanh(z)^2, "
-                       "h (1 - h) and p - 1 cancel there")  # fmt: skip
+        forms = "1 - tanh(z)^2, h (1 - h) and p - 1 cancel there"
+        remarks.append(f"gradients lose digits with {' and '.join(off)}: {forms}")
     if lossy:
         values = ", ".join(f"{one.answer.loss:.4g} for {one.expected[0]:.4g}" for one in lossy)
-        remarks.append(f"the loss is {values} with {lossy[0].problem.name}: log p underflows; -log p_y = "
-                       "log(sum of exp(z - z_y)) keeps it")  # fmt: skip
+        cure = "log p underflows; -log p_y = log(sum of exp(z - z_y)) keeps it"
+        remarks.append(f"the loss is {values} with {lossy[0].problem.name}: {cure}")
     return [Diagnosis("precision", "; ".join(remarks), "", "a remark: the verdict stands")] if remarks else []
 
 
 def _notes(judged: Sequence[Judged], settings: Settings) -> list[str]:
-    notes = []
-    other = [one for one in judged if one.subgradient is not None]
-    if other:
-        notes.append(f"{settings.activation}'(0) is {other[0].subgradient:g} here, and 0 in this library: both are "
-                     "subgradients")  # fmt: skip
-    return notes
+    values = {one.subgradient for one in judged if one.subgradient is not None}
+    return [
+        f"{settings.activation}'(0) is {value:g} here, and 0 in this library: both are subgradients" for value in values
+    ]
 
 
-def _compare(one: Judged, patched: bool = True) -> GradientReport:
-    """Compare an answer leaf by leaf; what rounding explains is right."""
-    actual, expected = (
-        tuple(Layer(np.asarray(W), np.asarray(b)) for W, b in pairs) for pairs in (one.answer.gradients, one.expected[1])
-    )
-    compared = compare_gradients(actual, expected, reference_error=one.reference_error)
-    if not patched:
-        return compared
+def _compare(one: Judged) -> GradientReport:
+    """Compare an answer leaf by leaf."""
+    actual, expected = (tuple(Layer(*pair) for pair in pairs) for pairs in (one.answer.gradients, one.expected[1]))
+    return compare_gradients(actual, expected, reference_error=one.reference_error)
+
+
+def _by_terms(compared: GradientReport, one: Judged) -> GradientReport:
+    """The same, with the verdicts of the judgement: what rounding of a leaf's terms explains is right."""
     levels = [level for pair in one.levels for level in pair]
     leaves = [
         replace(leaf, ok=bool(level), problem="" if level else leaf.problem or "more than rounding explains")
@@ -443,26 +334,3 @@ def _errors(one: Judged) -> dict[str, np.ndarray]:
         for name, actual, expected, level in zip(("weight", "bias"), pair, right, levels, strict=True)
         if not level and np.shape(actual) == expected.shape and np.isfinite(np.asarray(actual, float)).all()
     }
-
-
-def power(judged: Sequence[Judged], settings: Settings) -> dict[str, Any]:
-    """Return how many of the known mistakes would have been caught at these problems, and which escape.
-
-    Known are those that differ from a correct pass at all, at problems drawn anew.
-    """
-    table = [mistake for mistake in MISTAKES if applies(mistake, settings)]
-    depths = {one.problem.depth for one in judged}
-    probes = [forward_pass(problem, settings) for depth in depths for problem in check_problems.probes(depth)]
-    points = [one.s for one in judged if not one.problem.extreme]
-    known = [mistake for mistake in table if _is_caught(mistake, probes)]
-    escaped = [mistake.name for mistake in known if not _is_caught(mistake, points)]
-    return {"known": len(known), "caught": len(known) - len(escaped), "escaped": escaped}
-
-
-def _is_caught(mistake: Mistake, points: Sequence[Pass]) -> bool:
-    """Whether a mistake raises, or gives another gradient or loss, at one of the points."""
-    for s in points:
-        result = broken(mistake, s)
-        if result is None or caught(result, s, backward(s)):
-            return True
-    return False

@@ -1,0 +1,127 @@
+"""Ask somebody's function for its gradients, and note how it behaves: what it raises, changes and repeats."""
+
+import ast
+import linecache
+import traceback
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mlp_jax import validation
+from mlp_jax.diagnosis import problems as check_problems
+from mlp_jax.diagnosis.judgement import Answer, forward_pass
+from mlp_jax.diagnosis.mistakes import backward
+from mlp_jax.diagnosis.problems import Problem, Settings
+
+AUTODIFF = frozenset(
+    (
+        *("grad", "value_and_grad", "vjp", "jvp", "linearize", "jacrev", "jacfwd", "jacobian", "hessian"),
+        *("autodiff", "backward", "autograd", "GradientTape"),
+    )
+)
+
+
+class Answers(NamedTuple):
+    """What a function gave.
+
+    Attributes:
+      answers: one for each problem.
+      changed: the arguments that it changed in place, by name.
+      again: how far a second call with the same arguments is from the first, relative.
+      settings: other settings under which it would be right, if it is not under those that were asked.
+    """
+
+    answers: Sequence[Answer]
+    changed: Sequence[str] = ()
+    again: float = 0.0
+    settings: Settings | None = None
+
+
+def ask(function: Callable[..., Any], problems: Sequence[Problem], settings: Settings) -> Answers:
+    """Return what a function gives for every problem; what it raises is its answer too."""
+    changed: dict[str, None] = {}
+    answers = [_call(function, problem, settings, changed) for problem in problems]
+    answered = [i for i, answer in enumerate(answers) if not answer.failure]
+    again = max((_apart(answers[i], _call(function, problems[i], settings, {})) for i in answered), default=0.0)
+    other = _other_settings(function, settings, bool(answers[0].failure)) if len(answered) < len(answers) else None
+    return Answers(answers, tuple(changed), again, other)
+
+
+def _call(function: Callable[..., Any], problem: Problem, settings: Settings, changed: dict[str, None]) -> Answer:
+    """Call a function once, with arrays of its own, and note which of them it changed."""
+    given, untouched = (check_problems.arguments(problem, settings) for _ in range(2))
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            result = function(*given)
+            loss, gradients = check_problems.gradients_of(result, problem, settings)
+            gradients = [tuple(leaf.copy() for leaf in pair) for pair in gradients]
+    except SystemExit:
+        return Answer(failure="it calls sys.exit")
+    except Exception as error:
+        return Answer(failure=one_line(error))
+    changed |= {
+        name: None for name, a, b in zip(("params", "x", "labels"), given, untouched, strict=True)
+        if not check_problems.same(a, b)
+    }  # fmt: skip
+    return Answer(loss, check_problems.canonical(gradients, settings))
+
+
+def one_line(error: Exception) -> str:
+    """Return an error as one line, with the line of the user's code that it came from."""
+    message = " ".join(str(error).split())[:200]
+    ours = (__file__, check_problems.__file__, validation.__file__)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename not in ours]
+    if not frames:
+        return message  # our own check of the result: its words are enough
+    known = [
+        frame for frame in frames if "site-packages" not in frame.filename and not frame.filename.startswith("<frozen")
+    ]
+    frame = (known or frames)[-1]
+    code = linecache.getline(frame.filename, frame.lineno or 0).strip()
+    return f"{type(error).__name__}: {message} (line {frame.lineno}{f': {code}' if code else ''})"
+
+
+def _apart(first: Answer, second: Answer) -> float:
+    """Return how far two answers are apart, relative, the worst leaf; inf if one of them failed."""
+    if second.failure:
+        return float("inf")
+    worst = 0.0
+    for a, b in zip(first.gradients, second.gradients, strict=True):
+        for one, two in zip(a, b, strict=True):
+            if one.shape != two.shape:
+                return float("inf")
+            one, two = (leaf.astype(float) for leaf in (one, two))
+            if not np.array_equal(one, two, equal_nan=True):
+                worst = max(worst, float(np.linalg.norm(one - two) / (np.linalg.norm(two) or 1)))
+    return worst
+
+
+def _other_settings(function: Callable[..., Any], settings: Settings, try_depths: bool) -> Settings | None:
+    """Return settings under which a function that fails as asked is right, if there are any."""
+    for layout in check_problems.LAYOUTS:
+        for params in check_problems.FORMS:
+            for layers in (3, 2, 1, 4, 5) if settings.layers is None else (settings.layers,):
+                if (layout, params) == (settings.layout, settings.params) and not try_depths:
+                    continue
+                other = replace(settings, layout=layout, params=params, layers=layers)
+                problem = check_problems.problems(other)[0]
+                answer = _call(function, problem, other, {})
+                if not answer.failure and _apart(answer, Answer(0.0, backward(forward_pass(problem, other))[1])) < 1e-4:
+                    return other if settings.layers or layers != 3 else replace(other, layers=None)
+    return None
+
+
+def uses_autodiff(source: str) -> bool:
+    """Whether code calls autodiff, by the names that it uses."""
+    try:
+        nodes = list(ast.walk(ast.parse(source)))
+    except SyntaxError:
+        return False
+    names = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    called = {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    imported = {alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
+    return bool((names | (called & imported)) & AUTODIFF)
