@@ -157,7 +157,7 @@ def compare_gradients(
       >>> report.ok, report.leaves[0].norm_ratio
       (False, 2.0)
     """
-    errors = list(reference_error) if isinstance(reference_error, list | tuple) else [reference_error]
+    errors: list[Any] = list(reference_error) if isinstance(reference_error, list | tuple) else [reference_error]
     for name, value in (("tolerance", tolerance or 0.0), *(("reference_error", error) for error in errors)):
         if isinstance(value, bool) or not isinstance(value, float | int | np.number) or not 0 <= float(value) < inf:
             raise validation.mistake(f"compare_gradients: {name}", "a finite number of at least 0", repr(value))
