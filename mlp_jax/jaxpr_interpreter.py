@@ -146,9 +146,12 @@ def _cond(eqn: JaxprEqn, inputs: list[Any], decide: Decide) -> tuple[list[Any], 
 
 
 def _scan(eqn: JaxprEqn, inputs: list[Any], decide: Decide) -> tuple[list[Any], jax.Array]:
-    p = eqn.params
-    n, body = p["num_consts"], _closed(p["jaxpr"], decide)
-    consts, carry, xs = inputs[:n], inputs[n : n + p["num_carry"]], inputs[n + p["num_carry"] :]
+    p, body = eqn.params, _closed(eqn.params["jaxpr"], decide)
+    if "ft_in" in p:  # by JAX's version
+        consts, carry, xs = map(list, p["ft_in"].update(inputs).unpack())
+    else:
+        n, m = p["num_consts"], p["num_consts"] + p["num_carry"]
+        consts, carry, xs = inputs[:n], inputs[n:m], inputs[m:]
 
     def step(carry: tuple[list[Any], jax.Array], x: list[Any]) -> tuple[tuple[list[Any], jax.Array], list[Any]]:
         outputs, digest = body(*consts, *carry[0], *x)
