@@ -18,12 +18,12 @@ from mlp_jax.activations import silu as silu
 from mlp_jax.activations import sin as sin
 from mlp_jax.activations import softplus as softplus
 from mlp_jax.activations import tanh as tanh
-from mlp_jax.diagnosis.backprop_check import BackpropReport as BackpropReport
-from mlp_jax.diagnosis.backprop_check import check_backprop as check_backprop
 from mlp_jax.backpropagation import BackwardTrace as BackwardTrace
 from mlp_jax.backpropagation import autodiff as autodiff
 from mlp_jax.backpropagation import backprop as backprop
 from mlp_jax.backpropagation import backprop_with_trace as backprop_with_trace
+from mlp_jax.diagnosis.backprop_check import BackpropReport as BackpropReport
+from mlp_jax.diagnosis.backprop_check import check_backprop as check_backprop
 from mlp_jax.gradient_check import GradientReport as GradientReport
 from mlp_jax.gradient_check import LeafComparison as LeafComparison
 from mlp_jax.gradient_check import compare_gradients as compare_gradients

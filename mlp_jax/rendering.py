@@ -67,11 +67,11 @@ def number(value: Any, form: str = ".1e") -> str:
     return format(value, form) if isfinite(value) else "" if value != value else str(value)
 
 
-def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[str] = LEFT) -> list[str]:
     """Return lines with the columns in line, words to the left and numbers to the right."""
     table = [header, *rows]
     widths = [max(len(row[i]) for row in table) for i in range(len(header))]
-    justify = [str.ljust if title in LEFT else str.rjust for title in header]
+    justify = [str.ljust if title in left else str.rjust for title in header]
     return [
         "  ".join(put(cell, width) for put, cell, width in zip(justify, row, widths, strict=True)).rstrip()
         for row in table
@@ -95,7 +95,8 @@ def html_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         columns = (
             f'<{tag} style="text-align:{align}">{escape(cell)}</{tag}>' for align, cell in zip(side, cells, strict=True)
         )
-        return f"<tr>{''.join(columns)}</tr>"
+        color = ' style="color:#b00"' if cells[-1].startswith("WRONG") else ""
+        return f"<tr{color}>{''.join(columns)}</tr>"
 
     body = "\n".join(line("td", row) for row in rows)
     return f"<table>\n<thead>{line('th', header)}</thead>\n<tbody>\n{body}\n</tbody>\n</table>"

@@ -251,7 +251,11 @@ def _diagnoses(judged: Sequence[Judged], answers: Answers, settings: Settings) -
         message = f"it is right elsewhere, and wrong with {one.problem.name} by more than rounding explains"
         found.append(Diagnosis("precision", message, where(one), one.problem.name))
     if not found:
-        found.append(Diagnosis("correct", "loss and every gradient are right", "", f"{len(judged)} problems"))
+        found.append(
+            Diagnosis(
+                "correct", "loss and every gradient are right", "", f"on {len(judged)} problem{'s' * (len(judged) > 1)}"
+            )
+        )
         found += _remarks(answered)
     return found
 

@@ -59,7 +59,9 @@ def check(
     from mlp_jax.diagnosis.problems import Settings
 
     values = (activation, loss, layers, layout, params)
-    given = {name: value for name, value in zip(check_files.CONSTANTS, values, strict=True) if value is not None}
+    given: dict[str, Any] = {
+        name: value for name, value in zip(check_files.CONSTANTS, values, strict=True) if value is not None
+    }
     settings = Settings(**given)
     if template:
         from mlp_jax.diagnosis.template import skeleton

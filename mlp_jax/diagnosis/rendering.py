@@ -34,14 +34,19 @@ def rich(report: "BackpropReport") -> Any:
 
 def footnotes(report: "BackpropReport") -> list[str]:
     """Say how strong the check was, and how good its reference."""
+    if not report.power["known"]:
+        return []
     known, caught, escaped = (report.power[name] for name in ("known", "caught", "escaped"))
     notes = [
-        f"these problems tell {caught} of {known} known mistakes from a correct pass",
+        f"{caught} of {known} known mistakes would be told from a correct pass here",
         f"the numbers agree to {report.precision}; the reference is autodiff in float64, and a chain by hand is "
         f"{report.reference_error:.0e} from it",
     ]
     if escaped:
-        notes.insert(0, "WEAK POINT: it cannot show a pass that " + "; nor one that ".join(escaped))
+        names = "".join(f"\n  that {name}" for name in escaped)
+        notes.insert(
+            0, f"a WEAK POINT: at it these wrong passes look right, so move it (larger weights and biases):{names}"
+        )
     if report.uses_autodiff:
         notes.append("the code calls autodiff")
     return notes
@@ -49,15 +54,16 @@ def footnotes(report: "BackpropReport") -> list[str]:
 
 def html(report: "BackpropReport") -> str:
     """Return the same as HTML, with the formula of each diagnosis and a heat map of each wrong leaf."""
-    parts = [f"<h2>{escape(report.verdict)}</h2>"]
+    color = "#075" if report.ok else "#b00"
+    parts = [f'<h2 style="color:{color}">{escape(report.verdict)}</h2>']
     for diagnosis in report.diagnoses:
         parts.append(f"<p><b>{escape(diagnosis.code)}</b>: {escape(diagnosis.message)}</p>")
         details = [("where", diagnosis.where), ("evidence", diagnosis.evidence)]
         items = "".join(f"<li>{name}: {escape(value)}</li>" for name, value in details if value)
         parts.append(f"<ul>{items}</ul>" if items else "")
     if report.gradients.leaves:
-        parts.append(f"<p>{escape(report.problem)}: loss {report.loss['actual']:.10g}, ")
-        parts.append(f"expected {report.loss['expected']:.10g}</p>")
+        losses = "loss {actual:.10g}, expected {expected:.10g}".format(**report.loss)
+        parts.append(f"<p>{escape(report.problem)}: {losses}</p>")
         parts.append(html_table(LEAF_COLUMNS, leaf_rows(report.gradients.leaves)))
         parts += [heat_map(errors, f"|actual - expected| of {name}") for name, errors in report.errors.items()]
     parts += [f"<p>{escape(note)}</p>" for note in (*report.notes, *footnotes(report))]
