@@ -4,7 +4,7 @@ import ast
 import linecache
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -46,7 +46,8 @@ def ask(function: Callable[..., Any], problems: Sequence[Problem], settings: Set
     answers = [_call(function, problem, settings, changed) for problem in problems]
     answered = [i for i, answer in enumerate(answers) if not answer.failure]
     again = max((_apart(answers[i], _call(function, problems[i], settings, {})) for i in answered), default=0.0)
-    other = _other_settings(function, settings, bool(answers[0].failure)) if len(answered) < len(answers) else None
+    depths = {problems[i].depth for i in answered}
+    other = _other_settings(function, settings, depths) if len(answered) < len(answers) else None
     return Answers(answers, tuple(changed), again, other)
 
 
@@ -100,18 +101,28 @@ def _apart(first: Answer, second: Answer) -> float:
     return worst
 
 
-def _other_settings(function: Callable[..., Any], settings: Settings, try_depths: bool) -> Settings | None:
-    """Return settings under which a function that fails as asked is right, if there are any."""
+def _other_settings(function: Callable[..., Any], settings: Settings, depths: Set[int]) -> Settings | None:
+    """Return settings under which a function that fails as asked is right, if there are any.
+
+    Args:
+      function: the checked function.
+      settings: as asked.
+      depths: at which it gives an answer as asked.
+    """
     for layout in check_problems.LAYOUTS:
         for params in check_problems.FORMS:
-            for layers in (3, 2, 1, 4, 5) if settings.layers is None else (settings.layers,):
-                if (layout, params) == (settings.layout, settings.params) and not try_depths:
+            as_asked = (layout, params) == (settings.layout, settings.params)
+            for layers in (3, 2, 4, 5, 1) if settings.layers is None else (settings.layers,):
+                if as_asked and not depths <= {layers}:
                     continue
                 other = replace(settings, layout=layout, params=params, layers=layers)
                 problem = check_problems.problems(other)[0]
                 answer = _call(function, problem, other, {})
-                if not answer.failure and _apart(answer, Answer(0.0, backward(forward_pass(problem, other))[1])) < 1e-4:
-                    return other if settings.layers or layers != 3 else replace(other, layers=None)
+                if not answer.failure:  # the first depth at which it runs decides
+                    right = Answer(0.0, backward(forward_pass(problem, other))[1])
+                    if _apart(answer, right) < 1e-4:
+                        return other if settings.layers or layers != 3 else replace(other, layers=None)
+                    break
     return None
 
 

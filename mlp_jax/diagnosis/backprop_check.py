@@ -24,7 +24,7 @@ from mlp_jax.diagnosis.judgement import (
     reference,
 )
 from mlp_jax.diagnosis.matching import diagnose
-from mlp_jax.diagnosis.power import power
+from mlp_jax.diagnosis.power import power, power_of_ours
 from mlp_jax.diagnosis.problems import Problem, Settings, point_of, problems
 from mlp_jax.gradient_check import GradientReport, compare_gradients, json_value
 from mlp_jax.network import Layer
@@ -186,7 +186,7 @@ def report(answers: Answers, problems: Sequence[Problem], settings: Settings, au
         },
         gradients=GradientReport(()) if shown is None else _by_terms(_compare(shown), shown),
         problem="" if shown is None else f"{shown.problem.name} ({shown.problem.shape})",
-        power=power(judged, settings),
+        power=power_of_ours(settings) if len(problems) > 1 else power(problems, settings),
         precision=precision,
         reference_error=max(one.reference_error for one in judged),
         notes=tuple(_notes(judged, settings)),

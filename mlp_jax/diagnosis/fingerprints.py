@@ -128,12 +128,12 @@ def _fingerprint(
     """Return the code and the words for one leaf; no code where there is nothing to see."""
     right, bias = expected[place], place[1] == "b"
     if actual.shape != right.shape:
-        if actual.ndim == 2 and actual.T.shape == right.shape and distance(actual.T, right, 0) <= tolerance:
+        if actual.ndim == 2 and actual.T.shape == right.shape and distance(actual.T, right, 0.0) <= tolerance:
             return (
                 "transposed",
                 f"has shape {actual.shape}: the transpose of what is right",
             )
-        if actual.size == right.size and distance(actual.reshape(right.shape), right, 0) <= tolerance:
+        if actual.size == right.size and distance(actual.reshape(right.shape), right, 0.0) <= tolerance:
             return "shape", f"has the right numbers and shape {actual.shape}, expected {right.shape}"
         return "shape", f"has shape {actual.shape}, expected {right.shape}"
     if not np.isfinite(actual).all():
@@ -141,13 +141,13 @@ def _fingerprint(
     if not actual.any():
         return "zero_gradient", "is zero"
     ratio = float(np.vdot(right, actual) / np.vdot(right, right)) if right.any() else 0.0
-    if ratio and distance(actual, ratio * right, 0) <= tolerance:
+    if ratio and distance(actual, ratio * right, 0.0) <= tolerance:
         kind = "sign" if abs(ratio + 1) <= tolerance else "bias_gradient" if bias else "scale"
         return kind, f"is {_factor(ratio, shown)} times what is right"
-    if actual.ndim == 2 and actual.shape[0] == actual.shape[1] and distance(actual.T, right, 0) <= tolerance:
+    if actual.ndim == 2 and actual.shape[0] == actual.shape[1] and distance(actual.T, right, 0.0) <= tolerance:
         return "transposed", "is the transpose of what is right"
     for (l, kind), other in expected.items():
-        if (l, kind) != place and actual.shape == other.shape and distance(actual, other, 0) <= tolerance:
+        if (l, kind) != place and actual.shape == other.shape and distance(actual, other, 0.0) <= tolerance:
             return "wrong_layer", f"is what is right for d {kind}_{l}"
     differs = np.abs(actual - right) > tolerance * np.abs(right).max()
     count = f"{differs.sum()} of {differs.size} entries differ" if not differs.all() else "differs in every entry"

@@ -20,7 +20,7 @@ def _scaled(rule: str, factor: Any) -> Any:
     return lambda s, *rest: factor(s) * right(s, *rest)
 
 
-def _B(s: Pass) -> float:
+def _B(s: Pass) -> int:
     return s.B
 
 

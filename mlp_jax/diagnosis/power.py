@@ -1,32 +1,51 @@
 """How strong is a check? How many of the known mistakes it would catch at its points, and which escape."""
 
 from collections.abc import Sequence
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
-from mlp_jax.diagnosis.judgement import Judged, caught, forward_pass
+from mlp_jax.diagnosis.judgement import caught, forward_pass, term_sizes
 from mlp_jax.diagnosis.mistake_table import MISTAKES
-from mlp_jax.diagnosis.mistakes import Mistake, Pass, backward, broken
-from mlp_jax.diagnosis.problems import Settings, probes
+from mlp_jax.diagnosis.mistakes import Gradients, Mistake, Pass, backward, broken
+from mlp_jax.diagnosis.problems import Problem, Settings, probes, problems
 
 
-def power(judged: Sequence[Judged], settings: Settings) -> dict[str, Any]:
-    """Return how many of the known mistakes would have been caught at these problems, and which escape.
+class Point(NamedTuple):
+    """A forward pass, what is right there, and the size of the terms that it is made of."""
+
+    s: Pass
+    right: tuple[float, Gradients]
+    sizes: Gradients
+
+
+def power(tried: Sequence[Problem], settings: Settings) -> dict[str, Any]:
+    """Return how many of the known mistakes would be caught at these problems, and which escape.
 
     Known are those that differ from a correct pass at all, at problems drawn anew.
     """
     table = [mistake for mistake in MISTAKES if mistake.belongs_to(settings.loss)]
-    depths = {one.problem.depth for one in judged}
-    fresh = [forward_pass(problem, settings) for depth in depths for problem in probes(depth)]
-    points = [one.s for one in judged if not one.problem.extreme]
-    known = [mistake for mistake in table if _is_caught(mistake, fresh)]
+    fresh = [problem for depth in {problem.depth for problem in tried} for problem in probes(depth)]
+    drawn, points = (_points(where, settings) for where in (fresh, tried))
+    known = [mistake for mistake in table if _is_caught(mistake, drawn)]
     escaped = [mistake.name for mistake in known if not _is_caught(mistake, points)]
     return {"known": len(known), "caught": len(known) - len(escaped), "escaped": escaped}
 
 
-def _is_caught(mistake: Mistake, points: Sequence[Pass]) -> bool:
+@cache
+def power_of_ours(settings: Settings) -> dict[str, Any]:
+    """Return the power of the library's own problems."""
+    return power(problems(settings), settings)
+
+
+def _points(tried: Sequence[Problem], settings: Settings) -> list[Point]:
+    passes = [forward_pass(problem, settings) for problem in tried if not problem.extreme]
+    return [Point(s, backward(s), term_sizes(s)) for s in passes]
+
+
+def _is_caught(mistake: Mistake, points: Sequence[Point]) -> bool:
     """Whether a mistake raises, or gives another gradient or loss, at one of the points."""
-    for s in points:
+    for s, right, sizes in points:
         result = broken(mistake, s)
-        if result is None or caught(result, s, backward(s)):
+        if result is None or caught(result, right, sizes):
             return True
     return False

@@ -1,0 +1,360 @@
+"""Right rules pass, of every kind; each wrong one is found, by the check that is there for it."""
+
+import json
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+from problems import problem
+
+import mlp_jax
+from mlp_jax import check_custom_jvp, check_custom_vjp, check_gradient
+
+X = np.array([0.5, -1.5, 2.0])
+
+
+def vjp_rule(f, fwd, bwd, **settings):
+    """f with a rule, so that none is shared."""
+    ruled = jax.custom_vjp(lambda *args: f(*args), **settings)
+    ruled.defvjp(fwd, bwd)
+    return ruled
+
+
+def jvp_rule(f, rule, **settings):
+    ruled = jax.custom_jvp(lambda *args: f(*args), **settings)
+    ruled.defjvp(rule)
+    return ruled
+
+
+def sine(bwd=lambda x, c: (c * jnp.cos(x),), f=jnp.sin, fwd=lambda x: (jnp.sin(x), x)):
+    return vjp_rule(f, fwd, bwd)
+
+
+def counted(function):
+    """A function on the host that remembers how often it was called."""
+    calls = []
+
+    def call(c):
+        calls.append(0)
+        return function(np.asarray(c), len(calls))
+
+    return lambda c: jax.pure_callback(call, jax.ShapeDtypeStruct(c.shape, c.dtype), c, vmap_method="sequential")
+
+
+def on_host(function):
+    return lambda x: jax.pure_callback(
+        lambda x: function(np.asarray(x)).astype(x.dtype),
+        jax.ShapeDtypeStruct(x.shape, x.dtype),
+        x,
+        vmap_method="sequential",
+    )
+
+
+def logsumexp_rule():
+    def fwd(x):
+        m = jnp.max(x)
+        e = jnp.exp(x - m)
+        return m + jnp.log(jnp.sum(e)), e / jnp.sum(e)
+
+    return vjp_rule(lambda x: fwd(x)[0], fwd, lambda p, c: (c * p,))
+
+
+def softmax_rule():
+    return vjp_rule(jax.nn.softmax, lambda x: (jax.nn.softmax(x),) * 2, lambda p, c: (p * (c - jnp.sum(p * c)),))
+
+
+def affine_rule():
+    def fwd(params, x):
+        return {"y": x @ params["W"] + params["b"][None]}, (params["W"], x)
+
+    def bwd(saved, c):
+        W, x = saved
+        return {"W": x.T @ c["y"], "b": jnp.sum(c["y"], axis=0)}, c["y"] @ W.T
+
+    return vjp_rule(lambda params, x: fwd(params, x)[0], fwd, bwd)
+
+
+AFFINE = ({"W": np.arange(6.0).reshape(3, 2) / 3, "b": np.array([0.5, -0.5])}, np.arange(12.0).reshape(4, 3) / 7)
+
+
+def take_rule():
+    """Rows by index; the residual is whole numbers."""
+
+    def bwd(saved, c):
+        shape, index = saved
+        return jnp.zeros(shape).at[index].add(c), None
+
+    return vjp_rule(lambda x, i: x[i], lambda x, i: (x[i], (x.shape, i)), bwd)
+
+
+def power_rule():
+    return vjp_rule(
+        lambda x, n: x**n, lambda x, n: (x**n, x), lambda n, x, c: (c * n * x ** (n - 1),), nondiff_argnums=(1,)
+    )
+
+
+def apply_rule():
+    return vjp_rule(lambda f, x: f(x), lambda f, x: (f(x), x), lambda f, x, c: (c * jnp.cos(x),), nondiff_argnums=(0,))
+
+
+def optional_rule():
+    def f(x, scale):
+        return 2 * x if scale is None else scale * x
+
+    return vjp_rule(f, lambda x, s: (f(x, s), None), lambda _, c: (2 * c, None))
+
+
+def root_rule():
+    """A square root by a loop, which reverse mode cannot differentiate."""
+
+    def f(x):
+        return lax.while_loop(lambda y: jnp.any(jnp.abs(y * y - x) > 1e-13 * x), lambda y: (y + x / y) / 2, x)
+
+    return vjp_rule(f, lambda x: (f(x),) * 2, lambda y, c: (c / (2 * y),))
+
+
+def float32_rule():
+    def f(x):
+        return jnp.sin(x.astype(np.float32))
+
+    return vjp_rule(f, lambda x: (f(x), x), lambda x, c: ((c * jnp.cos(x.astype(np.float32))).astype(x.dtype),))
+
+
+def norm_rule():
+    """Safe at 0, where autodiff of the plain code is NaN."""
+
+    def f(x):
+        return jnp.sqrt(jnp.sum(x**2) + 0 * jnp.where(x[0] == 0, 0.0, jnp.sqrt(jnp.abs(x[0]))))
+
+    return vjp_rule(f, lambda x: (f(x), x), lambda x, c: (c * x / jnp.linalg.norm(x),))
+
+
+def clipped():
+    return vjp_rule(lambda x: 1.0 * x, lambda x: (1.0 * x, None), lambda _, c: (jnp.clip(c, -10, 10),))
+
+
+def rounded():
+    return vjp_rule(jnp.round, lambda x: (jnp.round(x), None), lambda _, c: (c,))
+
+
+def leaky_max():
+    return vjp_rule(
+        lambda x: jnp.maximum(x, 0.1 * x),
+        lambda x: (jnp.maximum(x, 0.1 * x), x > 0),
+        lambda on, c: (jnp.where(on, c, 0.1 * c),),
+    )
+
+
+MANY = np.random.default_rng(0).standard_normal((20, 30))
+
+RIGHT_VJP = {
+    "sine": (sine(), (X,)),
+    "sine of a number": (sine(), (0.5,)),
+    "sine in float32": (sine(), (X.astype(np.float32),)),
+    "sine of a large leaf": (sine(), (MANY,)),
+    "sine of a JAX array": (sine(), (jnp.ones(3),)),
+    "inside of another function": (lambda x: jnp.sum(sine()(x) ** 2), (X,)),
+    "under jit": (jax.jit(sine()), (X,)),
+    "logsumexp": (logsumexp_rule(), (X,)),
+    "logsumexp, tied": (logsumexp_rule(), (np.zeros(3),)),
+    "softmax": (softmax_rule(), (X,)),
+    "sum of softmax, of zero gradient": (lambda x: jnp.sum(softmax_rule()(x)), (X,)),
+    "dicts in and out": (affine_rule(), AFFINE),
+    "integer argument and residual": (take_rule(), (X, np.array([0, 2, 0]))),
+    "nondiff_argnums": (power_rule(), (X, 3)),
+    "a function as an argument": (apply_rule(), (jnp.sin, X)),
+    "None as an argument": (optional_rule(), (X, None)),
+    "tuple out": (
+        vjp_rule(lambda x: (x, x**2), lambda x: ((x, x**2), x), lambda x, c: (c[0] + 2 * x * c[1],)),
+        (X,),
+    ),
+    "tuple in": (
+        vjp_rule(lambda p: p[0] * p[1], lambda p: (p[0] * p[1], p), lambda p, c: ((c * p[1], c * p[0]),)),
+        ((X, 2 * X),),
+    ),
+    "zero gradient": (vjp_rule(jnp.zeros_like, lambda x: (0 * x, None), lambda _, c: (0 * c,)), (X,)),
+    "a large scale": (vjp_rule(lambda x: 1e30 * x**2, lambda x: (1e30 * x**2, x), lambda x, c: (2e30 * x * c,)), (X,)),
+    "a tiny scale": (sine(), (1e-12 * X,)),
+    "large arguments": (vjp_rule(jnp.log, lambda x: (jnp.log(x), x), lambda x, c: (c / x,)), (np.array([1e9, 1e-9]),)),
+    "kinks at the very point": (leaky_max(), (np.array([0.0, 1.0, -1.0]),)),
+    "nothing but kinks": (leaky_max(), (np.zeros(100),)),
+    "a callback": (
+        vjp_rule(on_host(np.sin), lambda x: (on_host(np.sin)(x), x), lambda x, c: (c * jnp.cos(x),)),
+        (X,),
+    ),
+    "a loop": (root_rule(), (np.array([2.0, 9.0]),)),
+    "float32 inside": (float32_rule(), (X,)),
+    "better than autodiff": (norm_rule(), (np.array([0.0, 3.0, 4.0]),)),
+    "relu of JAX": (jax.nn.relu, (np.array([0.0, 1.0, -1.0]),)),
+    "silu of JAX": (jax.nn.silu, (X,)),
+    "cross-entropy of ours": (lambda z: mlp_jax.cross_entropy(z, np.array([0, 1])), (np.stack([X, X**2]),)),
+}
+
+
+@pytest.mark.parametrize("name", RIGHT_VJP)
+def test_right_vjp(name):
+    f, args = RIGHT_VJP[name]
+    report = check_custom_vjp(f, *args)
+    assert report, report
+    assert report.reference_error < (0.1 if report.precision == "float32" else 1e-5)
+
+
+RIGHT_JVP = {
+    "relu of JAX": (jax.nn.relu, (np.array([0.0, 1.0, -1.0]),)),
+    "softplus of JAX": (jax.nn.softplus, (X,)),
+    "sine": (jvp_rule(jnp.sin, lambda p, t: (jnp.sin(p[0]), jnp.cos(p[0]) * t[0])), (X,)),
+    "product": (jvp_rule(jnp.multiply, lambda p, t: (p[0] * p[1], p[0] * t[1] + p[1] * t[0])), (X, X[::-1])),
+    "nondiff_argnums": (
+        jvp_rule(lambda n, x: x**n, lambda n, p, t: (p[0] ** n, n * p[0] ** (n - 1) * t[0]), nondiff_argnums=(0,)),
+        (3, X),
+    ),
+    "dict in, tuple out": (
+        jvp_rule(
+            lambda d: (d["a"] ** 2, d["b"]),
+            lambda p, t: ((p[0]["a"] ** 2, p[0]["b"]), (2 * p[0]["a"] * t[0]["a"], t[0]["b"])),
+        ),
+        ({"a": X, "b": 2.0},),
+    ),
+    "a callback": (jvp_rule(on_host(np.sin), lambda p, t: (on_host(np.sin)(p[0]), jnp.cos(p[0]) * t[0])), (X,)),
+}
+
+
+@pytest.mark.parametrize("name", RIGHT_JVP)
+def test_right_jvp(name):
+    f, args = RIGHT_JVP[name]
+    report = check_custom_jvp(f, *args)
+    assert report, report
+
+
+ON_PURPOSE = {
+    "straight-through rounding": (rounded(), lambda x: x, {}),
+    "clipped gradients": (clipped(), lambda x: x, {"linear": False}),
+    "reversed gradients": (vjp_rule(lambda x: x, lambda x: (x, None), lambda _, c: (-c,)), lambda x: -x, {}),
+}
+
+
+@pytest.mark.parametrize("name", ON_PURPOSE)
+def test_another_rule_on_purpose_is_compared_with_its_reference(name):
+    f, reference, settings = ON_PURPOSE[name]
+    report = check_custom_vjp(f, X, reference=reference, **settings)
+    assert report, report
+    assert name == "clipped gradients" or not check_custom_vjp(f, X)
+
+
+def one_entry(x, c):
+    wrong = c * jnp.cos(x)
+    return (wrong.at[7, 11].multiply(1.01),)
+
+
+def small_leaf(params, c):
+    return {"W": 1e6 * c * jnp.ones(3), "b": 1.001 * c}
+
+
+BROKEN_VJP = {
+    "factor": (
+        sine(lambda x, c: (2 * c * jnp.cos(x),)),
+        X,
+        "autodiff finite differences",
+        "is 2 times what it should be",
+    ),
+    "sign": (sine(lambda x, c: (-c * jnp.cos(x),)), X, "autodiff finite differences", "x is -1 times"),
+    "missing term": (
+        vjp_rule(lambda x: x * jnp.sin(x), lambda x: (x * jnp.sin(x), x), lambda x, c: (c * jnp.sin(x),)),
+        X,
+        "autodiff finite differences",
+        "off by",
+    ),
+    "zero": (sine(lambda x, c: (0 * c,)), X, "autodiff finite differences", "is zero: a term is missing"),
+    "one entry of 600": (sine(one_entry), MANY, "autodiff finite differences", "worst at (7, 11)"),
+    "tiny error": (sine(lambda x, c: (c * jnp.cos(x) * (1 + 1e-8),)), X, "autodiff", "1 times"),
+    "NaN": (sine(lambda x, c: (c * jnp.cos(x) * jnp.log(x),)), X, "autodiff finite differences linear", "not finite"),
+    "callback": (
+        vjp_rule(on_host(np.sin), lambda x: (on_host(np.sin)(x), x), lambda x, c: (c * jnp.sin(x),)),
+        X,
+        "finite differences",
+        "not the slope of the function",
+    ),
+    "loop": (
+        vjp_rule(
+            lambda x: lax.while_loop(lambda y: jnp.sum(y) < 50, lambda y: 2 * y, x),
+            lambda x: (lax.while_loop(lambda y: jnp.sum(y) < 50, lambda y: 2 * y, x), None),
+            lambda _, c: (c,),
+        ),
+        X + 2,
+        "finite differences",
+        "times what it should be",
+    ),
+    "at a kink, out of bounds": (
+        vjp_rule(jax.nn.relu, lambda x: (jax.nn.relu(x), x), lambda x, c: (c * jnp.where(x == 0, 2.0, x > 0),)),
+        np.array([0.0, 1.0]),
+        "autodiff finite differences",
+        "",
+    ),
+    "beside a kink": (
+        vjp_rule(jax.nn.relu, lambda x: (jax.nn.relu(x), x), lambda x, c: (c * jnp.where(x > 0, 1.001, 0.0),)),
+        np.array([0.0, 1.0]),
+        "autodiff finite differences",
+        "",
+    ),
+    "cotangent ignored": (sine(lambda x, c: (jnp.cos(x),)), X, "cotangent used", "multiply by the cotangent"),
+    "not linear": (sine(lambda x, c: (c * jnp.abs(c) * jnp.cos(x),)), X, "linear", "not linear in the cotangent"),
+    "something for nothing": (sine(lambda x, c: (c * jnp.cos(x) + 1e-3,)), X, "zero", "a cotangent of zeros gives"),
+    "another value": (sine(fwd=lambda x: (jnp.sin(x) + 0.1, x)), X, "value", "return f(x) itself"),
+    "another dtype": (
+        sine(lambda x, c: ((c * jnp.cos(x)).astype(jnp.float16),)),
+        X.astype(np.float32),
+        "dtype",
+        "float16 for float32: end with .astype",
+    ),
+    "another shape": (sine(lambda x, c: (jnp.sum(c * jnp.cos(x)),)), X, "rule", "ValueError"),
+    "too few": (sine(lambda x, c: ()), X, "rule", "raised"),
+    "raises": (sine(lambda x, c: (c / jnp.zeros(5),)), X, "rule", "raised"),
+    "function raises": (sine(f=lambda x: x.nonsense), X, "runs", "nonsense"),
+    "a state": (
+        sine(lambda x, c: (counted(lambda c, n: c * n)(c) * jnp.cos(x),)),
+        X,
+        "deterministic",
+        "another result the second time",
+    ),
+    "no vmap": (
+        sine(lambda x, c: (jax.pure_callback(lambda a: a, jax.ShapeDtypeStruct(c.shape, c.dtype), c) * jnp.cos(x),)),
+        X,
+        "vmap",
+        "under vmap raised",
+    ),
+    "wrong under vmap": (
+        sine(
+            lambda x, c: (
+                jax.pure_callback(
+                    lambda a: np.asarray(a) * (np.ndim(a) == 1),
+                    jax.ShapeDtypeStruct(c.shape, c.dtype),
+                    c,
+                    vmap_method="expand_dims",
+                )
+                * jnp.cos(x),
+            )
+        ),
+        X,
+        "vmap",
+        "another result under vmap",
+    ),
+    "not under jit": (
+        sine(lambda x, c: (c * (jnp.cos(x) if isinstance(jnp.sum(c), jax.core.Tracer) else 3.0),)),
+        X,
+        "jit",
+        "another result under jit",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_VJP)
+def test_broken_vjp_is_found(name):
+    f, x, checks, words = BROKEN_VJP[name]
+    report = check_custom_vjp(f, x)
+    for check in checks.split(" ") if checks != "finite differences" else [checks]:
+        assert check in " ".join(report.wrong)
+    assert words in " ".join(finding.message for finding in report.findings if not finding.ok)
+    assert "\n" not in report.verdict
