@@ -22,6 +22,8 @@ from mlp_jax.backpropagation import BackwardTrace as BackwardTrace
 from mlp_jax.backpropagation import autodiff as autodiff
 from mlp_jax.backpropagation import backprop as backprop
 from mlp_jax.backpropagation import backprop_with_trace as backprop_with_trace
+from mlp_jax.custom_rules import check_custom_jvp as check_custom_jvp
+from mlp_jax.custom_rules import check_custom_vjp as check_custom_vjp
 from mlp_jax.diagnosis.backprop_check import BackpropReport as BackpropReport
 from mlp_jax.diagnosis.backprop_check import check_backprop as check_backprop
 from mlp_jax.gradient_check import GradientReport as GradientReport
@@ -45,11 +47,14 @@ from mlp_jax.oracles import Reference as Reference
 from mlp_jax.oracles import central_differences as central_differences
 from mlp_jax.oracles import complex_step as complex_step
 from mlp_jax.oracles import high_precision as high_precision
+from mlp_jax.rule_report import Finding as Finding
+from mlp_jax.rule_report import RuleReport as RuleReport
 from mlp_jax.training import Evaluation as Evaluation
 from mlp_jax.training import History as History
 from mlp_jax.training import TrainResult as TrainResult
 from mlp_jax.training import TrainState as TrainState
 from mlp_jax.training import evaluate as evaluate
 from mlp_jax.training import train as train
+from mlp_jax.value_and_grad_check import check_gradient as check_gradient
 
 __version__ = "0.1.0"

@@ -107,7 +107,7 @@ def directional_differences(
         if shapes != [leaf.shape for leaf in leaves] or len({v.shape[0] for v in stacked}) != 1:
             expected = ", ".join(f"(K, {str(leaf.shape)[1:]}" for leaf in leaves)
             raise validation.mistake("directions", expected, ", ".join(str(v.shape) for v in stacked) or "no floats")
-        return slopes_along(scalar, leaves, lambda v: v, [jnp.asarray(v) for v in stacked], step)
+        return slopes_along(scalar, leaves, step=step)(stacked, scales(leaves, stacked))
 
 
 def scalar_function(
@@ -135,43 +135,54 @@ def scalar_function(
 def slopes_along(
     f: Callable[[Any], Any],
     leaves: list[np.ndarray],
-    direction: Callable[[Any], list[jax.Array]],
-    keys: Any,
-    step: float | None,
-) -> Slopes:
-    """Return the slopes of f, a function of a list of arrays, along direction(key) for every key."""
+    direction: Callable[[Any], list[jax.Array]] = list,
+    step: float | None = None,
+) -> Callable[[Any, np.ndarray], Slopes]:
+    """Return a function: (keys, scales) -> the slopes of f, a function of a list of arrays, along direction(key).
+
+    One program measures them all, for as many keys as the first time. The scales (K, 2) are those of `scales`.
+    """
     jaxpr = jax.make_jaxpr(f)(leaves).jaxpr
     eps = float(jnp.finfo(float_dtype(jaxpr)).eps)
     widest = max([1, *(prod(getattr(v.aval, "shape", ())) for eqn in equations(jaxpr) for v in eqn.outvars)])
     decided = branch_decisions(f)
 
-    def evaluate(leaves: list[jax.Array], key: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
-        v = direction(key)
-        steps = _steps(leaves, v, eps ** (1 / 3)) if step is None else _steps(leaves, v, step)[:1]
+    def at(leaves: list[jax.Array], key: Any, t: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return decided([leaf + t * d for leaf, d in zip(leaves, direction(key), strict=True)])
 
-        def at(t: jax.Array) -> tuple[jax.Array, jax.Array]:
-            return decided([leaf + t * d for leaf, d in zip(leaves, v, strict=True)])
+    @jax.jit
+    def points(leaves: list[jax.Array], keys: Any, ts: jax.Array) -> tuple[jax.Array, jax.Array]:
+        def line(key_and_ts: tuple[Any, jax.Array]) -> tuple[jax.Array, jax.Array]:
+            key, ts = key_and_ts
+            return mapped(lambda t: at(leaves, key, t), ts, 1)
 
-        values, branches = mapped(at, jnp.outer(steps, jnp.asarray(POINTS)).ravel(), 1)
-        return values.reshape(-1, POINTS.size), branches.reshape(-1, POINTS.size), steps
+        return mapped(line, (keys, ts), 10 * widest)
 
-    points = jax.jit(lambda leaves, keys: mapped(lambda key: evaluate(leaves, key), keys, 10 * widest))
-    F, branches, t = map(np.asarray, points(leaves, keys))
-    return _analysed(F.astype(float), branches, t, eps)
+    def measure(keys: Any, scales: np.ndarray) -> Slopes:
+        t = eps ** (1 / 3) * scales if step is None else step * scales[:, :1]
+        F, branches = points(leaves, keys, (t[:, :, None] * POINTS).reshape(len(t), -1))
+        shape = (*t.shape, POINTS.size)
+        return _analysed(np.asarray(F, float).reshape(shape), np.asarray(branches).reshape(shape), t, eps)
+
+    return measure
 
 
-def _steps(leaves: list[jax.Array], v: list[jax.Array], step: float) -> jax.Array:
-    """Return two steps (2,) to try: for parameters of size 1 or more, and for those of their own size."""
-    own, count, length, size = jnp.zeros(4)
-    for x, d in zip(leaves, v, strict=True):
-        moved = d != 0
-        own += jnp.sum(jnp.abs(x) * moved)
-        count += jnp.sum(moved)
-        length = jnp.hypot(length, jnp.linalg.norm(d.ravel()))
-        size = jnp.maximum(size, jnp.any(moved) * jnp.mean(jnp.abs(x)) if x.size else 0.0)
-    own = own / jnp.maximum(count, 1)
-    size = jnp.maximum(own, size)
-    return step * jnp.stack([jnp.maximum(1.0, own), jnp.where(size > 0, size, 1.0)]) / length
+def scales(leaves: list[np.ndarray], directions: list[np.ndarray]) -> np.ndarray:
+    """Return two sizes of x (K, 2), over the length of each direction, that steps are in proportion to.
+
+    The first is for parameters of size 1 or more, the second for those of their own size, however small.
+    """
+    count = len(directions[0])
+    own, moved, length, size = np.zeros((4, count))
+    for leaf, v in zip(leaves, directions, strict=True):
+        flat = np.abs(v.reshape(count, -1))
+        own += (flat > 0) @ np.abs(leaf.ravel())
+        moved += np.count_nonzero(flat, axis=1)
+        length = np.hypot(length, np.linalg.norm(flat, axis=1))
+        size = np.maximum(size, flat.any(axis=1) * np.mean(np.abs(leaf)) if leaf.size else 0.0)
+    own = own / np.maximum(moved, 1)
+    size = np.maximum(own, size)
+    return np.stack([np.maximum(1, own), np.where(size > 0, size, 1)], axis=1) / np.where(length, length, 1)[:, None]
 
 
 def mapped(function: Callable[[Any], Any], keys: Any, widest: int) -> Any:
@@ -181,7 +192,8 @@ def mapped(function: Callable[[Any], Any], keys: Any, widest: int) -> Any:
         jax.eval_shape(jax.vmap(function), keys)
     except Exception:
         return lax.map(function, keys)
-    return lax.map(function, keys, batch_size=min(count, max(1, ENTRIES // widest)))
+    batch = max(1, ENTRIES // widest)
+    return jax.vmap(function)(keys) if count <= batch else lax.map(function, keys, batch_size=batch)
 
 
 def _analysed(F: np.ndarray, branches: np.ndarray, t: np.ndarray, eps: float) -> Slopes:

@@ -20,6 +20,7 @@ from mlp_jax.activations import ACTIVATIONS, Activation, relu
 from mlp_jax.finite_differences import float64_on_cpu, mapped, scalar_function, slopes_along
 from mlp_jax.gradient_check import GradientReport, compare_gradients
 from mlp_jax.losses import LOSSES, Loss, cross_entropy
+from mlp_jax.rule_report import first_line
 from mlp_jax.validation import ArrayLike
 
 COMPLEX_STEP = 1e-20  # its square is far below rounding, so that the truncation error is, too
@@ -122,7 +123,10 @@ def central_differences(f: Callable[[Any], Any], params: Any, *, step: float | N
             starts = zip(leaves, ends - sizes, strict=True)
             return [(jnp.arange(leaf.size) == k - start).astype(float).reshape(leaf.shape) for leaf, start in starts]
 
-        slopes = slopes_along(scalar, leaves, one_hot, np.arange(ends[-1]), step)
+        own = np.abs(np.concatenate([leaf.ravel() for leaf in leaves]))
+        size = np.maximum(own, np.repeat([np.mean(np.abs(leaf)) if leaf.size else 0 for leaf in leaves], sizes))
+        scales = np.stack([np.maximum(1, own), np.where(size > 0, size, 1)], axis=1)
+        slopes = slopes_along(scalar, leaves, one_hot, step)(np.arange(ends[-1]), scales)
 
     def like_params(values: np.ndarray) -> Any:
         parts = np.split(values, ends[:-1])
@@ -252,8 +256,3 @@ def _without_others(tree: Any) -> Any:
     return jax.tree.map(
         lambda leaf: leaf if getattr(leaf, "dtype", None) in own else np.zeros(np.shape(leaf), jax.dtypes.float0), tree
     )
-
-
-def first_line(error: BaseException) -> str:
-    """Return what an exception says, in one line."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -87,11 +87,11 @@ def styled_lines(lines: str, ok: bool) -> Any:
         yield Text(line, style, no_wrap=True, overflow="ignore")
 
 
-def html_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def html_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[str] = LEFT) -> str:
     """Return the same as an HTML table."""
 
     def line(tag: str, cells: Sequence[str]) -> str:
-        side = ["left" if title in LEFT else "right" for title in header]
+        side = ["left" if title in left else "right" for title in header]
         columns = (
             f'<{tag} style="text-align:{align}">{escape(cell)}</{tag}>' for align, cell in zip(side, cells, strict=True)
         )

@@ -1,7 +1,6 @@
 """Right rules pass, of every kind; each wrong one is found, by the check that is there for it."""
 
 import json
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -18,13 +17,13 @@ X = np.array([0.5, -1.5, 2.0])
 
 def vjp_rule(f, fwd, bwd, **settings):
     """f with a rule, so that none is shared."""
-    ruled = jax.custom_vjp(lambda *args: f(*args), **settings)
+    ruled = jax.custom_vjp(f, **settings)
     ruled.defvjp(fwd, bwd)
     return ruled
 
 
 def jvp_rule(f, rule, **settings):
-    ruled = jax.custom_jvp(lambda *args: f(*args), **settings)
+    ruled = jax.custom_jvp(f, **settings)
     ruled.defjvp(rule)
     return ruled
 
@@ -63,7 +62,9 @@ def logsumexp_rule():
 
 
 def softmax_rule():
-    return vjp_rule(jax.nn.softmax, lambda x: (jax.nn.softmax(x),) * 2, lambda p, c: (p * (c - jnp.sum(p * c)),))
+    return vjp_rule(
+        lambda x: jax.nn.softmax(x), lambda x: (jax.nn.softmax(x),) * 2, lambda p, c: (p * (c - jnp.sum(p * c)),)
+    )
 
 
 def affine_rule():
@@ -137,7 +138,7 @@ def clipped():
 
 
 def rounded():
-    return vjp_rule(jnp.round, lambda x: (jnp.round(x), None), lambda _, c: (c,))
+    return vjp_rule(lambda x: jnp.round(x), lambda x: (jnp.round(x), None), lambda _, c: (c,))
 
 
 def leaky_max():
@@ -175,7 +176,7 @@ RIGHT_VJP = {
         vjp_rule(lambda p: p[0] * p[1], lambda p: (p[0] * p[1], p), lambda p, c: ((c * p[1], c * p[0]),)),
         ((X, 2 * X),),
     ),
-    "zero gradient": (vjp_rule(jnp.zeros_like, lambda x: (0 * x, None), lambda _, c: (0 * c,)), (X,)),
+    "zero gradient": (vjp_rule(lambda x: 0 * x, lambda x: (0 * x, None), lambda _, c: (0 * c,)), (X,)),
     "a large scale": (vjp_rule(lambda x: 1e30 * x**2, lambda x: (1e30 * x**2, x), lambda x, c: (2e30 * x * c,)), (X,)),
     "a tiny scale": (sine(), (1e-12 * X,)),
     "large arguments": (vjp_rule(jnp.log, lambda x: (jnp.log(x), x), lambda x, c: (c / x,)), (np.array([1e9, 1e-9]),)),
@@ -269,7 +270,7 @@ BROKEN_VJP = {
     ),
     "zero": (sine(lambda x, c: (0 * c,)), X, "autodiff finite differences", "is zero: a term is missing"),
     "one entry of 600": (sine(one_entry), MANY, "autodiff finite differences", "worst at (7, 11)"),
-    "tiny error": (sine(lambda x, c: (c * jnp.cos(x) * (1 + 1e-8),)), X, "autodiff", "1 times"),
+    "tiny error": (sine(lambda x, c: (c * jnp.cos(x) * (1 + 1e-8),)), X, "autodiff", "off by 1e-08"),
     "NaN": (sine(lambda x, c: (c * jnp.cos(x) * jnp.log(x),)), X, "autodiff finite differences linear", "not finite"),
     "callback": (
         vjp_rule(on_host(np.sin), lambda x: (on_host(np.sin)(x), x), lambda x, c: (c * jnp.sin(x),)),
@@ -358,3 +359,235 @@ def test_broken_vjp_is_found(name):
         assert check in " ".join(report.wrong)
     assert words in " ".join(finding.message for finding in report.findings if not finding.ok)
     assert "\n" not in report.verdict
+
+
+def tangent_rule(rule):
+    return jvp_rule(lambda x: jnp.sin(x), lambda p, t: (jnp.sin(p[0]), rule(p[0], t[0])))
+
+
+BROKEN_JVP = {
+    "factor": (tangent_rule(lambda x, t: 2 * t * jnp.cos(x)), "autodiff", "x is 2 times"),
+    "wrong formula": (tangent_rule(lambda x, t: t * jnp.sin(x)), "finite differences", "not the slope"),
+    "not linear": (tangent_rule(lambda x, t: t * jnp.abs(t)), "reverse mode", "reverse mode through the rule raised"),
+    "not linear in the tangent": (tangent_rule(lambda x, t: t * jnp.abs(t)), "linear", "not linear in the tangent"),
+    "tangent ignored": (tangent_rule(lambda x, t: jnp.cos(x)), "tangent used", "multiply by the tangent"),
+    "another value": (
+        jvp_rule(lambda x: jnp.sin(x), lambda p, t: (1.5 * jnp.sin(p[0]), jnp.cos(p[0]) * t[0])),
+        "value",
+        "return f(x) itself",
+    ),
+    "another dtype": (tangent_rule(lambda x, t: (t * jnp.cos(x)).astype(jnp.float16)), "rule", "dtypes"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_JVP)
+def test_broken_jvp_is_found(name):
+    f, check, words = BROKEN_JVP[name]
+    report = check_custom_jvp(f, X)
+    assert check in report.wrong
+    assert words in " ".join(finding.message for finding in report.findings if not finding.ok)
+
+
+def test_an_input_changed_in_place_is_found():
+    x = X.copy()
+
+    def change(c):
+        x[0] += 1
+        return np.asarray(c)
+
+    change_x = on_host(change)
+    report = check_custom_vjp(sine(lambda saved, c: (change_x(c) * jnp.cos(saved),)), x)
+    assert report.wrong == ("inputs kept",)
+    assert "write into a copy" in report.verdict
+
+
+def test_a_small_wrong_leaf_is_not_hidden_by_a_large_one():
+    def f(params):
+        return 1e9 * jnp.sum(params["W"] ** 2) + jnp.sum(jnp.sin(params["b"]))
+
+    def bwd(p, c):
+        return ({"W": 2e9 * c * p["W"], "b": 1.01 * c * jnp.cos(p["b"])},)
+
+    report = check_custom_vjp(vjp_rule(f, lambda p: (f(p), p), bwd), {"W": MANY, "b": X})
+    assert "autodiff" in report.wrong
+    assert [leaf.name for leaf in report.comparison.leaves if not leaf.ok] == ["params.b"]
+
+
+def test_where_autodiff_cannot_go_the_report_says_so():
+    for name, words in {"a callback": "callbacks", "a loop": "while_loop"}.items():
+        f, args = RIGHT_VJP[name]
+        report = check_custom_vjp(f, *args)
+        assert report.comparison is None
+        (note,) = report.notes
+        assert words in note and "finite differences decide alone" in note
+
+
+def test_precision_is_stated_and_sets_the_tolerance():
+    report = check_custom_vjp(*RIGHT_VJP["float32 inside"][:1], *RIGHT_VJP["float32 inside"][1])
+    assert report.precision == "float32"
+    assert report.comparison.leaves[0].tolerance == 1e-4
+    assert "in float32" in report.verdict
+
+
+def test_kinks_are_counted_and_conventions_noted():
+    report = check_custom_vjp(jax.nn.relu, np.array([0.0, 1.0, 0.0]))
+    assert report, report
+    assert report.skipped == 2
+    assert "on a kink, autodiff follows another convention than the rule; entries: 2" in report.notes
+
+
+def test_a_function_without_a_rule_is_said_to_have_none():
+    report = check_custom_vjp(lambda x: x**2, X)
+    assert report, report
+    assert report.notes == ("the function carries no rule of its own: this was a check of autodiff",)
+
+
+def test_a_bad_reference_is_told_from_a_bad_gradient():
+    report = check_custom_vjp(norm_rule(), np.array([0.0, 3.0, 4.0]))
+    assert report, report
+    assert any("autodiff of the plain function is off" in note for note in report.notes)
+
+
+def test_forms():
+    report = check_custom_vjp(BROKEN_VJP["factor"][0], X)
+    read = json.loads(json.dumps(report.to_dict(), allow_nan=False))
+    assert read["verdict"] == report.verdict and read["ok"] is False
+    assert {finding["check"] for finding in read["findings"] if not finding["ok"]} == set(report.wrong)
+    assert str(report).startswith(report.verdict)
+    assert "WRONG" in str(report) and "beside autodiff" in str(report)
+    html = report._repr_html_()
+    assert html.count("<table>") == 3 and "<svg" in html
+    from rich.console import Console
+
+    console = Console(width=300)
+    with console.capture() as capture:
+        console.print(report)
+    assert capture.get().split() == str(report).split()
+
+
+def net_gradient(params, x, labels, bug=None):
+    """Backpropagation through a tanh layer, with room for a bug."""
+    (W1, b1), (W2, b2) = params
+    h = jnp.tanh(x @ W1 + b1[None])
+    z = h @ W2 + b2[None]
+    p = jax.nn.softmax(z)
+    delta = (p - jax.nn.one_hot(labels, z.shape[1])) / (1 if bug == "no 1/B" else len(x))
+    dh = (delta @ W2.T) * (1 if bug == "no derivative" else 1 - h**2)
+    db2 = delta[0] if bug == "one example" else delta.sum(0)
+    value = jnp.mean(jax.nn.logsumexp(z, axis=1) - z[jnp.arange(len(x)), labels])
+    return (2 if bug == "value" else 1) * value, [(x.T @ dh, dh.sum(0)), (h.T @ delta, db2)]
+
+
+@pytest.fixture(scope="module")
+def net():
+    with jax.enable_x64(True):
+        made = problem((5, 4, 3), 6)
+    return made, [tuple(map(np.asarray, layer)) for layer in made.params], np.asarray(made.x), np.asarray(made.targets)
+
+
+def check_net(net, bug):
+    made, params, x, labels = net
+
+    def loss(params, x, labels):
+        return made.loss(mlp_jax.forward(tuple(mlp_jax.Layer(*layer) for layer in params), x, made.activation), labels)
+
+    return check_gradient(lambda *args: net_gradient(*args, bug=bug), loss, params, x, labels)
+
+
+def test_right_gradient_of_a_network(net):
+    report = check_net(net, None)
+    assert report, report
+    assert report.comparison.leaves[0].name == "layers[0][0]"
+
+
+@pytest.mark.parametrize(
+    ("bug", "check", "words"),
+    [
+        ("no 1/B", "autodiff", "is 6 times what it should be"),
+        ("no derivative", "finite differences", "not the slope"),
+        ("one example", "autodiff", "layers[1][1]: off by"),
+        ("value", "value", "the value is"),
+    ],
+)
+def test_wrong_gradient_of_a_network(net, bug, check, words):
+    report = check_net(net, bug)
+    assert check in report.wrong
+    assert words in " ".join(finding.message for finding in report.findings)
+
+
+def square(w):
+    return jnp.sum(w**2)
+
+
+def changes_its_input(w):
+    w *= 2
+    return np.sum(w**2) / 4, np.asarray(w)
+
+
+def once(calls=[]):  # noqa: B006
+    calls.append(0)
+    return len(calls)
+
+
+GRADIENTS = {
+    "right": (lambda w: (square(w), 2 * w), "", ""),
+    "in numpy": (lambda w: (np.sum(np.asarray(w) ** 2), 2 * np.asarray(w)), "", ""),
+    "list for an array": (lambda w: (square(w), list(2 * w)), "structure", "unexpected"),
+    "shape": (lambda w: (square(w), 2 * w[None]), "structure", "shape (1, 3), expected (3,)"),
+    "None": (lambda w: (square(w), None), "structure", "missing"),
+    "a string": (lambda w: (square(w), "2 w"), "structure", "expected an array of numbers"),
+    "no pair": (lambda w: 2 * w, "structure", "expected a pair"),
+    "a vector of losses": (lambda w: (w**2, 2 * w), "structure", "expected a pair"),
+    "raises": (lambda w: w.nonsense, "runs", "AttributeError"),
+    "in place": (changes_its_input, "inputs kept", "write into a copy"),
+    "a state": (lambda w: (square(w), 2 * w * once()), "deterministic", "another gradient"),
+    "NaN": (lambda w: (square(w), 2 * w * jnp.nan), "autodiff", "not finite"),
+    "of another loss": (lambda w: (square(w), 3 * w**2), "finite differences", "not the slope"),
+}
+
+
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_check_gradient(name):
+    value_and_grad, check, words = GRADIENTS[name]
+    report = check_gradient(value_and_grad, square, X.copy())
+    if not check:
+        assert report, report
+    else:
+        assert check in report.wrong
+        assert words in " ".join(finding.message for finding in report.findings if not finding.ok)
+
+
+def test_a_loss_in_numpy_rests_on_finite_differences():
+    def loss(w, x):
+        return float(np.sum(np.tanh(np.asarray(x) @ np.asarray(w))))
+
+    def gradient(w, x):
+        return np.tanh(x @ w).sum(), x.T @ (1 - np.tanh(x @ w) ** 2)
+
+    report = check_gradient(gradient, loss, X, np.eye(3))
+    assert report, report
+    assert "the loss is not JAX code" in report.notes and report.comparison is None
+    assert not check_gradient(lambda w, x: (loss(w, x), 1.001 * gradient(w, x)[1]), loss, X, np.eye(3))
+
+
+def test_a_rule_inside_of_the_loss_is_not_trusted():
+    wrong = sine(lambda x, c: (2 * c * jnp.cos(x),))
+    report = check_gradient(jax.value_and_grad(lambda w: jnp.sum(wrong(w))), lambda w: jnp.sum(wrong(w)), X)
+    assert set(report.wrong) == {"autodiff", "finite differences"}
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: check_custom_vjp(3, X), "check_custom_vjp: f: expected a function"),
+        (lambda: check_custom_jvp(jnp.sin, X, reference=3), "check_custom_jvp: reference: expected a function"),
+        (lambda: check_custom_vjp(jnp.sin, np.array([1, 2])), "an argument with floats to differentiate in"),
+        (lambda: check_gradient(3, square, X), "check_gradient: value_and_grad: expected a function"),
+        (lambda: check_gradient(square, 3, X), "check_gradient: loss: expected a function"),
+        (lambda: check_gradient(square, square, np.array([1, 2])), "params: expected a pytree with floats"),
+    ],
+    ids=["f", "reference", "no floats", "value_and_grad", "loss", "integers"],
+)
+def test_bad_input(no_annotation_checks, call, words):
+    with pytest.raises((ValueError, TypeError), match=words):
+        call()
