@@ -52,7 +52,8 @@ class Match(NamedTuple):
 
 def diagnose(judged: Sequence[Judged], settings: Settings) -> list[Diagnosis]:
     """Return what explains the wrong answers, the most likely first."""
-    plain = [one for one in judged if one.answered and not one.problem.extreme]
+    answered = [one for one in judged if one.answered]
+    plain = [one for one in answered if not one.problem.extreme] or answered
     wrong = [one for one in plain if not one.right]
     found: list[Diagnosis] = []
     losses_right = all(one.loss_right for one in plain)
@@ -140,8 +141,7 @@ def _one_in_each_slot(table: Sequence[Mistake], shown: Judged) -> list[Mistake]:
     last_W, last_b = shown.answer.gradients[-1]
     found: list[tuple[Mistake, ...]] = []
     for output in _none_or(slots["output"]):
-        with np.errstate(all="ignore"):
-            delta = _rule("output", output)(s)
+        delta = _rule("output", output)(s)
         fits_W = [m for m in _none_or(slots["dW"]) if _fits(_rule("dW", m), s, delta, last_W, tolerance)]
         fits_b = [m for m in _none_or(slots["db"]) if _fits(_rule("db", m), s, delta, last_b, tolerance)]
         ways = product(fits_W, fits_b, _none_or(slots["dh"]), _none_or(slots["delta"])) if fits_W and fits_b else ()
@@ -160,8 +160,7 @@ def _rule(name: str, mistake: Mistake | None) -> Callable[..., Any]:
 def _fits(rule: Callable[..., Any], s: Pass, delta: np.ndarray, actual: Any, tolerance: float) -> bool:
     """Whether a rule for d W or d b gives the last layer's leaf."""
     try:
-        with np.errstate(all="ignore"):
-            return distance(actual, rule(s, s.L, delta), 1.0) <= tolerance
+        return distance(actual, rule(s, s.L, delta), 1.0) <= tolerance
     except (ValueError, IndexError):
         return False
 
@@ -198,8 +197,7 @@ def _fit(mistake: Mistake, shown: Judged) -> float:
         if here is None or there is None or actual.shape != flat(here[1]).shape:
             break
         slope = (flat(there[1]) - flat(here[1])) / (t * 0.001 + 1e-6)
-        with np.errstate(all="ignore"):
-            step = float(slope @ (actual - flat(here[1])) / (slope @ slope))
+        step = float(slope @ (actual - flat(here[1])) / (slope @ slope))
         if not np.isfinite(step):
             break
         t += step

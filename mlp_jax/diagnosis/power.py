@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from mlp_jax.diagnosis.judgement import caught, forward_pass, term_sizes
 from mlp_jax.diagnosis.mistake_table import MISTAKES
 from mlp_jax.diagnosis.mistakes import Gradients, Mistake, Pass, backward, broken
@@ -18,6 +20,7 @@ class Point(NamedTuple):
     sizes: Gradients
 
 
+@np.errstate(all="ignore")
 def power(tried: Sequence[Problem], settings: Settings) -> dict[str, Any]:
     """Return how many of the known mistakes would be caught at these problems, and which escape.
 
@@ -38,7 +41,8 @@ def power_of_ours(settings: Settings) -> dict[str, Any]:
 
 
 def _points(tried: Sequence[Problem], settings: Settings) -> list[Point]:
-    passes = [forward_pass(problem, settings) for problem in tried if not problem.extreme]
+    plain = [problem for problem in tried if not problem.extreme] or tried
+    passes = [forward_pass(problem, settings) for problem in plain]
     return [Point(s, backward(s), term_sizes(s)) for s in passes]
 
 
@@ -46,6 +50,6 @@ def _is_caught(mistake: Mistake, points: Sequence[Point]) -> bool:
     """Whether a mistake raises, or gives another gradient or loss, at one of the points."""
     for s, right, sizes in points:
         result = broken(mistake, s)
-        if result is None or caught(result, right, sizes):
+        if result is None or caught(result, right, s, sizes):
             return True
     return False

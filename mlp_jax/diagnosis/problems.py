@@ -13,7 +13,7 @@ import numpy as np
 
 from mlp_jax import validation
 from mlp_jax.activations import ACTIVATIONS
-from mlp_jax.diagnosis.mistakes import Gradients
+from mlp_jax.diagnosis.mistakes import Gradients, forward
 from mlp_jax.losses import LOSSES
 
 LAYOUTS = ("rows", "columns", "torch")
@@ -259,7 +259,9 @@ def point_of(value: Any, settings: Settings) -> Problem:
     labels = np.asarray(validation.labels(labels, len(layers[-1][1])))
     if len(labels) != len(x):
         raise validation.mistake("point", f"{len(x)} labels, one an example", len(labels))
-    return Problem("your own point", layers, x, labels)
+    z = forward(layers, x, labels, ACTIVATIONS[settings.activation], settings.loss).z
+    extreme = np.ptp(z[-1], axis=1).max() > 15 or any(np.abs(z_l).max() > 8 for z_l in z[1:-1])
+    return Problem("your own point", layers, x, labels, bool(extreme))
 
 
 def same(a: Any, b: Any) -> bool:
