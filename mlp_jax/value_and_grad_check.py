@@ -1,5 +1,6 @@
 """Check a function that returns a loss and its gradient, written by hand, against the loss alone."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -57,23 +58,30 @@ def check_gradient(
         x, rebuild = split_floats(params)
         others, rebuild_others = split_floats(args)
 
-        def at(g: Callable[..., Any], convert: Callable[[Any], Any] = jnp.asarray) -> Any:
-            return g(rebuild(list(map(convert, x))), *rebuild_others(list(map(convert, others))))
+        def at(g: Callable[..., Any]) -> Any:
+            """Call with JAX's arrays; code that writes into arrays wants numpy's, and gets copies."""
+            try:
+                return g(rebuild(list(map(jnp.asarray, x))), *rebuild_others(list(map(jnp.asarray, others))))
+            except Exception as error:
+                try:
+                    return g(*copies((rebuild(x), *rebuild_others(others))))
+                except Exception:
+                    raise error from None
 
         result = book.attempt("runs", "the function", lambda: at(value_and_grad))
         plain = book.attempt("loss", "the loss", lambda: float(at(loss)))
         if result is None or plain is None or not _check_result(book, result, rebuild, x):
             return book.report()
-        value, actual = float(result[0]), _float_leaves(result[1], rebuild(x))
+        actual = _float_leaves(result[1], rebuild(x))
         of_params = _traceable(book, lambda floats: loss(rebuild(floats), *rebuild_others(others)), x)
-        traced = _traced(lambda floats: value_and_grad(rebuild(floats), *rebuild_others(others)), x)
-        jaxpr = jax.make_jaxpr(of_params)(x).jaxpr
+        ruled = functools.partial(_call, value_and_grad, rebuild, rebuild_others(others))
+        traced, jaxpr = _traced(ruled, x), jax.make_jaxpr(of_params)(x).jaxpr
         dtypes = [leaf.dtype.name for leaf in map(np.asarray, jax.tree.leaves(result)) if is_kind(leaf, jnp.floating)]
-        book.precision = max(
-            [float_dtype(jaxpr), *dtypes, *([] if traced is None else [float_dtype(traced)])], key=eps_of
-        )
-        off = distance([value], [plain], book.tolerance)
-        book.find("value", off and f"the value is {value:.6g}, the loss {plain:.6g}, off by {off}", "the loss")
+        dtypes += [float_dtype(jaxpr), *([float_dtype(traced)] if traced is not None else [])]
+        book.precision = max(dtypes, key=eps_of)
+        off = abs(float(result[0]) - plain)
+        wrong = not off <= book.tolerance * abs(plain) + 1e-12  # rounding of terms of size 1 that cancel
+        book.find("value", f"the value is {result[0]:.6g}, the loss {plain:.6g}" if wrong else "", "the loss itself")
         expected, rounding = by_autodiff(book, jax.grad(undecorated(of_params)), x, rng)
         judgement = judge(book, of_params, x, float_names(rebuild(x)), actual, expected, rounding, rng)
         find_gradient(book, judgement, stops_gradients(jaxpr))
@@ -82,16 +90,41 @@ def check_gradient(
         book.find("deterministic", changed and f"the same input gives another gradient, by {changed}", "the same again")
         if traced is None:
             book.notes.append("the function is not JAX code: not checked under jit")
+        else:
+            compiled = _float_leaves(jax.jit(ruled)(x)[1], rebuild(x))
+            off_jit = distance(compiled, actual, 100 * book.tolerance)
+            book.find("jit", off_jit and f"another gradient under jit, by {off_jit}", "the same under jit")
         given_to_it = copies((rebuild(x), rebuild_others(others)))
         kept = copies(given_to_it)
         _quietly(lambda: value_and_grad(given_to_it[0], *given_to_it[1]))
+    if traced is not None:
+        _check_dtypes(book, value_and_grad, params, args)
     check_inputs(book, (given, kept), ((params, args), given_to_it))
     return book.report(**judgement._asdict())
 
 
+def _call(g: Callable[..., Any], rebuild: Callable[[Any], Any], others: tuple[Any, ...], floats: Arrays) -> Any:
+    return g(rebuild(floats), *others)
+
+
+def _check_dtypes(book: Notebook, value_and_grad: Callable[..., Any], params: Any, args: tuple[Any, ...]) -> None:
+    """Check that the gradient has the dtypes of the parameters as they were given; nothing is computed for that."""
+    of_params = book.attempt(
+        "dtype",
+        "the function, in the dtypes given,",
+        lambda: jax.eval_shape(lambda params: (params, value_and_grad(params, *args)[1]), params),
+    )
+    if of_params is not None:
+        likes, leaves = (jax.tree.leaves(tree, is_leaf=lambda node: node is None) for tree in of_params)
+        pairs = [(str(p.dtype), str(g.dtype)) for p, g in zip(likes, leaves, strict=True) if is_kind(p, jnp.floating)]
+        wrong = ", ".join(sorted({f"{g} for {p}" for p, g in pairs if g != p}))
+        book.find("dtype", wrong and f"the gradient comes as {wrong}: end with .astype", "the dtypes of the parameters")
+
+
 def _check_result(book: Notebook, result: Any, rebuild: Callable[[Any], Any], x: Arrays) -> bool:
     """Check that the result is a value and a gradient like the parameters."""
-    if not isinstance(result, tuple | list) or len(result) != 2 or np.shape(result[0]) != ():
+    pair = isinstance(result, tuple | list) and len(result) == 2 and np.shape(result[0]) == ()
+    if not pair or _quietly(lambda: float(result[0])) is None:
         book.find("structure", "expected a pair (scalar value, gradient)", "")
         return False
     ones = jax.tree.map(
