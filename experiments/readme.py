@@ -7,10 +7,12 @@ from pathlib import Path
 
 from experiments import walkthrough
 from experiments.protocol import Claim, from_record
+from mlp_jax.diagnosis import files
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 RESULTS = ROOT / "experiments" / "results"
+EXAMPLE = ROOT / "experiments" / "examples" / "my_backprop.py"
 
 
 COLUMNS = ("claim", "bound", "measured", "95 % interval", "verdict")
@@ -50,7 +52,14 @@ def walkthrough_block() -> str:
     return f"```text\n{walkthrough.text()}\n```"
 
 
-PARTS: dict[str, Callable[[], str]] = {"questions": questions, "walkthrough": walkthrough_block}
+def check_block() -> str:
+    """A wrong backward pass, and what `mlp-jax check` says about it."""
+    report = files.judge(files.answers_of_file(EXAMPLE, {}))
+    said = f"$ mlp-jax check {EXAMPLE.name}\n{report}"
+    return f"```python\n{EXAMPLE.read_text(encoding='utf-8').strip()}\n```\n\n```text\n{said}\n```"
+
+
+PARTS: dict[str, Callable[[], str]] = {"check": check_block, "questions": questions, "walkthrough": walkthrough_block}
 
 
 def cells(claim: Claim) -> list[str]:

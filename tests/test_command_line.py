@@ -1,55 +1,23 @@
 """The command line as a user meets it: in a process of its own, judged by what it prints, writes and returns."""
 
 import csv
-import io
 import json
 import os
 import signal
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
+from commands import run, run_process
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import mlp_jax
 from mlp_jax import datasets
-from mlp_jax.__main__ import main
 
 FAST = ("--epochs", "2", "--hidden", "8")
-
-
-def run(*arguments):
-    """Run the command in this process, which compiles each program once for all tests."""
-    stdout, stderr = io.StringIO(), io.StringIO()
-    status = 0
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(stdout), redirect_stderr(stderr):
-        patch.setattr(sys, "argv", ["mlp-jax", *map(str, arguments)])
-        patch.setattr("mlp_jax.__main__.signal.signal", lambda *_: None)  # it is this process's own
-        try:
-            main()
-        except SystemExit as exit:
-            status = exit.code
-        finally:
-            jax.config.update("jax_enable_x64", False)
-    return subprocess.CompletedProcess(arguments, status, stdout.getvalue(), stderr.getvalue())
-
-
-def run_process(*arguments, **environment):
-    """Run the command in a process of its own, as users do."""
-    return subprocess.run(
-        [sys.executable, "-m", "mlp_jax", *map(str, arguments)],
-        env=os.environ | {"PYTHONWARNINGS": "error", "JAX_PLATFORMS": "cpu"} | environment,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-        timeout=300,
-    )
 
 
 def number(output, name):

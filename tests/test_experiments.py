@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import json
+import re
 import subprocess
 import sys
 
@@ -174,9 +175,15 @@ def test_folders_of_runs_are_new(tmp_path):
 # ---- README
 
 
+def without_rounding(text):
+    """Without the numbers of rounding errors, and where they are largest: they differ from machine to machine."""
+    lines = (line for line in text.splitlines() if not line.endswith("  right"))
+    return re.sub(r"\d(\.\d)?e-1[3-9]", "rounding", "\n".join(lines))
+
+
 def test_readme_quotes_the_recorded_results():
     text = readme.README.read_text(encoding="utf-8")
-    assert readme.filled(text) == text, "run: python -m experiments readme"
+    assert without_rounding(readme.filled(text)) == without_rounding(text), "run: python -m experiments readme"
 
 
 def test_readme_is_short():

@@ -164,7 +164,7 @@ def answers_of_file(file: Path, given: Mapping[str, Any]) -> Asked:
         problems = backprop_check.problems_for(settings, getattr(module, "POINT", None))
     except (ValueError, TypeError) as error:
         return Asked(settings, error=str(error))
-    source = file.read_text(encoding="utf-8")
+    source = file.read_bytes().decode("utf-8", "replace")
     answers = ask(function, problems, settings)
     return Asked(settings, problems, answers, uses_autodiff(source))
 

@@ -1,5 +1,6 @@
 """A report on a backward pass as text for a terminal and as HTML."""
 
+import textwrap
 from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -9,20 +10,28 @@ from mlp_jax.rendering import LEAF_COLUMNS, heat_map, html_table, leaf_rows, sty
 if TYPE_CHECKING:
     from mlp_jax.diagnosis.backprop_check import BackpropReport
 
+WIDTH = 110  # of a line of words: about that of the table
+
 
 def text(report: "BackpropReport") -> str:
     """Return a report on a backward pass, for a terminal."""
     lines = [report.verdict.upper()]
     for diagnosis in report.diagnoses:
-        lines.append(f"{diagnosis.code}: {diagnosis.message}")
-        lines += [f"  where: {diagnosis.where}"] * bool(diagnosis.where)
-        lines += [f"  evidence: {diagnosis.evidence}"] * bool(diagnosis.evidence)
+        what, _, right = diagnosis.message.partition(" Right is: ")
+        lines += _wrapped(f"{diagnosis.code}: {what}")
+        details = (("right", right), ("where", diagnosis.where), ("evidence", diagnosis.evidence))
+        lines += [line for name, value in details if value for line in _wrapped(f"  {name}: {value}", "    ")]
     if report.gradients.leaves:
-        lines.append(f"shown: {report.problem}")
-        lines.append("loss {actual:.10g}, expected {expected:.10g}".format(**report.loss))
+        losses = "loss {actual:.10g}, expected {expected:.10g}".format(**report.loss)
+        lines.append(f"{report.problem}: {losses}")
         lines += text_table(LEAF_COLUMNS, leaf_rows(report.gradients.leaves))
-    lines += [f"note: {note}" for note in (*report.notes, *footnotes(report))]
+    for note in (*report.notes, *footnotes(report)):
+        lines += _wrapped(f"note: {note}")
     return "\n".join(lines)
+
+
+def _wrapped(line: str, indent: str = "  ") -> list[str]:
+    return textwrap.wrap(line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def rich(report: "BackpropReport") -> Any:
@@ -39,14 +48,14 @@ def footnotes(report: "BackpropReport") -> list[str]:
     known, caught, escaped = (report.power[name] for name in ("known", "caught", "escaped"))
     notes = [
         f"{caught} of {known} known mistakes would be told from a correct pass here",
-        f"the numbers agree to {report.precision}; the reference is autodiff in float64, and a chain by hand is "
-        f"{report.reference_error:.0e} from it",
+        f"the numbers agree to {report.precision}; the reference is autodiff in float64, {report.reference_error:.0e} "
+        "from a chain by hand",
     ]
     if escaped:
-        names = "".join(f"\n  that {name}" for name in escaped)
-        notes.insert(
-            0, f"a WEAK POINT: at it these wrong passes look right, so move it (larger weights and biases):{names}"
+        weak = (
+            "a WEAK POINT, at which these wrong passes look right; larger weights and biases would show them: one that "
         )
+        notes.insert(0, weak + "; one that ".join(escaped))
     if report.uses_autodiff:
         notes.append("the code calls autodiff")
     return notes

@@ -1,0 +1,237 @@
+"""`mlp-jax check` as a student, and a teacher with a folder of homework, meets it."""
+
+import csv
+import json
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from commands import run, run_process
+
+from experiments.readme import EXAMPLE
+from mlp_jax.diagnosis import files
+from mlp_jax.diagnosis.problems import FORMS, LAYOUTS, Settings
+from mlp_jax.diagnosis.template import skeleton
+
+WRONG = EXAMPLE.read_text(encoding="utf-8")
+RIGHT = WRONG.replace("1 - np.tanh(h[l]) ** 2", "1 - h[l] ** 2")
+START = "    h = [x]\n"
+
+
+@pytest.fixture
+def written(tmp_path):
+    """A function that writes a file, and returns its path."""
+
+    def write(text, name="homework.py"):
+        path = tmp_path / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    yield write
+    sys.modules.pop("checked", None)
+
+
+@pytest.fixture
+def own_path():
+    """Keep the search path of modules as it is."""
+    path = sys.path[:]
+    yield
+    sys.path[:] = path
+
+
+def before_start(line):
+    return RIGHT.replace(START, f"    {line}\n{START}")
+
+
+CANNOT_BE_CHECKED = {
+    "no such file": (None, "no such file"),
+    "syntax error": (RIGHT.replace("[x]", "[x"), "line 5: '[' was never closed"),
+    "no UTF-8": (b"name = '\xff'\n" + RIGHT.encode(), "utf-8"),
+    "NUL": ("\0", "source code"),
+    "empty": ("", "expected a function loss_and_gradients(params, x, labels), got none"),
+    "another name": (RIGHT.replace("loss_and_gradients", "loss_and_gradient"), "did you mean 'loss_and_gradient'?"),
+    "no function": ("loss_and_gradients = 3", "expected a function, got int"),
+    "missing module": (f"import nosuchmodule\n{RIGHT}", "ModuleNotFoundError: No module named 'nosuchmodule' (line 1"),
+    "raises when imported": (f"{RIGHT}\n1 / 0", "cannot be imported: ZeroDivisionError"),
+    "exit when imported": (f"import sys; sys.exit()\n{RIGHT}", "calls sys.exit when it is imported"),
+    "unknown setting": (f"ACTIVATION = 'relus'\n{RIGHT}", "activation: expected one of"),
+    "setting of another type": (f"LAYERS = 'two'\n{RIGHT}", "layers: expected a whole number"),
+    "exit inside": (before_start("import sys; sys.exit(0)"), "calls sys.exit"),
+    "input": (before_start("input()"), "EOFError"),
+    "wrong number of results": (RIGHT.replace("return loss,", "return loss, 1,"), "expected (loss, gradients), got 3"),
+    "template as it is": (skeleton(Settings()), "NotImplementedError"),
+}  # fmt: skip
+
+
+def nobody_answers():
+    raise EOFError("EOF when reading a line")
+
+
+@pytest.mark.parametrize("name", CANNOT_BE_CHECKED)
+def test_what_cannot_be_checked_is_one_line(name, written, own_path, monkeypatch, no_annotation_checks):
+    text, words = CANNOT_BE_CHECKED[name]
+    path = Path("nowhere.py") if text is None else written(text)
+    monkeypatch.setattr("builtins.input", nobody_answers)
+    asked = files.run(path, {}, 1) if text is None else files.answers_of_file(path, {})
+    report = files.judge(asked)
+    assert report.verdict == "error"
+    assert words in report.diagnoses[0].message
+    assert "\n" not in report.diagnoses[0].message
+
+
+IN_A_CHILD = {
+    "right": (RIGHT, 0, "correct", "correct"),
+    "wrong": (WRONG, 1, "wrong", "wrong_activation_derivative"),
+    "ends its process": (before_start("import os; os._exit(7)"), 2, "error", "with status 7"),
+    "prints floods": (before_start("print('x' * 10**7)"), 0, "correct", "correct"),
+    "setting": (f"LAYERS = 2\nACTIVATION = 'tanh'\n{RIGHT}", 0, "correct", "correct"),
+}
+
+
+@pytest.fixture(scope="module")
+def homework(tmp_path_factory):
+    """A folder of files, checked once, with all outputs."""
+    folder = tmp_path_factory.mktemp("homework")
+    for name, (text, *_) in IN_A_CHILD.items():
+        (folder / f"{name}.py").write_text(text, encoding="utf-8")
+    (folder / "__pycache__").mkdir()
+    (folder / "__pycache__" / "no.py").write_text("", encoding="utf-8")
+    outputs = folder / "grades.csv", folder / "page.html"
+    done = run("check", folder, "--json", "--csv", outputs[0], "--report", outputs[1], "--time-limit", 60)
+    return done, folder
+
+
+@pytest.mark.parametrize("name", IN_A_CHILD)
+def test_each_file_has_an_object_and_a_row(homework, name):
+    _, status, verdict, words = IN_A_CHILD[name]
+    done, folder = homework
+    assert done.returncode == 2  # one could not be checked
+    objects = {Path(data["file"]).stem: data for data in map(json.loads, done.stdout.splitlines())}
+    assert objects.keys() == IN_A_CHILD.keys()
+    assert objects[name]["verdict"] == verdict
+    first = objects[name]["diagnoses"][0]
+    assert words in first["code"] + first["message"]
+    assert files and status == {"correct": 0, "wrong": 1, "error": 2}[verdict]
+    with (folder / "grades.csv").open(encoding="utf-8", newline="") as stream:
+        rows = {Path(row["file"]).stem: row for row in csv.DictReader(stream)}
+    assert (rows[name]["verdict"], rows[name]["code"]) == (verdict, first["code"])
+    page = (folder / "page.html").read_text(encoding="utf-8")
+    assert f"{name}.py" in page
+    if name == "wrong":
+        assert "<svg" in page and "phi&#x27;(z_l)" in page
+
+
+def test_children_leave_nothing_behind(homework):
+    _, folder = homework
+    assert {path.suffix for path in folder.iterdir()} == {".py", ".csv", ".html", ""}
+    assert [path.name for path in (folder / "__pycache__").iterdir()] == ["no.py"]
+
+
+def test_one_file_is_a_report_and_a_status(written):
+    done = run("check", written(WRONG))
+    assert done.returncode == 1
+    assert done.stdout.startswith("WRONG\nwrong_activation_derivative: ")
+    assert done.stderr == ""
+
+
+def test_an_endless_loop_is_ended(written):
+    start = time.perf_counter()
+    done = run("check", written(before_start("while True: pass")), "--time-limit", 4)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no answer within 4 s: an endless loop? --time-limit sets the limit" in done.stderr
+    assert time.perf_counter() - start < 30
+
+
+def test_what_cannot_be_checked_is_on_the_error_stream():
+    done = run("check", "nowhere.py")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: nowhere.py: no such file\n"
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ((), "FILES: expected a Python file, got none; mlp-jax check --template > my_backprop.py makes one"),
+        (("a.py", "--activation", "rellu"), "did you mean 'relu'"),
+        (("a.py", "--time-limit", "0"), "time-limit: expected a finite number above 0"),
+        (("a.py", "--csv", "/no/such/folder/x.csv"), "output: expected a folder that exists"),
+        (("a.py", "--layers", "0"), "layers: expected a whole number of at least 1"),
+    ],
+    ids=["no file", "activation", "time limit", "csv", "layers"],
+)
+def test_bad_arguments_are_one_line(arguments, words):
+    done = run("check", *arguments)
+    assert done.returncode == 2
+    assert words in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_folder_without_python_is_an_error(tmp_path):
+    assert "expected a folder with .py files" in run("check", tmp_path).stderr
+
+
+def test_an_output_is_not_replaced(written, tmp_path):
+    path = written(RIGHT)
+    done = run("check", path, "--csv", path)
+    assert done.returncode == 2 and "expected another file than the input" in done.stderr
+    assert path.read_text(encoding="utf-8") == RIGHT
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+@pytest.mark.parametrize("loss", ["cross_entropy", "squared_error"])
+@pytest.mark.parametrize("params", FORMS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_template_holds_the_settings_that_it_is_for(activation, loss, params, layout):
+    settings = Settings(activation, loss, 2, layout, params)
+    holds: dict = {}
+    exec(compile(skeleton(settings), "template", "exec"), holds)
+    given = {name: holds[name.upper()] for name in files.CONSTANTS if name.upper() in holds}
+    assert Settings(**given) == settings
+    assert callable(holds["loss_and_gradients"])
+
+
+def test_the_template_is_printed():
+    done = run("check", "--template", "--layout", "columns", "--layers", 2)
+    assert done.returncode == 0 and done.stdout == skeleton(Settings(layout="columns", layers=2))
+
+
+def test_flags_stand_over_the_file(written, own_path):
+    path = written(f"ACTIVATION = 'relu'\n{RIGHT}")
+    assert files.answers_of_file(path, {"activation": "tanh"}).settings.activation == "tanh"
+
+
+def test_a_point_of_ones_own_is_read_from_the_file(written, own_path):
+    point = "POINT = ([(0.01 * np.ones((3, 2)), np.zeros(2))], np.ones((4, 3)), [0, 1, 1, 0])"
+    report = files.judge(files.answers_of_file(written(f"{RIGHT}\n{point}"), {}))
+    assert report and report.problem.startswith("your own point") and report.power["escaped"]
+
+
+def test_a_file_finds_the_modules_beside_it(written, own_path):
+    written("def double(a):\n    return 2 * a\n", "beside.py")
+    path = written(before_start("from beside import double; assert double(2) == 4"))
+    assert files.judge(files.answers_of_file(path, {}))
+
+
+JNP = RIGHT.replace("import numpy as np", "import jax.numpy as jnp\nimport numpy as np")
+for old, new in {"np.tanh(": "jnp.tanh(", "np.exp(": "jnp.exp(", "np.log(": "jnp.log(", "p /= ": "p = p / "}.items():
+    JNP = JNP.replace(old, new)
+JNP = JNP.replace(
+    "delta = p.copy()\n    delta[np.arange(B), labels] -= 1", "delta = p.at[np.arange(B), labels].add(-1)"
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", [RIGHT, WRONG, JNP], ids=["numpy", "wrong", "jax.numpy"])
+def test_a_file_is_checked_within_15_s(written, text):
+    path = written(text)
+    start = time.perf_counter()
+    done = run_process("check", path, JAX_ENABLE_COMPILATION_CACHE="false")
+    assert time.perf_counter() - start <= 15
+    assert done.returncode == (text == WRONG), done.stderr
+
+
+@pytest.mark.slow
+def test_a_console_that_cannot_show_a_character_is_no_error(written):
+    path = written(RIGHT.replace(START, f"    raise ValueError('桜 é')\n{START}"))
+    done = run_process("check", path, PYTHONIOENCODING="ascii")
+    assert done.returncode == 2 and "ValueError" in done.stderr and "Traceback" not in done.stderr
