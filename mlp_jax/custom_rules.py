@@ -19,7 +19,7 @@ from mlp_jax import validation
 from mlp_jax.finite_differences import float64_on_cpu, is_kind, split_floats
 from mlp_jax.gradient_judge import Judgement, by_autodiff, eps_of, find_gradient, float_names, judge, stops_gradients
 from mlp_jax.jaxpr_interpreter import RULES, equations, float_dtype, undecorated
-from mlp_jax.rule_checks import Arrays, Derivative, check_inputs, check_laws, copies, distance
+from mlp_jax.rule_checks import Arrays, Derivative, check_inputs, check_laws, copies, distance, elements, images
 from mlp_jax.rule_report import Notebook, RuleReport, name_of
 
 FORWARD_ENTRIES = 4096  # of the arguments: up to here a Jacobian-vector product is taken for every entry
@@ -154,11 +154,10 @@ def _check_derivative(
     eager = book.attempt("rule", "the rule", lambda: derive(points, first))
     if eager is None:
         return None
-    jitted = jax.jit(derive)
-    compiled = book.attempt("jit", "the rule under jit", lambda: jitted(x, first))
-    if compiled is None:
+    traced = book.attempt("jit", "the rule under jit", lambda: jax.make_jaxpr(derive)(x, first).jaxpr)
+    if traced is None:
         return None
-    book.precision = float_dtype(jax.make_jaxpr(derive)(x, first).jaxpr)
+    book.precision = float_dtype(traced)
     if not any(eqn.primitive.name in RULES for eqn in equations(jax.make_jaxpr(plain)(x).jaxpr)):
         book.notes.append("the function carries no rule of its own: this was a check of autodiff")
     off = distance(eager[0], value, book.tolerance)
@@ -168,24 +167,18 @@ def _check_derivative(
         "the forward pass returns the function's value",
     )
     cotangent = [jnp.asarray(rng.standard_normal(v.shape)) for v in value] if by_tangents else first
-    judgement = _judge_rule(book, derive, jitted, target, x, cotangent, rebuild, by_tangents, rng)
-    if linear:
-        check_laws(book, jitted, x, (first, second), "tangent" if by_tangents else "cotangent")
-    off = distance(compiled[1], eager[1], 100 * book.tolerance)
-    book.find("jit", off and f"another result under jit, by {off}", "the same under jit")
-    twice = [np.stack([leaf, leaf]) for leaf in x], [np.stack(pair) for pair in zip(first, second, strict=True)]
-    batched = book.attempt("vmap", "the rule under vmap", lambda: jax.jit(jax.vmap(derive))(*twice))
-    if batched is not None:
-        images = [np.stack(pair) for pair in zip(jitted(x, first)[1], jitted(x, second)[1], strict=True)]
-        off = distance(batched[1], images, 100 * book.tolerance)
-        book.find("vmap", off and f"another result under vmap, by {off}", "the same under vmap")
+    found = images(book, derive, x, eager[1], elements(first, second))
+    if found is None:
+        return None
+    judgement = _judge_rule(book, derive, found.one, target, x, cotangent, rebuild, by_tangents, rng)
+    check_laws(book, found, "tangent" if by_tangents else "cotangent", linear)
     return judgement
 
 
 def _judge_rule(
     book: Notebook,
     derive: Derivative,
-    jitted: Derivative,
+    image: Arrays,
     target: Callable[[Arrays], Arrays],
     x: Arrays,
     cotangent: Arrays,
@@ -213,7 +206,7 @@ def _judge_rule(
                 "reverse mode", off and f"another gradient than forward mode, by {off}", "agrees with forward mode"
             )
     else:
-        actual = jitted(x, cotangent)[1]
+        actual = image
     actual = [np.asarray(leaf, float) for leaf in actual]
     expected, rounding = by_autodiff(book, jax.grad(loss), x, rng)
     judgement = judge(book, loss, x, float_names(rebuild(x)), actual, expected, rounding, rng)

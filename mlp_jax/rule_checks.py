@@ -5,7 +5,7 @@ vector-Jacobian product takes a cotangent to the gradient, a Jacobian-vector pro
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -30,40 +30,75 @@ def distance(actual: Arrays, expected: Arrays, tolerance: float, scale: float | 
     return "" if far <= tolerance * scale else f"{far / scale if scale else np.inf:.1e} of its size"
 
 
-def check_laws(book: Notebook, derive: Derivative, x: Arrays, elements: tuple[Arrays, Arrays], kind: str) -> None:
-    """Check that a derivative gives the same every time, zero for zero, and is linear in its element, which it uses."""
-    first, second = elements
-    one, two, again = derive(x, first)[1], derive(x, second)[1], derive(x, first)[1]
-    zero = derive(x, [0 * e for e in first])[1]
-    mixed = derive(x, [2.5 * a - 0.75 * b for a, b in zip(first, second, strict=True)])[1]
-    size = norm(one) + norm(two)
-    changed = distance(again, one, 0.0)
+class Images(NamedTuple):
+    """What a derivative makes of `elements` at one point, and of the first once more."""
+
+    one: Arrays
+    two: Arrays
+    mixed: Arrays  # of MIX[0] one + MIX[1] two
+    zero: Arrays
+    again: Arrays
+
+
+MIX = (2.5, -0.75)
+
+
+def elements(one: Arrays, two: Arrays) -> list[Arrays]:
+    """Return the elements whose images are compared, from two that are random."""
+    return [one, two, [MIX[0] * a + MIX[1] * b for a, b in zip(one, two, strict=True)], [0 * a for a in one]]
+
+
+def images(book: Notebook, derive: Derivative, x: Arrays, eager: Arrays, chosen: list[Arrays]) -> Images | None:
+    """Return the images of the chosen elements, and check on the way that jit and vmap change nothing.
+
+    One program gives them all at once; only where that differs from the eager result is each computed alone.
+    """
+    batched, tolerance = jax.jit(jax.vmap(derive)), 100 * book.tolerance
+    stacked = [np.stack([leaf] * len(chosen)) for leaf in x], [np.stack(es) for es in zip(*chosen, strict=True)]
+    rows = book.attempt("vmap", "the rule under vmap", lambda: batched(*stacked)[1])
+    if rows is not None and not distance([row[0] for row in rows], eager, tolerance):
+        book.find("jit", "", "the same under jit")
+        book.find("vmap", "", "the same under vmap")
+        again = batched(*stacked)[1]
+        return Images._make([*([row[i] for row in rows] for i in range(len(chosen))), [row[0] for row in again]])
+    alone = jax.jit(derive)
+    single = book.attempt("jit", "the rule under jit", lambda: [alone(x, element)[1] for element in chosen])
+    if single is None:
+        return None
+    off = distance(single[0], eager, tolerance)
+    book.find("jit", off and f"another result under jit, by {off}", "the same under jit")
+    if rows is not None:
+        off = distance([row[0] for row in rows], single[0], tolerance)
+        book.find("vmap", off and f"another result under vmap, by {off}", "the same under vmap")
+    return Images._make([*single, alone(x, chosen[0])[1]])
+
+
+def check_laws(book: Notebook, images: Images, kind: str, linear: bool) -> None:
+    """Check that a derivative gives the same every time, zero for zero, uses its element, and is linear in it."""
+    size = norm(images.one) + norm(images.two)
+    changed = distance(images.again, images.one, 0.0)
     book.find(
         "deterministic",
         changed and f"the same input gives another result the second time, by {changed}: keep no state in the rule",
         "the same result again",
     )
-    left = norm(zero)
-    book.find(
-        "zero",
-        ""
-        if left == 0
-        else f"a {kind} of zeros gives a result of size {left:.2g}: every term needs the {kind} as a factor",
-        f"a {kind} of zeros gives zeros",
-    )
-    ignored = size > 0 and not distance(one, two, 0.0)
+    left = norm(images.zero)
+    more = f"a {kind} of zeros gives a result of size {left:.2g}: every term needs the {kind} as a factor"
+    book.find("zero", more if left else "", f"a {kind} of zeros gives zeros")
+    ignored = size > 0 and not distance(images.one, images.two, 0.0)
     book.find(
         f"{kind} used",
         f"two {kind}s give the same result: multiply by the {kind}" if ignored else "",
         f"another {kind} gives another result",
     )
-    expected = [2.5 * np.asarray(a) - 0.75 * np.asarray(b) for a, b in zip(one, two, strict=True)]
-    bent = distance(mixed, expected, 10 * book.tolerance, size)
-    book.find(
-        "linear",
-        bent and f"not linear in the {kind}, by {bent}: each term must hold it once, as a factor",
-        f"linear in the {kind}",
-    )
+    if linear:
+        pairs = zip(images.one, images.two, strict=True)
+        bent = distance(images.mixed, [MIX[0] * a + MIX[1] * b for a, b in pairs], 10 * book.tolerance, size)
+        book.find(
+            "linear",
+            bent and f"not linear in the {kind}, by {bent}: each term must hold it once, as a factor",
+            f"linear in the {kind}",
+        )
 
 
 def copies(tree: Any) -> Any:

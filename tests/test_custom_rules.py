@@ -196,9 +196,47 @@ RIGHT_VJP = {
 }
 
 
-# passed as well, when there is time
-SLOW = {"sine of a number", "sine of a JAX array", "inside of another function", "under jit", "logsumexp", "softmax"}
-SLOW |= {"a tiny scale", "large arguments", "tuple in", "silu of JAX", "cross-entropy of ours", "None as an argument"}
+QUICK = {  # the rest is as right, and checked when there is time
+    "sine",
+    "sum of softmax, of zero gradient",
+    "dicts in and out",
+    "integer argument and residual",
+    "nondiff_argnums",
+    "nothing but kinks",
+    "a callback",
+    "a loop",
+    "float32 inside",
+    "better than autodiff",
+    "relu of JAX",
+    "softplus of JAX",
+    "product",
+    "factor",
+    "one entry of 600",
+    "tiny error",
+    "loop",
+    "beside a kink",
+    "cotangent ignored",
+    "not linear",
+    "something for nothing",
+    "another value",
+    "another dtype",
+    "another shape",
+    "raises",
+    "function raises",
+    "a state",
+    "no vmap",
+    "wrong under vmap",
+    "not under jit",
+    "tangent ignored",
+    "straight-through rounding",
+    "clipped gradients",
+}
+
+
+def table(cases):
+    return pytest.mark.parametrize(
+        "name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in cases]
+    )
 
 
 @functools.cache
@@ -207,7 +245,7 @@ def report_on(name):
     return check_custom_vjp(f, *args)
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in SLOW else ()) for n in RIGHT_VJP])
+@table(RIGHT_VJP)
 def test_right_vjp(name):
     report = report_on(name)
     assert report, report
@@ -234,7 +272,7 @@ RIGHT_JVP = {
 }
 
 
-@pytest.mark.parametrize("name", RIGHT_JVP)
+@table(RIGHT_JVP)
 def test_right_jvp(name):
     f, args = RIGHT_JVP[name]
     report = check_custom_jvp(f, *args)
@@ -248,7 +286,7 @@ ON_PURPOSE = {
 }
 
 
-@pytest.mark.parametrize("name", ON_PURPOSE)
+@table(ON_PURPOSE)
 def test_another_rule_on_purpose_is_compared_with_its_reference(name):
     f, reference, settings = ON_PURPOSE[name]
     report = check_custom_vjp(f, X, reference=reference, **settings)
@@ -362,7 +400,7 @@ BROKEN_VJP = {
 }
 
 
-@pytest.mark.parametrize("name", BROKEN_VJP)
+@table(BROKEN_VJP)
 def test_broken_vjp_is_found(name):
     f, x, checks, words = BROKEN_VJP[name]
     report = check_custom_vjp(f, x)
@@ -391,7 +429,7 @@ BROKEN_JVP = {
 }
 
 
-@pytest.mark.parametrize("name", BROKEN_JVP)
+@table(BROKEN_JVP)
 def test_broken_jvp_is_found(name):
     f, check, words = BROKEN_JVP[name]
     report = check_custom_jvp(f, X)
@@ -497,10 +535,11 @@ def net():
 def check_net(net, bug):
     made, params, x, labels = net
 
+    @jax.jit
     def loss(params, x, labels):
         return made.loss(mlp_jax.forward(tuple(mlp_jax.Layer(*layer) for layer in params), x, made.activation), labels)
 
-    return check_gradient(lambda *args: net_gradient(*args, bug=bug), loss, params, x, labels)
+    return check_gradient(jax.jit(functools.partial(net_gradient, bug=bug)), loss, params, x, labels)
 
 
 def test_right_gradient_of_a_network(net):
@@ -513,8 +552,8 @@ def test_right_gradient_of_a_network(net):
     ("bug", "check", "words"),
     [
         ("no 1/B", "autodiff", "is 6 times what it should be"),
-        ("no derivative", "finite differences", "not the slope"),
-        ("one example", "autodiff", "layers[1][1]: off by"),
+        pytest.param("no derivative", "finite differences", "not the slope", marks=pytest.mark.slow),
+        pytest.param("one example", "autodiff", "layers[1][1]: off by", marks=pytest.mark.slow),
         ("value", "value", "the value is"),
     ],
 )

@@ -85,6 +85,16 @@ def test_high_precision_of_saturated_units_is_beyond_float64(float64):
     assert gradient[0].bias[0] == pytest.approx(-8 * np.exp(-80) / (1 + np.exp(2)), rel=1e-14)  # tanh'(z) = 4 exp(-2 z)
 
 
+SLOW = {"softmax's maximum, two tied", "sort", "cond", "scan", "huge parameters", "callback"}
+SLOW |= {"where at 0", "relu close to 0", "top_k, tied", "cummax, tied", "clip", "remainder", "relu in a cond"}
+
+
+def table(cases):
+    return pytest.mark.parametrize(
+        "name", [pytest.param(n, marks=pytest.mark.slow if n in SLOW else ()) for n in cases]
+    )
+
+
 SMOOTH = {
     "sum of squares": (lambda x: jnp.sum(x**2), np.array([1.0, -2.0])),
     "softmax's maximum, all tied": (lambda x: jax.nn.logsumexp(x), np.zeros(3)),
@@ -119,7 +129,7 @@ EXACT = {
 }
 
 
-@pytest.mark.parametrize("name", SMOOTH)
+@table(SMOOTH)
 def test_central_differences_of(name):
     reference = central_differences(*SMOOTH[name])
     report = reference.compare(np.asarray(EXACT[name], float))
@@ -160,7 +170,7 @@ KINKS = {
 }
 
 
-@pytest.mark.parametrize("name", KINKS)
+@table(KINKS)
 def test_kinks_are_seen_and_skipped(name):
     f, x, kinks = KINKS[name]
     reference = central_differences(f, np.array(x))
