@@ -208,9 +208,10 @@ def _analysed(F: np.ndarray, branches: np.ndarray, t: np.ndarray, eps: float) ->
         error = 2 * np.abs(slope - finer) + noise
         bent = np.maximum(bend, np.abs(slope - finer)) > 10 * noise + 1e-6 * np.maximum(np.abs(left), np.abs(right))
         kink = np.any(branches != branches[..., :1], axis=-1) & bent | ~np.isfinite(F).all(axis=-1)
-        error = np.where(kink, np.inf, error)
+        flat = F.max(axis=-1) == F.min(axis=-1)  # a step too small to see anything, if another sees something
+        error = np.where(kink | (flat & ~flat.all(axis=1, keepdims=True)), np.inf, error)
         best = np.argmin(error, axis=1)  # where two sound steps disagree, the shorter is right
-        disagree = ~kink.any(axis=1) & (np.abs(slope[:, 0] - slope[:, -1]) > 3 * error.sum(axis=1))
+        disagree = np.isfinite(error).all(axis=1) & (np.abs(slope[:, 0] - slope[:, -1]) > 3 * error.sum(axis=1))
         best = np.where(disagree | kink.all(axis=1), np.argmin(t, axis=1), best)
     rows = np.arange(len(best))
     slope, error, kink, left, right = (values[rows, best] for values in (slope, error, kink, left, right))

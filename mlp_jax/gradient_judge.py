@@ -15,7 +15,7 @@ import numpy as np
 
 from mlp_jax.finite_differences import Slopes, is_kind, scales, slopes_along
 from mlp_jax.gradient_check import GradientReport, LeafComparison, compare_gradients, leaf_name
-from mlp_jax.jaxpr_interpreter import equations
+from mlp_jax.jaxpr_interpreter import RULES, equations
 from mlp_jax.rule_checks import Arrays, norm
 from mlp_jax.rule_report import Notebook, first_line
 
@@ -251,8 +251,12 @@ def describe(leaf: LeafComparison) -> str:
     return f"{leaf.name}: {leaf.problem}{where}"
 
 
-def find_gradient(book: Notebook, judgement: Judgement, stops: bool) -> None:
-    """Write down what the references say; `stops` where the function stops gradients on purpose."""
+def find_gradient(book: Notebook, judgement: Judgement, jaxpr: Any) -> None:
+    """Write down what the references say of a function, whose jaxpr tells whether autodiff is beyond doubt.
+
+    Where the gradient is autodiff's and no rule inside of the function can be wrong, it is finite differences that err:
+    at ties that several entries share, through iterations that stop early, or where gradients are stopped on purpose.
+    """
     comparison, differences = judgement.comparison, judgement.differences
     agrees = comparison is not None and comparison.ok
     if comparison is not None:
@@ -263,10 +267,11 @@ def find_gradient(book: Notebook, judgement: Judgement, stops: bool) -> None:
     problem = (
         "" if differences or worst is None else f"not the slope of the function: {describe(replace(worst, index=None))}"
     )
-    if problem and agrees and stops:
-        book.notes.append(f"{problem}; but it stops gradients, and autodiff agrees")
-        problem = ""
-    elif problem and agrees:
+    names = {eqn.primitive.name for eqn in equations(jaxpr)}
+    if problem and agrees and ("stop_gradient" in names or names.isdisjoint(RULES)):
+        book.notes.append(f"finite differences are off, autodiff bears out the rule: {problem}")
+        return
+    if problem and agrees:
         problem += "; autodiff of the plain function has the same, so look into the rules inside of it"
     book.find("finite differences", problem, f"the slopes of the function, to {judgement.reference_error:.0e}")
 
@@ -293,11 +298,6 @@ def _rounding(gradient: Callable[[Arrays], Arrays], x: Arrays, value: Arrays, rn
         moved = gradient([leaf * (1 + 1e-12 * rng.choice([-1, 1], leaf.shape)) for leaf in x])
         moves.append([norm([np.asarray(b, float) - a]) for a, b in zip(value, moved, strict=True)])
     return [float(move) for move in np.nan_to_num(np.max(moves, axis=0), posinf=0.0)]
-
-
-def stops_gradients(jaxpr: Any) -> bool:
-    """Whether a jaxpr names stop_gradient."""
-    return any(eqn.primitive.name == "stop_gradient" for eqn in equations(jaxpr))
 
 
 def float_names(tree: Any) -> list[str]:

@@ -53,7 +53,7 @@ def images(book: Notebook, derive: Derivative, x: Arrays, eager: Arrays, chosen:
 
     One program gives them all at once; only where that differs from the eager result is each computed alone.
     """
-    batched, tolerance = jax.jit(jax.vmap(derive)), 100 * book.tolerance
+    batched, tolerance = jax.jit(jax.vmap(derive)), book.loose
     stacked = [np.stack([leaf] * len(chosen)) for leaf in x], [np.stack(es) for es in zip(*chosen, strict=True)]
     rows = book.attempt("vmap", "the rule under vmap", lambda: batched(*stacked)[1])
     if rows is not None and not distance([row[0] for row in rows], eager, tolerance):
@@ -93,7 +93,7 @@ def check_laws(book: Notebook, images: Images, kind: str, linear: bool) -> None:
     )
     if linear:
         pairs = zip(images.one, images.two, strict=True)
-        bent = distance(images.mixed, [MIX[0] * a + MIX[1] * b for a, b in pairs], 10 * book.tolerance, size)
+        bent = distance(images.mixed, [MIX[0] * a + MIX[1] * b for a, b in pairs], book.loose, size)
         book.find(
             "linear",
             bent and f"not linear in the {kind}, by {bent}: each term must hold it once, as a factor",

@@ -144,6 +144,11 @@ class Notebook:
         """The relative error that the precision allows."""
         return TOLERANCES.get(self.precision, 3e-2)
 
+    @property
+    def loose(self) -> float:
+        """The relative error that the laws allow: they break by much more, and terms that cancel leave rounding."""
+        return min(1000 * self.tolerance, 0.1)
+
     def report(self, **results: Any) -> RuleReport:
         """Return the report."""
         return RuleReport(
