@@ -25,7 +25,7 @@ from mlp_jax.__main__ import interrupted
 
 matplotlib.use("svg")
 
-EXPERIMENTS = ("why_backprop",)
+EXPERIMENTS = ("why_backprop", "why_gradient_checks")
 FOLDER = Path(__file__).parent
 
 

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from experiments import walkthrough
-from experiments.protocol import Claim, from_record
+from experiments.protocol import Claim, Result, from_record
 from mlp_jax.diagnosis import files
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 RESULTS = ROOT / "experiments" / "results"
+CLAIMS = RESULTS / "README.md"
 EXAMPLE = ROOT / "experiments" / "examples" / "my_backprop.py"
 
 
@@ -19,8 +20,9 @@ COLUMNS = ("claim", "bound", "measured", "95 % interval", "verdict")
 
 
 def update() -> None:
-    """Write the generated parts into README.md."""
+    """Write the generated parts into README.md, and the claims of all questions into results/README.md."""
     README.write_text(filled(README.read_text(encoding="utf-8")), encoding="utf-8")
+    CLAIMS.write_text(claims(), encoding="utf-8")
 
 
 def filled(text: str) -> str:
@@ -34,17 +36,32 @@ def filled(text: str) -> str:
     return text
 
 
+def recorded() -> list[Result]:
+    """Return the recorded results, by name."""
+    return [from_record(json.loads(path.read_text(encoding="utf-8"))) for path in sorted(RESULTS.glob("why_*.json"))]
+
+
 def questions() -> str:
-    """Every recorded question, its answer, and its claims as a table."""
-    parts = []
-    for path in sorted(RESULTS.glob("why_*.json")):
-        result = from_record(json.loads(path.read_text(encoding="utf-8")))
-        parts.append(f"**{result.question}** {result.answer}\n")
+    """Every recorded question, its answer, and how many of its claims hold."""
+    return "\n\n".join(
+        f"**{result.question}** {result.answer} "
+        f"{sum(claim.verdict == 'holds' for claim in result.claims)} of {len(result.claims)} claims hold "
+        f"([picture](experiments/results/{result.name}.svg))."
+        for result in recorded()
+    )
+
+
+def claims() -> str:
+    """Every claim of every recorded question, as tables."""
+    parts = ["# What was claimed, and what was measured\n"]
+    parts.append("Written by `python -m experiments readme` from the records in this folder.")
+    for result in recorded():
+        parts.append(f"\n## {result.question}\n\n{result.answer}\n\n![{result.question}]({result.name}.svg)\n")
         parts.append(f"| {' | '.join(COLUMNS)} |\n|---|--:|--:|--:|---|")
         parts += [f"| {' | '.join(cells(claim))} |" for claim in result.claims]
         versions = ", ".join(f"{name} {version}" for name, version in result.versions.items() if name != "mlp_jax")
         parts.append(f"\nMeasured on {result.device} with {versions}, in {result.seconds:.0f} s.")
-    return "\n".join(parts)
+    return "\n".join(parts) + "\n"
 
 
 def walkthrough_block() -> str:

@@ -12,7 +12,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from experiments import protocol, readme, walkthrough, why_backprop
+from experiments import protocol, readme, walkthrough, why_backprop, why_gradient_checks
 from experiments.__main__ import EXPERIMENTS
 from experiments.protocol import Claim
 
@@ -105,6 +105,24 @@ def test_kinks_are_counted_and_left_out(float64):
         assert error <= 1e-6
 
 
+@pytest.mark.slow
+def test_small_run_of_the_checks_holds_its_claims():
+    checks = protocol.run(why_gradient_checks, why_gradient_checks.QUICK)
+    assert [c.name for c in checks.claims if c.verdict != "holds"] == []
+    assert "{" not in checks.answer
+    why_gradient_checks.plot(protocol.from_record(json.loads(json.dumps(protocol.as_record(checks))))).canvas.draw()
+
+
+def test_each_rule_accepts_what_is_right_and_rejects_what_is_not():
+    point = why_gradient_checks._point(
+        why_gradient_checks.QUICK, 0, why_gradient_checks.ACTIVATIONS["tanh"], "a good point"
+    )
+    _, gradients = point.right
+    for name, accepts in why_gradient_checks.RULES.items():
+        assert accepts(gradients, point), name
+        assert not accepts([(2 * dW, db) for dW, db in gradients], point), name
+
+
 def test_walkthrough_numbers_are_right():
     lines = {line.split("  ")[1].strip(): line for line in walkthrough.text().splitlines() if line.startswith("  ")}
     x, W1, b1 = np.array(walkthrough.X), np.array(walkthrough.PARAMS[0][0]), np.array(walkthrough.PARAMS[0][1])
@@ -165,7 +183,9 @@ def test_quick_run_writes_its_results_and_leaves_git_clean():
     assert status() == before
     last = done.stdout.strip().splitlines()[-1]
     folder = readme.ROOT / last.removeprefix("results: ")
-    assert {path.name for path in folder.iterdir()} == {"why_backprop.json", "why_backprop.svg"}
+    assert {path.name for path in folder.iterdir()} == {
+        f"{name}.{kind}" for name in EXPERIMENTS for kind in ("json", "svg")
+    }
 
 
 def test_folders_of_runs_are_new(tmp_path):
@@ -184,6 +204,7 @@ def without_rounding(text):
 def test_readme_quotes_the_recorded_results():
     text = readme.README.read_text(encoding="utf-8")
     assert without_rounding(readme.filled(text)) == without_rounding(text), "run: python -m experiments readme"
+    assert readme.claims() == readme.CLAIMS.read_text(encoding="utf-8"), "run: python -m experiments readme"
 
 
 def test_readme_is_short():
