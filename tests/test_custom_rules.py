@@ -656,3 +656,25 @@ def test_a_rule_inside_of_the_loss_is_not_trusted():
 def test_bad_input(no_annotation_checks, call, words):
     with pytest.raises((ValueError, TypeError), match=words):
         call()
+
+
+@pytest.mark.parametrize("f", [jnp.median, jnp.sort], ids=["median", "sort"])
+def test_ties_of_several_entries_raise_no_alarm(f):
+    report = check_custom_vjp(f, np.ones(6))
+    assert report, report
+    assert any("finite differences are off, autodiff bears out the rule" in note for note in report.notes)
+
+
+def test_a_rule_that_may_be_nonlinear_must_still_give_zero_for_zero():
+    report = check_custom_vjp(sine(lambda x, c: (c * jnp.abs(c) * jnp.cos(x) + 1e-3,)), X, linear=False)
+    assert "zero" in report.wrong and "linear" not in report.wrong
+
+
+def test_a_wrong_rule_inside_of_the_function_is_not_vouched_for_by_itself():
+    inner = sine(lambda x, c: (2 * c * jnp.cos(x),))
+    outer = vjp_rule(
+        lambda x: inner(x) ** 2, lambda x: (inner(x) ** 2, x), lambda x, c: (4 * c * jnp.sin(x) * jnp.cos(x),)
+    )
+    report = check_custom_vjp(outer, X)
+    assert report.wrong == ("finite differences",)
+    assert "look into the rules inside of it" in report.verdict

@@ -218,6 +218,16 @@ def test_tolerance_and_reference_error(no_annotation_checks, settings, ok):
     assert report.ok == bool(report) == ok
 
 
+def test_reference_error_of_each_leaf():
+    actual, expected = [1 + 1e-6, 1 + 1e-6], [1.0, 1.0]
+    assert compare_gradients(actual, expected, reference_error=[1e-5, 1e-5])
+    report = compare_gradients(actual, expected, reference_error=[1e-5, 0.0])
+    assert [leaf.ok for leaf in report.leaves] == [True, False]
+    assert report.reference_error == 1e-5
+    with pytest.raises(ValueError, match="reference_error: expected a finite number of at least 0, got -1"):
+        compare_gradients(actual, expected, reference_error=[1e-5, -1.0])
+
+
 @pytest.mark.parametrize("name", ["tolerance", "reference_error"])
 @pytest.mark.parametrize("value", [-1.0, np.nan, np.inf, "1e-3", True])
 def test_bad_settings(no_annotation_checks, name, value):
