@@ -34,6 +34,8 @@ def float64_on_cpu() -> Iterator[None]:
 
 def split_floats(tree: Any) -> tuple[list[np.ndarray], Callable[[Any], Any]]:
     """Return the leaves that are floats, in float64, and the function that puts such leaves back into the tree."""
+    if validation.traced(tree):
+        raise TypeError("arguments: expected values that can be read, got tracers; call it outside of jit")
     leaves, structure = jax.tree.flatten(tree)
     is_float = [is_kind(leaf, jnp.floating) for leaf in leaves]
     kept = [None if floating else _on_cpu(leaf) for floating, leaf in zip(is_float, leaves, strict=True)]

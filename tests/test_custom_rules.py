@@ -647,11 +647,12 @@ def test_a_rule_inside_of_the_loss_is_not_trusted():
         (lambda: check_custom_vjp(3, X), "check_custom_vjp: f: expected a function"),
         (lambda: check_custom_jvp(jnp.sin, X, reference=3), "check_custom_jvp: reference: expected a function"),
         (lambda: check_custom_vjp(jnp.sin, np.array([1, 2])), "an argument with floats to differentiate in"),
+        (lambda: jax.jit(lambda x: check_custom_vjp(jnp.sin, x).ok)(X), "got tracers; call it outside of jit"),
         (lambda: check_gradient(3, square, X), "check_gradient: value_and_grad: expected a function"),
         (lambda: check_gradient(square, 3, X), "check_gradient: loss: expected a function"),
         (lambda: check_gradient(square, square, np.array([1, 2])), "params: expected a pytree with floats"),
     ],
-    ids=["f", "reference", "no floats", "value_and_grad", "loss", "integers"],
+    ids=["f", "reference", "no floats", "under jit", "value_and_grad", "loss", "integers"],
 )
 def test_bad_input(no_annotation_checks, call, words):
     with pytest.raises((ValueError, TypeError), match=words):
