@@ -177,7 +177,7 @@ def report(answers: Answers, problems: Sequence[Problem], settings: Settings, au
     answered = [one for one in judged if one.answered]
     bad = any(not one.right or not one.loss_right for one in judged) or bool(answers.changed) or _random(answers)
     verdict: Literal["correct", "wrong", "error"] = "error" if not answered else "wrong" if bad else "correct"
-    shown = next((one for one in (*judged,) if one.answered and not (one.right and one.loss_right)), None)
+    shown = next((one for one in judged if one.answered and not (one.right and one.loss_right)), None)
     shown = shown or next(iter(answered), None)
     levels = [level for one in answered if not one.problem.extreme for pair in one.levels for level in pair if level]
     precision = max([held, *levels], key=PRECISIONS.index)
@@ -220,9 +220,7 @@ def _diagnoses(judged: Sequence[Judged], answers: Answers, settings: Settings) -
     """Return everything that is wrong, the most likely cause first; `correct` where nothing is."""
     failed = [one for one in judged if not one.answered]
     answered = [one for one in judged if one.answered]
-    if not answered:
-        return [_failure(failed[0], answers, settings)]
-    if answers.settings:
+    if not answered or answers.settings:
         return [_failure(failed[0], answers, settings)]
     found: list[Diagnosis] = []
     if _random(answers):
@@ -254,11 +252,8 @@ def _diagnoses(judged: Sequence[Judged], answers: Answers, settings: Settings) -
         message = f"it is right elsewhere, and wrong with {one.problem.name} by more than rounding explains"
         found.append(Diagnosis("precision", message, where(one), one.problem.name))
     if not found:
-        found.append(
-            Diagnosis(
-                "correct", "loss and every gradient are right", "", f"on {len(judged)} problem{'s' * (len(judged) > 1)}"
-            )
-        )
+        count = f"on {len(judged)} problem{'s' * (len(judged) > 1)}"
+        found.append(Diagnosis("correct", "loss and every gradient are right", "", count))
         found += _remarks(answered)
     return found
 

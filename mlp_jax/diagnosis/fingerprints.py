@@ -44,12 +44,14 @@ def where(judged: Judged) -> str:
         return "every layer is wrong: look at delta_L first"
     if layers == wrong["W"] == wrong["b"] == list(range(1, len(layers) + 1)):
         step = f"look at the step from delta_{len(layers) + 1} to delta_{len(layers)}"
-        return f"{_layers(right)} {_are(right)} right, {_layers(layers)} {_are(layers)} wrong: {step}"
-    kinds = [f"d {kind}_l in {_layers(wrong[kind])}" for kind in "Wb" if wrong[kind]]
-    return f"wrong in {' and '.join(kinds)}, all else right: so delta_l is right, and what is made of it is not"
+        return f"{layers_in_words(right)} {_are(right)} right, {layers_in_words(layers)} {_are(layers)} wrong: {step}"
+    kinds = [f"d {kind}_l in {layers_in_words(wrong[kind])}" for kind in "Wb" if wrong[kind]]
+    conclusion = "" if len(kinds) == 2 else ": delta_l is right, look at what is made of it"
+    return f"wrong in {' and '.join(kinds)}, all else is right{conclusion}"
 
 
-def _layers(numbers: Sequence[int]) -> str:
+def layers_in_words(numbers: Sequence[int]) -> str:
+    """Return "layer 1" or "layers 1, 2 and 3"."""
     words = [str(number) for number in numbers]
     listed = words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
     return f"layer{'s' * (len(words) > 1)} {listed}"
@@ -93,7 +95,10 @@ def _implied_derivative(one: Judged) -> str:
         return ""
     l = wrong[-1]
     dh = one.expected[1][l][1] @ one.s.W[l + 1].T
-    taken = np.asarray(one.answer.gradients[l - 1][1], float) / dh
+    db = np.asarray(one.answer.gradients[l - 1][1], float)
+    if db.shape != dh.shape:
+        return ""
+    taken = db / dh
     j = int(np.argmax(np.abs(taken - one.s.dphi[l][0])))
     return (
         f"; read off a batch of one, phi'(z_{l}) is taken as {taken[j]:.4g} at z = {one.s.z[l][0, j]:.4g}, "
@@ -129,10 +134,7 @@ def _fingerprint(
     right, bias = expected[place], place[1] == "b"
     if actual.shape != right.shape:
         if actual.ndim == 2 and actual.T.shape == right.shape and distance(actual.T, right, 0.0) <= tolerance:
-            return (
-                "transposed",
-                f"has shape {actual.shape}: the transpose of what is right",
-            )
+            return "transposed", f"has shape {actual.shape}: it is the transpose of what is right"
         if actual.size == right.size and distance(actual.reshape(right.shape), right, 0.0) <= tolerance:
             return "shape", f"has the right numbers and shape {actual.shape}, expected {right.shape}"
         return "shape", f"has shape {actual.shape}, expected {right.shape}"

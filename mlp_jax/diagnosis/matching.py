@@ -6,14 +6,13 @@ rule of the chain; where none fits, fingerprints say what each wrong leaf looks 
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import reduce
 from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mlp_jax.activations import ACTIVATIONS
-from mlp_jax.diagnosis.fingerprints import Diagnosis, fingerprints, where
+from mlp_jax.diagnosis.fingerprints import Diagnosis, fingerprints, layers_in_words, where
 from mlp_jax.diagnosis.judgement import Judged, distance, flat, forward_pass, leaves, match_tolerance, norm
 from mlp_jax.diagnosis.mistake_table import MISTAKES
 from mlp_jax.diagnosis.mistakes import (
@@ -24,9 +23,9 @@ from mlp_jax.diagnosis.mistakes import (
     Pass,
     at_layer,
     backward,
-    both,
     broken,
     formula,
+    together,
 )
 from mlp_jax.diagnosis.problems import Settings
 from mlp_jax.losses import LOSSES
@@ -65,7 +64,7 @@ def diagnose(judged: Sequence[Judged], settings: Settings) -> list[Diagnosis]:
         shown = wrong[0]
         explained = _match(shown, plain, settings)
         if explained:
-            found.append(_diagnosis(explained, shown, settings))
+            found += _diagnoses(explained, shown, settings)
             losses_right = losses_right or explained.loss_too
         else:
             found += fingerprints(shown, plain, settings)
@@ -146,7 +145,7 @@ def _one_in_each_slot(table: Sequence[Mistake], shown: Judged) -> list[Mistake]:
         fits_b = [m for m in _none_or(slots["db"]) if _fits(_rule("db", m), s, delta, last_b, tolerance)]
         ways = product(fits_W, fits_b, _none_or(slots["dh"]), _none_or(slots["delta"])) if fits_W and fits_b else ()
         found += [tuple(m for m in (output, *way) if m is not None) for way in ways]
-    return [reduce(both, chosen) for chosen in sorted(found, key=len) if len(chosen) > 1]
+    return [together(chosen) for chosen in sorted(found, key=len) if len(chosen) > 1]
 
 
 def _none_or(mistakes: Sequence[Mistake]) -> list[Mistake | None]:
@@ -206,19 +205,24 @@ def _fit(mistake: Mistake, shown: Judged) -> float:
     return t
 
 
-def _diagnosis(match: Match, shown: Judged, settings: Settings) -> Diagnosis:
-    mistake = match.mistake
-    parameter = f" (t, the {mistake.parameter[0]}, is {match.t:.6g})" if mistake.parameter else ""
-    layers = "" if mistake.layers is None else f", in layer{'s' * (len(list(mistake.layers)) > 1)} "
-    layers += "" if mistake.layers is None else " and ".join(map(str, sorted(mistake.layers)))
+def _diagnoses(match: Match, shown: Judged, settings: Settings) -> list[Diagnosis]:
+    """Return a diagnosis for each mistake that the match is made of."""
+    parts = match.mistake.parts or (match.mistake,)
+    count = f"on {match.problems} problem{'s' * (match.problems != 1)}"
+    evidence = f"equals a backward pass that does so to {match.distance:.0e} {count}"
+    if len(parts) > 1:
+        evidence = f"with {len(parts)} mistakes together it equals a backward pass to {match.distance:.0e} {count}"
+    return [
+        Diagnosis(part.code, _message(part, match.t, settings), where(shown) if i == 0 else "", evidence)
+        for i, part in enumerate(parts)
+    ]
+
+
+def _message(mistake: Mistake, t: float | None, settings: Settings) -> str:
+    parameter = f" (t, the {mistake.parameter[0]}, is {t:.6g})" if mistake.parameter else ""
+    layers = "" if mistake.layers is None else f", in {layers_in_words(sorted(mistake.layers))}"
     right = "; ".join(dict.fromkeys(formula(rule, settings.loss) for rule in mistake.rules))
-    return Diagnosis(
-        mistake.code,
-        f"it {mistake.name}{parameter}{layers}. Right is: {right}",
-        where(shown),
-        f"equals a backward pass that does so to {match.distance:.0e} on {match.problems} problem"
-        + "s" * (match.problems != 1),
-    )
+    return f"it {mistake.name}{parameter}{layers}. Right is: {right}"
 
 
 def _loss(judged: Sequence[Judged], settings: Settings) -> Diagnosis:

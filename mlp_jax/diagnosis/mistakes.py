@@ -9,7 +9,7 @@ The chain below is backprop once more, in numpy, with every rule injected, so th
 Layers are counted from 1, as in the formulas: W[1] ... W[L], h[0] = x, z[L] = logits.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -217,6 +217,7 @@ class Mistake:
       parameter: what the number t stands for, where there is one to fit, and the value to start from.
       loss: the loss that it belongs to; None for every one.
       layers: the layers in which it is made; None for all.
+      parts: the mistakes that it is made of, if several are made together.
     """
 
     code: str
@@ -225,6 +226,7 @@ class Mistake:
     parameter: tuple[str, float] | None = None
     loss: str | None = None
     layers: Collection[int] | None = None
+    parts: tuple["Mistake", ...] = ()
 
     @property
     def of_gradient(self) -> bool:
@@ -270,10 +272,8 @@ def at_layer(mistake: Mistake, layer: int) -> Mistake:
     return replace(mistake, layers=(layer,))
 
 
-def both(first: Mistake, second: Mistake) -> Mistake:
-    """Return the two mistakes made together; they have to be of different rules."""
-    name = f"{first.name}, and {second.name}"
-    rules = {
-        rule: mistake._at_layers(rule, wrong) for mistake in (first, second) for rule, wrong in mistake.rules.items()
-    }
-    return Mistake(first.code, name, rules, first.parameter or second.parameter, first.loss or second.loss)
+def together(parts: Sequence[Mistake]) -> Mistake:
+    """Return several mistakes made together; they have to be of different rules."""
+    rules = {rule: part._at_layers(rule, wrong) for part in parts for rule, wrong in part.rules.items()}
+    name = ", and ".join(part.name for part in parts)
+    return Mistake(parts[0].code, name, rules, parts=tuple(parts))
