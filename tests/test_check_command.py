@@ -81,51 +81,36 @@ def test_what_cannot_be_checked_is_one_line(name, written, own_path, monkeypatch
 
 
 IN_A_CHILD = {
-    "right": (RIGHT, 0, "correct", "correct"),
-    "wrong": (WRONG, 1, "wrong", "wrong_activation_derivative"),
-    "ends its process": (before_start("import os; os._exit(7)"), 2, "error", "with status 7"),
-    "prints floods": (before_start("print('x' * 10**7)"), 0, "correct", "correct"),
-    "setting": (f"LAYERS = 2\nACTIVATION = 'tanh'\n{RIGHT}", 0, "correct", "correct"),
+    "right": (RIGHT, "correct", "correct"),
+    "wrong": (WRONG, "wrong", "wrong_activation_derivative"),
+    "ends its process": (before_start("import os; os._exit(7)"), "error", "with status 7"),
+    "prints floods": (before_start("print('x' * 10**7)"), "correct", "correct"),
+    "setting": (f"LAYERS = 2\nACTIVATION = 'tanh'\n{RIGHT}", "correct", "correct"),
 }
 
 
-@pytest.fixture(scope="module")
-def homework(tmp_path_factory):
-    """A folder of files, checked once, with all outputs."""
-    folder = tmp_path_factory.mktemp("homework")
+def test_a_folder_is_checked_with_an_object_and_a_row_for_each_file(tmp_path):
     for name, (text, *_) in IN_A_CHILD.items():
-        (folder / f"{name}.py").write_text(text, encoding="utf-8")
-    (folder / "__pycache__").mkdir()
-    (folder / "__pycache__" / "no.py").write_text("", encoding="utf-8")
-    outputs = folder / "grades.csv", folder / "page.html"
-    done = run("check", folder, "--json", "--csv", outputs[0], "--report", outputs[1], "--time-limit", 60)
-    return done, folder
-
-
-@pytest.mark.parametrize("name", IN_A_CHILD)
-def test_each_file_has_an_object_and_a_row(homework, name):
-    _, status, verdict, words = IN_A_CHILD[name]
-    done, folder = homework
+        (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "__pycache__" / "no.py").write_text("", encoding="utf-8")
+    grades, page = tmp_path / "grades.csv", tmp_path / "page.html"
+    done = run("check", tmp_path, "--json", "--csv", grades, "--report", page, "--time-limit", 60)
     assert done.returncode == 2  # one could not be checked
     objects = {Path(data["file"]).stem: data for data in map(json.loads, done.stdout.splitlines())}
-    assert objects.keys() == IN_A_CHILD.keys()
-    assert objects[name]["verdict"] == verdict
-    first = objects[name]["diagnoses"][0]
-    assert words in first["code"] + first["message"]
-    assert files and status == {"correct": 0, "wrong": 1, "error": 2}[verdict]
-    with (folder / "grades.csv").open(encoding="utf-8", newline="") as stream:
+    with grades.open(encoding="utf-8", newline="") as stream:
         rows = {Path(row["file"]).stem: row for row in csv.DictReader(stream)}
-    assert (rows[name]["verdict"], rows[name]["code"]) == (verdict, first["code"])
-    page = (folder / "page.html").read_text(encoding="utf-8")
-    assert f"{name}.py" in page
-    if name == "wrong":
-        assert "<svg" in page and "phi&#x27;(z_l)" in page
-
-
-def test_children_leave_nothing_behind(homework):
-    _, folder = homework
-    assert {path.suffix for path in folder.iterdir()} == {".py", ".csv", ".html", ""}
-    assert [path.name for path in (folder / "__pycache__").iterdir()] == ["no.py"]
+    html = page.read_text(encoding="utf-8")
+    assert objects.keys() == rows.keys() == IN_A_CHILD.keys()
+    for name, (_, verdict, words) in IN_A_CHILD.items():
+        first = objects[name]["diagnoses"][0]
+        assert objects[name]["verdict"] == verdict, name
+        assert words in first["code"] + first["message"]
+        assert (rows[name]["verdict"], rows[name]["code"]) == (verdict, first["code"])
+        assert f"{name}.py" in html
+    assert "<svg" in html and "phi&#x27;(z_l)" in html
+    assert {path.suffix for path in tmp_path.iterdir()} == {".py", ".csv", ".html", ""}  # children leave nothing
+    assert [path.name for path in (tmp_path / "__pycache__").iterdir()] == ["no.py"]
 
 
 def test_one_file_is_a_report_and_a_status(written):

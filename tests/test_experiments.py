@@ -80,6 +80,7 @@ def test_same_seed_same_numbers(result):
     assert protocol.run(why_backprop, TINY, seed=3).data == result.data
 
 
+@pytest.mark.slow
 def test_a_wrong_gradient_is_found(monkeypatch):
     """With a bias gradient that is 1 % off, every claim about gradients and about float64 trainings falls."""
 

@@ -3,7 +3,7 @@
 import json
 from collections import OrderedDict
 from io import StringIO
-from time import perf_counter
+from time import process_time
 from typing import NamedTuple
 
 import jax
@@ -312,7 +312,7 @@ def test_a_million_parameters_take_at_most_50_ms():
     actual = jax.tree.map(lambda leaf: leaf * (1 + 1e-12), expected)
     seconds = []
     for _ in range(7):
-        start = perf_counter()
+        start = process_time()
         assert compare_gradients(actual, expected)
-        seconds.append(perf_counter() - start)
+        seconds.append(process_time() - start)
     assert min(seconds) <= 0.05

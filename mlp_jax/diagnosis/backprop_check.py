@@ -143,9 +143,10 @@ def check_backprop(
         the function is in the report.
 
     Example:
-      >>> import mlp_jax
+      >>> from mlp_jax import Layer, backprop, tanh
       >>> def mine(params, x, labels):
-      ...     loss, gradients = mlp_jax.backprop(params, x, labels, mlp_jax.tanh)
+      ...     layers = tuple(Layer(W, b) for W, b in params)
+      ...     loss, gradients = backprop(layers, x, labels, tanh)
       ...     return loss, [(dW, len(x) * db) for dW, db in gradients]
       >>> report = check_backprop(mine)
       >>> report.verdict, report.diagnoses[0].code
