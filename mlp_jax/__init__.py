@@ -22,13 +22,20 @@ from mlp_jax.backpropagation import BackwardTrace as BackwardTrace
 from mlp_jax.backpropagation import autodiff as autodiff
 from mlp_jax.backpropagation import backprop as backprop
 from mlp_jax.backpropagation import backprop_with_trace as backprop_with_trace
-from mlp_jax.custom_rules import check_custom_jvp as check_custom_jvp
-from mlp_jax.custom_rules import check_custom_vjp as check_custom_vjp
 from mlp_jax.diagnosis.backprop_check import BackpropReport as BackpropReport
 from mlp_jax.diagnosis.backprop_check import check_backprop as check_backprop
-from mlp_jax.gradient_check import GradientReport as GradientReport
-from mlp_jax.gradient_check import LeafComparison as LeafComparison
-from mlp_jax.gradient_check import compare_gradients as compare_gradients
+from mlp_jax.gradient_check.comparison import GradientReport as GradientReport
+from mlp_jax.gradient_check.comparison import LeafComparison as LeafComparison
+from mlp_jax.gradient_check.comparison import compare_gradients as compare_gradients
+from mlp_jax.gradient_check.custom_rules import check_custom_jvp as check_custom_jvp
+from mlp_jax.gradient_check.custom_rules import check_custom_vjp as check_custom_vjp
+from mlp_jax.gradient_check.oracles import Reference as Reference
+from mlp_jax.gradient_check.oracles import central_differences as central_differences
+from mlp_jax.gradient_check.oracles import complex_step as complex_step
+from mlp_jax.gradient_check.oracles import high_precision as high_precision
+from mlp_jax.gradient_check.rule_report import Finding as Finding
+from mlp_jax.gradient_check.rule_report import RuleReport as RuleReport
+from mlp_jax.gradient_check.value_and_grad import check_gradient as check_gradient
 from mlp_jax.losses import LOSSES as LOSSES
 from mlp_jax.losses import Loss as Loss
 from mlp_jax.losses import cross_entropy as cross_entropy
@@ -43,18 +50,11 @@ from mlp_jax.network import Trace as Trace
 from mlp_jax.network import forward as forward
 from mlp_jax.network import forward_with_trace as forward_with_trace
 from mlp_jax.network import init_params as init_params
-from mlp_jax.oracles import Reference as Reference
-from mlp_jax.oracles import central_differences as central_differences
-from mlp_jax.oracles import complex_step as complex_step
-from mlp_jax.oracles import high_precision as high_precision
-from mlp_jax.rule_report import Finding as Finding
-from mlp_jax.rule_report import RuleReport as RuleReport
 from mlp_jax.training import Evaluation as Evaluation
 from mlp_jax.training import History as History
 from mlp_jax.training import TrainResult as TrainResult
 from mlp_jax.training import TrainState as TrainState
 from mlp_jax.training import evaluate as evaluate
 from mlp_jax.training import train as train
-from mlp_jax.value_and_grad_check import check_gradient as check_gradient
 
 __version__ = "0.1.0"

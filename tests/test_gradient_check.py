@@ -3,7 +3,7 @@
 import json
 from collections import OrderedDict
 from io import StringIO
-from time import process_time
+from time import perf_counter
 from typing import NamedTuple
 
 import jax
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from mlp_jax import Layer, compare_gradients
-from mlp_jax.gradient_check import TOLERANCES
+from mlp_jax.gradient_check.comparison import TOLERANCES
 
 EXPECTED = np.array([[3.0, 0.0], [0.0, 4.0]])  # of norm 5
 
@@ -311,8 +311,8 @@ def test_a_million_parameters_take_at_most_50_ms():
     expected = [(rng.standard_normal((1000, 500)), rng.standard_normal(500)) for _ in range(2)]
     actual = jax.tree.map(lambda leaf: leaf * (1 + 1e-12), expected)
     seconds = []
-    for _ in range(7):
-        start = process_time()
+    for _ in range(20):
+        start = perf_counter()
         assert compare_gradients(actual, expected)
-        seconds.append(process_time() - start)
+        seconds.append(perf_counter() - start)
     assert min(seconds) <= 0.05

@@ -26,7 +26,7 @@ from mlp_jax.diagnosis.judgement import (
 from mlp_jax.diagnosis.matching import diagnose
 from mlp_jax.diagnosis.power import power, power_of_ours
 from mlp_jax.diagnosis.problems import Problem, Settings, point_of, problems
-from mlp_jax.gradient_check import GradientReport, compare_gradients, json_value
+from mlp_jax.gradient_check.comparison import GradientReport, compare_gradients, json_value
 from mlp_jax.network import Layer
 
 

@@ -109,7 +109,7 @@ def show(name: str, report: Any) -> None:
 
 def show_all(reports: Sequence[tuple[str, Any]]) -> None:
     """Print a row for each file."""
-    from mlp_jax.rendering import text_table
+    from mlp_jax.gradient_check.rendering import text_table
 
     rows = [(name, one.verdict, one.diagnoses[0].code, one.diagnoses[0].message) for name, one in reports]
     widest = 100

@@ -22,7 +22,7 @@ from mlp_jax.activations import ACTIVATIONS
 from mlp_jax.backpropagation import autodiff, backprop
 from mlp_jax.diagnosis.mistakes import Gradients, Pass, backward, forward
 from mlp_jax.diagnosis.problems import Problem, Settings
-from mlp_jax.gradient_check import TOLERANCES
+from mlp_jax.gradient_check.comparison import TOLERANCES
 from mlp_jax.losses import LOSSES
 from mlp_jax.network import Layer
 

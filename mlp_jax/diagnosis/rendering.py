@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from mlp_jax.rendering import LEAF_COLUMNS, heat_map, html_table, leaf_rows, styled_lines, text_table
+from mlp_jax.gradient_check.rendering import LEAF_COLUMNS, heat_map, html_table, leaf_rows, styled_lines, text_table
 
 if TYPE_CHECKING:
     from mlp_jax.diagnosis.backprop_check import BackpropReport

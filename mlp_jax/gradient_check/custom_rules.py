@@ -16,11 +16,20 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from mlp_jax import validation
-from mlp_jax.finite_differences import float64_on_cpu, is_kind, split_floats
-from mlp_jax.gradient_judge import Judgement, by_autodiff, eps_of, find_gradient, float_names, judge
-from mlp_jax.jaxpr_interpreter import RULES, equations, float_dtype, undecorated
-from mlp_jax.rule_checks import Arrays, Derivative, check_inputs, check_laws, copies, distance, elements, images
-from mlp_jax.rule_report import Notebook, RuleReport, name_of
+from mlp_jax.gradient_check.finite_differences import float64_on_cpu, is_kind, split_floats
+from mlp_jax.gradient_check.gradient_judge import Judgement, by_autodiff, eps_of, find_gradient, float_names, judge
+from mlp_jax.gradient_check.jaxpr_interpreter import RULES, equations, float_dtype, undecorated
+from mlp_jax.gradient_check.rule_checks import (
+    Arrays,
+    Derivative,
+    check_inputs,
+    check_laws,
+    copies,
+    distance,
+    elements,
+    images,
+)
+from mlp_jax.gradient_check.rule_report import Notebook, RuleReport, name_of
 
 FORWARD_ENTRIES = 4096  # of the arguments: up to here a Jacobian-vector product is taken for every entry
 

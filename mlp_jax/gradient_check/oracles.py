@@ -17,10 +17,10 @@ import numpy as np
 
 from mlp_jax import network, validation
 from mlp_jax.activations import ACTIVATIONS, Activation, relu
-from mlp_jax.finite_differences import float64_on_cpu, mapped, scalar_function, slopes_along
-from mlp_jax.gradient_check import GradientReport, compare_gradients
+from mlp_jax.gradient_check.comparison import GradientReport, compare_gradients
+from mlp_jax.gradient_check.finite_differences import float64_on_cpu, mapped, scalar_function, slopes_along
+from mlp_jax.gradient_check.rule_report import first_line
 from mlp_jax.losses import LOSSES, Loss, cross_entropy
-from mlp_jax.rule_report import first_line
 from mlp_jax.validation import ArrayLike
 
 COMPLEX_STEP = 1e-20  # its square is far below rounding, so that the truncation error is, too
@@ -222,7 +222,7 @@ def high_precision(
     """
     from mpmath import mp
 
-    from mlp_jax import mpmath_network
+    from mlp_jax.gradient_check import mpmath_network
 
     digits = validation.whole_number("digits", digits, at_least=17)
     for name, record, known in (("activation", activation, ACTIVATIONS), ("loss", loss, LOSSES)):

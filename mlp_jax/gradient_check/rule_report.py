@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
-from mlp_jax import rendering
-from mlp_jax.gradient_check import TOLERANCES, GradientReport, json_value
+from mlp_jax.gradient_check import rendering
+from mlp_jax.gradient_check.comparison import TOLERANCES, GradientReport, json_value
 
 COLUMNS = ("check", "verdict", "what was seen")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from mlp_jax.gradient_check import GradientReport, LeafComparison
+    from mlp_jax.gradient_check.comparison import GradientReport, LeafComparison
 
 LEAF_COLUMNS = ("leaf", "array", "rel. error", "cosine", "ratio", "max error", "at", "actual", "expected", "verdict")
 LEFT = ("leaf", "array", "verdict")  # the columns of words; numbers stand to the right

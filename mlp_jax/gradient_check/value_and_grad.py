@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from mlp_jax import validation
-from mlp_jax.finite_differences import float64_on_cpu, is_kind, split_floats
-from mlp_jax.gradient_check import compare_gradients
-from mlp_jax.gradient_judge import by_autodiff, eps_of, find_gradient, float_names, judge
-from mlp_jax.jaxpr_interpreter import float_dtype, undecorated
-from mlp_jax.rule_checks import Arrays, check_inputs, copies, distance
-from mlp_jax.rule_report import Notebook, RuleReport, name_of
+from mlp_jax.gradient_check.comparison import compare_gradients
+from mlp_jax.gradient_check.finite_differences import float64_on_cpu, is_kind, split_floats
+from mlp_jax.gradient_check.gradient_judge import by_autodiff, eps_of, find_gradient, float_names, judge
+from mlp_jax.gradient_check.jaxpr_interpreter import float_dtype, undecorated
+from mlp_jax.gradient_check.rule_checks import Arrays, check_inputs, copies, distance
+from mlp_jax.gradient_check.rule_report import Notebook, RuleReport, name_of
 
 
 def check_gradient(

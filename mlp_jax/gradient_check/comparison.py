@@ -116,17 +116,17 @@ class GradientReport:
         }
 
     def __repr__(self) -> str:  # and so str: pytest shows the repr of what an assertion says
-        from mlp_jax import rendering
+        from mlp_jax.gradient_check import rendering
 
         return rendering.text(self)
 
     def __rich__(self) -> Any:
-        from mlp_jax import rendering
+        from mlp_jax.gradient_check import rendering
 
         return rendering.rich(self)
 
     def _repr_html_(self) -> str:
-        from mlp_jax import rendering
+        from mlp_jax.gradient_check import rendering
 
         return rendering.html(self)
 

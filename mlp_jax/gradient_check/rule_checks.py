@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from mlp_jax.rule_report import Notebook
+from mlp_jax.gradient_check.rule_report import Notebook
 
 Arrays = list[Any]
 Derivative = Callable[[Arrays, Arrays], tuple[Arrays, Arrays]]
