@@ -8,7 +8,6 @@ import io
 import os
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -72,7 +71,7 @@ def train(
 
     jax.config.update("jax_enable_x64", dtype == "float64")
     import mlp_jax
-    from mlp_jax import datasets, model_file, validation
+    from mlp_jax import datasets, model_file, user_files, validation
 
     validation.choice("activation", activation, mlp_jax.ACTIVATIONS)
     validation.choice("loss", loss, mlp_jax.LOSSES)
@@ -89,7 +88,7 @@ def train(
     validation.seed("seed", seed)
     validation.seed("split-seed", split_seed)
     validation.fraction("label-smoothing", label_smoothing)
-    check_output(output, overwrite)
+    user_files.check_output(output, overwrite)
     dataset = datasets.load(data, label, seed=split_seed, dtype=np.dtype(dtype), report=print)
     classes = len(dataset.classes)
     sizes = (dataset.train.x.shape[1], *hidden, classes)
@@ -178,10 +177,10 @@ def predict(
 
     jax.config.update("jax_enable_x64", True)  # a float64 network is applied as such; float32 stays float32
     import mlp_jax
-    from mlp_jax import datasets, model_file
+    from mlp_jax import datasets, model_file, user_files
     from mlp_jax.validation import mistake
 
-    check_output(output, overwrite, inputs=(model, data))
+    user_files.check_output(output, overwrite, inputs=(model, data))
     given = {"activation": activation, "mean": mean, "scale": scale, "classes": classes}
     network = model_file.load_model(model, **given)
     x, labels = read_data(data, network.features, network.label)
@@ -230,26 +229,6 @@ def write_csv(file: Any, header: Sequence[str], rows: Sequence[Sequence[Any]]) -
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)
-
-
-def check_output(output: Path | None, overwrite: bool, inputs: Sequence[str | Path] = ()) -> None:
-    """Check, before any work, that the output can be written and nothing is lost."""
-    from mlp_jax.validation import mistake
-
-    if output is None:
-        return
-    if output.exists() and not output.is_file():
-        raise mistake("output", "the name of a file", f"{output}, a folder or device", "give another name")
-    if any(Path(name).exists() and output.exists() and output.samefile(name) for name in inputs):
-        raise mistake("output", "another file than the input", output, "give another name")
-    if output.exists() and not overwrite:
-        raise mistake("output", "a new file", f"{output}, which exists", "give --overwrite to replace it")
-    if not output.parent.is_dir():
-        raise mistake("output", "a folder that exists", output.parent, "make it first")
-    try:
-        tempfile.TemporaryFile(dir=output.parent).close()
-    except OSError as error:
-        raise mistake("output", "a folder that can be written to", f"{output.parent} ({error.strerror})") from error
 
 
 def optimizer_factory(name: str) -> Callable[..., Any]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from mlp_jax import validation
+from mlp_jax import user_files, validation
 
 STATUS = {"correct": 0, "wrong": 1, "error": 2}
 CSV_COLUMNS = (
@@ -54,7 +54,6 @@ def check(
       overwrite: whether --csv and --report may replace files.
       time_limit: seconds that a file's code may take.
     """
-    from mlp_jax.__main__ import check_output
     from mlp_jax.diagnosis import files as check_files
     from mlp_jax.diagnosis.problems import Settings
 
@@ -73,7 +72,7 @@ def check(
         raise validation.mistake("FILES", "a Python file", "none", cure)
     validation.positive("time-limit", time_limit)
     for output in (csv, report):
-        check_output(output, overwrite, inputs=[file for file in files if file.is_file()])
+        user_files.check_output(output, overwrite, inputs=[file for file in files if file.is_file()])
     paths = list(dict.fromkeys(check_files.python_files(files)))
     with progress_bar(len(paths)) as progress:
         reports = check_files.check_files(paths, given, time_limit, progress)
