@@ -46,7 +46,7 @@ class BackpropReport:
       notes: what is worth knowing.
       settings: how the function was read.
       uses_autodiff: whether its code calls autodiff.
-      errors: |actual - expected| of each wrong leaf, for heat maps.
+      errors: of each leaf |actual - expected| over the largest |expected|, for heat maps.
     """
 
     verdict: Literal["correct", "wrong", "error"]
@@ -196,7 +196,7 @@ def report(answers: Answers, problems: Sequence[Problem], settings: Settings, au
         notes=tuple(_notes(judged, settings)),
         settings=settings,
         uses_autodiff=autodiff,
-        errors={} if shown is None else _errors(shown),
+        errors={} if shown is None or not bad else _errors(shown),
     )  # fmt: skip
 
 
@@ -330,10 +330,10 @@ def _by_terms(compared: GradientReport, one: Judged) -> GradientReport:
 
 
 def _errors(one: Judged) -> dict[str, np.ndarray]:
-    """Return |actual - expected| of every wrong leaf that can be compared."""
+    """Return |actual - expected| over the largest |expected|, for every leaf that can be compared."""
     return {
-        f"layers[{l}].{name}": np.abs(np.asarray(actual, float) - expected)
-        for l, (pair, right, levels) in enumerate(zip(one.answer.gradients, one.expected[1], one.levels, strict=True))
-        for name, actual, expected, level in zip(("weight", "bias"), pair, right, levels, strict=True)
-        if not level and np.shape(actual) == expected.shape and np.isfinite(np.asarray(actual, float)).all()
+        f"layers[{l}].{name}": np.abs(np.asarray(actual, float) - expected) / (np.abs(expected).max() or 1.0)
+        for l, (pair, right) in enumerate(zip(one.answer.gradients, one.expected[1], strict=True))
+        for name, actual, expected in zip(("weight", "bias"), pair, right, strict=True)
+        if np.shape(actual) == expected.shape and np.isfinite(np.asarray(actual, float)).all()
     }

@@ -50,7 +50,7 @@ def check(
       template: print a file to fill in, for these settings.
       json: print one JSON object, one a line for several files.
       csv: a file to write one row for each file to.
-      report: an HTML page to write, with a heat map of each wrong leaf.
+      report: an HTML page to write, with a heat map of the errors of each leaf.
       overwrite: whether --csv and --report may replace files.
       time_limit: seconds that a file's code may take.
     """

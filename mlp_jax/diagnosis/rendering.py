@@ -62,7 +62,7 @@ def footnotes(report: "BackpropReport") -> list[str]:
 
 
 def html(report: "BackpropReport") -> str:
-    """Return the same as HTML, with the formula of each diagnosis and a heat map of each wrong leaf."""
+    """Return the same as HTML, with the formula of each diagnosis and a heat map of each leaf's error."""
     color = "#075" if report.ok else "#b00"
     parts = [f'<h2 style="color:{color}">{escape(report.verdict)}</h2>']
     for diagnosis in report.diagnoses:
@@ -74,7 +74,9 @@ def html(report: "BackpropReport") -> str:
         losses = "loss {actual:.10g}, expected {expected:.10g}".format(**report.loss)
         parts.append(f"<p>{escape(report.problem)}: {losses}</p>")
         parts.append(html_table(LEAF_COLUMNS, leaf_rows(report.gradients.leaves)))
-        parts += [heat_map(errors, f"|actual - expected| of {name}") for name, errors in report.errors.items()]
+        if report.errors:
+            parts.append("<p>The errors of each leaf, |actual - expected| over its largest |expected|:</p>")
+        parts += [heat_map(errors, name, least=1e-6) for name, errors in report.errors.items()]
     parts += [f"<p>{escape(note)}</p>" for note in (*report.notes, *footnotes(report))]
     return "\n".join(parts)
 

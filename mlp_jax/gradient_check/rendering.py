@@ -102,11 +102,11 @@ def html_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: Seque
     return f"<table>\n<thead>{line('th', header)}</thead>\n<tbody>\n{body}\n</tbody>\n</table>"
 
 
-def heat_map(errors: np.ndarray, title: str) -> str:
-    """Return an SVG of one square for each entry of a leaf, dark where the error is large."""
+def heat_map(errors: np.ndarray, title: str, least: float = 0.0) -> str:
+    """Return an SVG of one square for each entry of a leaf, dark where the error is large, and at `least` at least."""
     grid = _pooled(np.atleast_2d(errors.reshape(-1, errors.shape[-1]) if errors.ndim > 2 else errors))
     finite = np.isfinite(grid)
-    largest = float(grid.max(initial=0, where=finite)) or 1.0
+    largest = max(float(grid.max(initial=0, where=finite)), least) or 1.0
     grid = np.where(finite, grid, np.inf)
     cell = max(8, min(28, 420 // max(grid.shape)))
     height, width = grid.shape[0] * cell, grid.shape[1] * cell
