@@ -83,7 +83,8 @@ def one_line(error: Exception) -> str:
     ]
     frame = (known or frames)[-1]
     code = linecache.getline(frame.filename, frame.lineno or 0).strip()
-    return f"{type(error).__name__}: {message} (line {frame.lineno}{f': {code}' if code else ''})"
+    what = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    return f"{what} (line {frame.lineno}{f': {code}' if code else ''})"
 
 
 def _apart(first: Answer, second: Answer) -> float:
