@@ -2,6 +2,10 @@
 
 import csv
 import json
+import os
+import shutil
+import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -85,16 +89,23 @@ IN_A_CHILD = {
     "wrong": (WRONG, "wrong", "wrong_activation_derivative"),
     "ends its process": (before_start("import os; os._exit(7)"), "error", "with status 7"),
     "prints floods": (before_start("print('x' * 10**7)"), "correct", "correct"),
+    "random": ("raise ImportError('this is not the random of the standard library')", "error", "cannot be imported"),
+    "another kind of number": (
+        RIGHT.replace("return loss, gradients", "return loss, [(W.astype('M8[s]'), b) for W, b in gradients]"),
+        "error",
+        "expected an array of numbers",
+    ),
     "setting": (f"LAYERS = 2\nACTIVATION = 'tanh'\n{RIGHT}", "correct", "correct"),
 }
 
 
-def test_a_folder_is_checked_with_an_object_and_a_row_for_each_file(tmp_path):
+def test_a_folder_is_checked_with_an_object_and_a_row_for_each_file(tmp_path, monkeypatch):
     for name, (text, *_) in IN_A_CHILD.items():
         (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
     (tmp_path / "__pycache__").mkdir()
     (tmp_path / "__pycache__" / "no.py").write_text("", encoding="utf-8")
     grades, page = tmp_path / "grades.csv", tmp_path / "page.html"
+    monkeypatch.chdir(tmp_path)
     done = run("check", tmp_path, "--json", "--csv", grades, "--report", page, "--time-limit", 60)
     assert done.returncode == 2  # one could not be checked
     objects = {Path(data["file"]).stem: data for data in map(json.loads, done.stdout.splitlines())}
@@ -128,6 +139,31 @@ def test_an_endless_loop_is_ended(written):
     assert time.perf_counter() - start < 30
 
 
+@pytest.mark.skipif(os.name != "posix" or shutil.which("ps") is None, reason="needs signals and ps")
+def test_an_interrupt_ends_the_child(written):
+    path = written(before_start("while True: pass"))
+    process = subprocess.Popen([sys.executable, "-m", "mlp_jax", "check", str(path)], stderr=subprocess.PIPE)
+    while str(path) not in children_of(process.pid):
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=30)[1].decode().strip() == "interrupted"
+    late = time.monotonic() + 20
+    while str(path) in commands_that_run():
+        assert time.monotonic() < late
+        time.sleep(0.1)
+
+
+def children_of(pid):
+    return subprocess.run(
+        ["ps", "-ww", "--ppid", str(pid), "-o", "args"], capture_output=True, text=True, encoding="utf-8"
+    ).stdout
+
+
+def commands_that_run():
+    return subprocess.run(["ps", "-ww", "-eo", "args"], capture_output=True, text=True, encoding="utf-8").stdout
+
+
 def test_what_cannot_be_checked_is_on_the_error_stream():
     done = run("check", "nowhere.py")
     assert (done.returncode, done.stdout) == (2, "")
@@ -141,9 +177,10 @@ def test_what_cannot_be_checked_is_on_the_error_stream():
         (("a.py", "--activation", "rellu"), "did you mean 'relu'"),
         (("a.py", "--time-limit", "0"), "time-limit: expected a finite number above 0"),
         (("a.py", "--csv", "/no/such/folder/x.csv"), "output: expected a folder that exists"),
+        (("a.py", "--csv", "/tmp/a", "--report", "/tmp/a"), "report: expected another file than --csv"),
         (("a.py", "--layers", "0"), "layers: expected a whole number of at least 1"),
     ],
-    ids=["no file", "activation", "time limit", "csv", "layers"],
+    ids=["no file", "activation", "time limit", "csv", "csv is report", "layers"],
 )
 def test_bad_arguments_are_one_line(arguments, words):
     done = run("check", *arguments)

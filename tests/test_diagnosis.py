@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import mlp_jax
 from mlp_jax import ACTIVATIONS, check_backprop
 from mlp_jax.diagnosis import problems as check_problems
+from mlp_jax.diagnosis.asking import uses_autodiff
 from mlp_jax.diagnosis.judgement import reference
 from mlp_jax.diagnosis.mistake_table import MISTAKES
 from mlp_jax.diagnosis.mistakes import PER_LAYER, at_layer, backward, broken, forward, together
@@ -201,8 +202,7 @@ def differs_at_depth(mistake):
 COMBINED = [
     ("leaves out the 1/B of the mean", "leaves out phi'(z)"),
     ("has the opposite sign", "takes phi' at h = phi(z) and not at z", "sums delta_l over all entries for d b_l"),
-    ("does not subtract one_hot(y) from p", "uses z_{l-1} where h_{l-1} = phi(z_{l-1}) belongs", "leaves d b_l at zero",
-     "leaves out phi'(z)", "changes the sign on the way back"),
+    ("does not subtract one_hot(y) from p", "uses 1 where h_{l-1} belongs", "leaves d b_l at zero"),
 ]  # fmt: skip
 
 
@@ -278,6 +278,27 @@ def draws(params, x, labels):
     return loss, [(dW * np.random.default_rng().uniform(), db) for dW, db in gradients]
 
 
+def returns_updates(params, x, labels):
+    loss, gradients = textbook(params, x, labels)
+    pairs = zip(params, gradients, strict=True)
+    return loss, [(W - 0.1 * dW, b - 0.1 * db) for (W, b), (dW, db) in pairs]
+
+
+def by_features(params, x, labels):
+    loss, gradients = textbook(params, x, labels)
+    return loss, [(dW * len(x) / x.shape[1], db * len(x) / x.shape[1]) for dW, db in gradients]
+
+
+def with_weight_decay(params, x, labels):
+    loss, gradients = textbook(params, x, labels)
+    return loss, [(dW + 0.7 / len(x) * W, db) for (dW, db), (W, _) in zip(gradients, params, strict=True)]
+
+
+def with_dropout(params, x, labels):
+    keep = np.random.default_rng(0).uniform(size=x.shape) < 0.8
+    return textbook(params, x * keep / 0.8, labels)
+
+
 def squeezes(params, x, labels):
     return textbook(params, x.squeeze(), labels)
 
@@ -304,7 +325,19 @@ FINDINGS = {
     "x changed in place": (normalises_x_in_place, "mutates_input", "x"),
     "random": (draws, "nondeterministic", "random"),
     "squeeze": (squeezes, "batch_one", "batch of one"),
-    "exp without the shift": (without_shift, "nonfinite", "subtract the maximum"),
+    "exp without the shift": (without_shift, "nonfinite", "row's maximum first"),
+    "reverse order": (changed(lambda loss, g: (loss, g[::-1])), "wrong_layer", "reverse order"),
+    "(db, dW)": (changed(lambda loss, g: (loss, [(b, W) for W, b in g])), "shape", "changed places"),
+    "db one number": (
+        changed(lambda loss, g: (loss, [(W, b.sum()) for W, b in g])),
+        "bias_gradient",
+        "over all entries",
+    ),
+    "rounded": (changed(lambda loss, g: (loss, [(W.round(4), b.round(4)) for W, b in g])), "precision", "some digits"),
+    "updated weights": (returns_updates, "stale_weights", "t, the learning rate, is 0.1"),
+    "divided by D": (by_features, "scale", "the other axis of x"),
+    "L2 with 1 / B": (with_weight_decay, "regularised", "t W_l / B to the gradient"),
+    "dropout with a fixed seed": (with_dropout, "loss_value", "look at the forward pass and the loss first"),
     "loss off": (changed(lambda loss, g: (loss + 0.01, g)), "loss_value", "another number"),
     "loss NaN": (changed(lambda loss, g: (np.nan, g)), "nonfinite", "the loss is nan"),
     "loss in bits": (changed(lambda loss, g: (loss / np.log(2), g)), "loss_value", "bits"),
@@ -449,6 +482,10 @@ FORMS = {
     "weights in float32": (partly_float32, "float32"),
     "float16 inside": (cast(np.float16), "float16"),
     "tuples and lists": (changed(lambda loss, g: [loss, tuple([W.tolist(), tuple(b)] for W, b in g)]), "float64"),
+    "weights in float16, biases in float64": (
+        changed(lambda loss, g: (loss, [(W.astype(np.float16), b) for W, b in g])),
+        "float16",
+    ),
     "log(p + 1e-8)": (changed(lambda loss, g: (loss - 1e-8, g)), "float64"),
     "loss NaN where p underflows": (log_of_one_hot, "float64"),
     "complex without imaginary part": (at(0, 0, lambda dW: dW + 0j), "float64"),
@@ -629,6 +666,9 @@ def test_the_settings_that_would_be_right_are_named(name):
         ({"params": "array"}, "params: expected one of list, dict"),
         ({"point": 3}, "point: expected \\(params, x, labels\\)"),
         ({"point": ([(np.eye(2), np.zeros(2))], np.ones((3, 2)), [0, 1])}, "point: expected 3 labels"),
+        ({"point": ([(1e200 * np.eye(2), np.zeros(2))], np.ones((1, 2)), [0])}, "point: expected finite weights"),
+        ({"point": ([(np.nan * np.eye(2), np.zeros(2))], np.ones((1, 2)), [0])}, "point: expected finite weights"),
+        ({"point": ([(np.eye(2), np.zeros(2))], np.ones((1, 2)), [0]), "layers": 2}, "point: expected 2 layers"),
         ({"point": ([(np.eye(2), np.zeros(2))], np.ones((3, 4)), [0, 1, 1])}, "x: expected"),
     ],
     ids=str,
@@ -703,6 +743,32 @@ def test_what_the_report_quotes_from_the_code_is_escaped():
 def test_autodiff_is_marked():
     assert check_backprop(by_vjp).uses_autodiff
     assert not check_backprop(textbook).uses_autodiff
+
+
+@pytest.mark.parametrize(
+    "code, marked",
+    [
+        ("import jax\njax.grad(f)", True),
+        ("import jax as j\nj.value_and_grad(f)", True),
+        ("from jax import value_and_grad as vg\nvg(f)", True),
+        ("import torch\nloss.backward()", True),
+        ("import tensorflow as tf\ntf.GradientTape()", True),
+        ("from mlp_jax import backprop", True),
+        ("import mlp_jax\nmlp_jax.autodiff(params, x, y)", True),
+        ("import numpy as np\nlayer.backward(d)", False),
+        ("import jax.numpy as jnp\nself.grad = jnp.zeros(3)", False),
+        ("import jax\njax.jit(f)", False),
+        ("def grad(x): return x\ngrad(3)", False),
+        ("not Python", False),
+    ],
+)
+def test_autodiff_is_told_by_where_its_name_comes_from(code, marked):
+    assert uses_autodiff(code) is marked
+
+
+def test_names_are_taken_as_people_write_them():
+    assert Settings("ReLU", "Cross_Entropy") == Settings("relu")
+    assert check_backprop(relu_net, mlp_jax.relu)
 
 
 def test_settings_are_a_record():

@@ -320,3 +320,18 @@ def test_a_million_parameters_take_at_most_50_ms():
         jax.tree.map(lambda a, e: np.sum((a - e) ** 2), actual, expected)
         plain.append(perf_counter() - start)
     assert min(ours) <= max(0.05, 20 * np.median(plain))
+
+
+@pytest.mark.parametrize(
+    "actual, expected",
+    [({"W": EXPECTED, "bias": np.zeros(2)}, {"W": EXPECTED, "b": np.zeros(2)}),
+     ({"W": EXPECTED}, {"W": EXPECTED, "b": np.zeros(2)}),
+     ([EXPECTED, np.zeros(2)], [EXPECTED])],
+    ids=["another name", "missing", "unexpected"],
+)  # fmt: skip
+def test_a_leaf_of_zeros_that_is_missing_is_missing(actual, expected):
+    assert not compare_gradients(actual, expected)
+
+
+def test_none_stands_for_zero():
+    assert compare_gradients({"W": EXPECTED, "b": None}, {"W": EXPECTED, "b": np.zeros(2)})

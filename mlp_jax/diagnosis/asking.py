@@ -1,11 +1,14 @@
 """Ask somebody's function for its gradients, and note how it behaves: what it raises, changes and repeats."""
 
 import ast
+import inspect
 import linecache
+import textwrap
 import traceback
 import warnings
 from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,12 +19,13 @@ from mlp_jax.diagnosis.judgement import Answer, forward_pass
 from mlp_jax.diagnosis.mistakes import backward
 from mlp_jax.diagnosis.problems import Problem, Settings
 
-AUTODIFF = frozenset(
-    (
-        *("grad", "value_and_grad", "vjp", "jvp", "linearize", "jacrev", "jacfwd", "jacobian", "hessian"),
-        *("autodiff", "backward", "autograd", "GradientTape"),
-    )
-)
+AUTODIFF = {
+    "jax": {"grad", "value_and_grad", "vjp", "jvp", "linearize", "jacrev", "jacfwd", "jacobian", "hessian"},
+    "mlp_jax": {"autodiff", "backprop", "backprop_with_trace"},
+    "torch": {"grad", "vjp", "jvp", "autograd"},
+    "autograd": {"grad", "value_and_grad", "elementwise_grad", "jacobian"},
+    "tensorflow": {"GradientTape", "gradients"},
+}
 
 
 class Answers(NamedTuple):
@@ -64,16 +68,26 @@ def _call(function: Callable[..., Any], problem: Problem, settings: Settings, ch
         return Answer(failure="it calls sys.exit")
     except Exception as error:
         return Answer(failure=one_line(error))
+    given_layers = check_problems.layers_of(given[0], problem.depth, settings)
+    shapes = [
+        ((l, kind), f"has shape {np.shape(leaf)}, expected {np.shape(parameter)}")
+        for l, (pair, layer) in enumerate(zip(gradients, given_layers, strict=True), 1)
+        for kind, leaf, parameter in zip("Wb", pair, layer, strict=True)
+        if np.shape(leaf) != np.shape(parameter)
+    ]
     changed |= {
         name: None for name, a, b in zip(("params", "x", "labels"), given, untouched, strict=True)
         if not check_problems.same(a, b)
     }  # fmt: skip
-    return Answer(loss, check_problems.canonical(gradients, settings))
+    return Answer(loss, check_problems.canonical(gradients, settings), shapes=shapes)
 
 
 def one_line(error: Exception) -> str:
     """Return an error as one line, with the line of the user's code that it came from."""
-    message = " ".join(str(error).split())[:200]
+    try:
+        message = " ".join(str(error).split())[:200]
+    except Exception:
+        message = ""
     ours = (__file__, check_problems.__file__, validation.__file__)
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename not in ours]
     if not frames:
@@ -128,12 +142,46 @@ def _other_settings(function: Callable[..., Any], settings: Settings, depths: Se
 
 
 def uses_autodiff(source: str) -> bool:
-    """Whether code calls autodiff, by the names that it uses."""
+    """Whether code takes derivatives from a library: imports a function that does, or calls one by its library."""
     try:
         nodes = list(ast.walk(ast.parse(source)))
-    except SyntaxError:
+    except (SyntaxError, ValueError):
         return False
-    names = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
-    called = {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
-    imported = {alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
-    return bool((names | (called & imported)) & AUTODIFF)
+    roots: dict[str, str] = {}  # the names by which libraries are called
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            roots |= {alias.asname or _top(alias.name): _top(alias.name) for alias in node.names}
+        if isinstance(node, ast.ImportFrom) and node.module:
+            if {alias.name for alias in node.names} & AUTODIFF.get(_top(node.module), set()):
+                return True
+            roots |= {alias.asname or alias.name: _top(node.module) for alias in node.names}
+    attributes = [node for node in nodes if isinstance(node, ast.Attribute)]
+    if "torch" in roots.values() and any(node.attr == "backward" for node in attributes):
+        return True
+    return any(node.attr in AUTODIFF.get(roots.get(_root(node), ""), set()) for node in attributes)
+
+
+def _top(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def _root(node: ast.expr) -> str:
+    """Return the name that a chain of attributes starts with."""
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def source_of(function: Callable[..., Any]) -> str:
+    """Return the code of a function, with an import for each library that it has under a name."""
+    function = inspect.unwrap(function)
+    try:
+        code = textwrap.dedent(inspect.getsource(function))
+    except (OSError, TypeError):
+        return ""
+    imports = [
+        f"import {value.__name__} as {name}"
+        for name, value in getattr(function, "__globals__", {}).items()
+        if isinstance(value, ModuleType) and _top(value.__name__) in AUTODIFF
+    ]
+    return "\n".join([*imports, code])

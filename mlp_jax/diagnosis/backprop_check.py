@@ -3,8 +3,6 @@
 `asking` runs the function, in this process or in a child of its own; `report` judges what came back.
 """
 
-import inspect
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -13,7 +11,8 @@ import jax
 import numpy as np
 
 from mlp_jax import validation
-from mlp_jax.diagnosis.asking import Answers, ask, uses_autodiff
+from mlp_jax.activations import Activation
+from mlp_jax.diagnosis.asking import Answers, ask, source_of, uses_autodiff
 from mlp_jax.diagnosis.fingerprints import Diagnosis, where
 from mlp_jax.diagnosis.judgement import (
     PRECISIONS,
@@ -27,6 +26,7 @@ from mlp_jax.diagnosis.matching import diagnose
 from mlp_jax.diagnosis.power import power, power_of_ours
 from mlp_jax.diagnosis.problems import Problem, Settings, point_of, problems
 from mlp_jax.gradient_check.comparison import GradientReport, compare_gradients, json_value
+from mlp_jax.losses import Loss
 from mlp_jax.network import Layer
 
 
@@ -109,9 +109,9 @@ class BackpropReport:
 
 def check_backprop(
     loss_and_gradients: Callable[[Any, np.ndarray, np.ndarray], Any],
-    activation: str = "tanh",
+    activation: str | Activation = "tanh",
     *,
-    loss: str = "cross_entropy",
+    loss: str | Loss = "cross_entropy",
     layers: int | None = None,
     layout: str = "rows",
     params: str = "list",
@@ -126,7 +126,7 @@ def check_backprop(
       loss_and_gradients: loss_and_gradients(params, x, labels) -> (loss, [(dW_1, db_1), ...]). params is a list of
         (weight, bias), weight (fan_in, fan_out) and bias (fan_out,); x (B, D); labels (B,) integers; all of them
         fresh numpy arrays, in float64. It may return numpy, jax.numpy or torch arrays, or lists.
-      activation: of the hidden layers; tanh by default, whose derivative hides no mistake.
+      activation: of the hidden layers, a record or its name; tanh by default, whose derivative hides no mistake.
       loss: cross_entropy, or squared_error: the mean over B of sum_j (z_j - one_hot(y)_j)^2.
       layers: the only depth that it is written for; None tries 1 to 5.
       layout: "rows"; "columns" for x (D, B), weight (fan_out, fan_in), bias (fan_out, 1); "torch" for x (B, D),
@@ -153,15 +153,12 @@ def check_backprop(
       ('wrong', 'bias_gradient')
     """
     validation.function("loss_and_gradients", loss_and_gradients)
-    settings = Settings(activation, loss, layers, layout, params)
+    names: list[Any] = [getattr(given, "name", given) for given in (activation, loss)]  # records have one
+    settings = Settings(names[0], names[1], layers, layout, params)
     tried = problems_for(settings, point)
-    try:
-        source = textwrap.dedent(inspect.getsource(loss_and_gradients))
-    except (OSError, TypeError):
-        source = ""
     with jax.enable_x64(True):
         answers = ask(loss_and_gradients, tried, settings)
-    return report(answers, tried, settings, uses_autodiff(source))
+    return report(answers, tried, settings, uses_autodiff(source_of(loss_and_gradients)))
 
 
 def problems_for(settings: Settings, point: Any = None) -> list[Problem]:
@@ -177,7 +174,8 @@ def report(answers: Answers, problems: Sequence[Problem], settings: Settings, au
     diagnoses = tuple(_diagnoses(judged, answers, settings))
     answered = [one for one in judged if one.answered]
     bad = any(not one.right or not one.loss_right for one in judged) or bool(answers.changed) or _random(answers)
-    verdict: Literal["correct", "wrong", "error"] = "error" if not answered else "wrong" if bad else "correct"
+    unknown = not answered and answers.settings is None
+    verdict: Literal["correct", "wrong", "error"] = "error" if unknown else "wrong" if bad else "correct"
     shown = next((one for one in judged if one.answered and not (one.right and one.loss_right)), None)
     shown = shown or next(iter(answered), None)
     levels = [level for one in answered if not one.problem.extreme for pair in one.levels for level in pair if level]
@@ -231,6 +229,7 @@ def _diagnoses(judged: Sequence[Judged], answers: Answers, settings: Settings) -
         )
         far = f"a second call with the same arguments is {answers.again:.1g} away, relative"
         found.append(Diagnosis("nondeterministic", message, "everywhere", far))
+    found += [_changed(name) for name in answers.changed if name != "params"]  # the rest may follow from it
     one_only = [one for one in answered if one.problem.name == "a batch of one" and not one.right]
     if one_only and all(one.right for one in answered if one.problem.name != "a batch of one"):
         message = (
@@ -242,12 +241,10 @@ def _diagnoses(judged: Sequence[Judged], answers: Answers, settings: Settings) -
         found += diagnose(judged, settings)
     if all(diagnosis.code != "nonfinite" for diagnosis in found):
         found += _not_finite([one for one in answered if not one.right])
-    if answers.changed:
-        names = " and ".join(answers.changed)
-        message = f"it changes {names} in place: work on a copy, and let the caller update the weights"
-        found.append(Diagnosis("mutates_input", message, names, f"{names} differ after the call"))
+    found += [_changed(name) for name in answers.changed if name == "params"]
     if failed:
-        found.append(_failure(failed[0], answers, settings, judged))
+        guessed = bool(found) and found[0].code == "batch_one"  # what it raises elsewhere says more
+        found.insert(0 if guessed else len(found), _failure(failed[0], answers, settings, judged))
     if not found and any(not one.right for one in answered):  # at extreme points alone
         one = next(one for one in answered if not one.right)
         message = f"it is right elsewhere, and wrong with {one.problem.name} by more than rounding explains"
@@ -259,13 +256,19 @@ def _diagnoses(judged: Sequence[Judged], answers: Answers, settings: Settings) -
     return found
 
 
+def _changed(name: str) -> Diagnosis:
+    """Say that an argument was changed in place."""
+    cure = "let the caller update the weights" if name == "params" else "work on a copy"
+    return Diagnosis("mutates_input", f"it changes {name} in place: {cure}", name, f"{name} differ after the call")
+
+
 def _not_finite(wrong: Sequence[Judged]) -> list[Diagnosis]:
     for one in wrong:
         for l, pair in enumerate(one.answer.gradients, 1):
             for kind, leaf in zip("Wb", pair, strict=True):
                 if not np.isfinite(np.asarray(leaf, float)).all():
                     cure = {
-                        "logits in the thousands": "exp overflows: subtract the maximum first, exp(z - max z)",
+                        "logits in the thousands": "exp overflows: subtract each row's maximum first, exp(z - max z)",
                         "a unit at z = 0": "something is divided by z or h, which is 0 here",
                         "saturated units": "something is divided by phi'(z), which is 0 here, or exp overflows",
                     }.get(one.problem.name, "look for a division by 0, log 0 or an exp that overflows")
@@ -287,7 +290,8 @@ def _failure(one: Judged, answers: Answers, settings: Settings, judged: Sequence
     failed = [other for other in judged if not other.answered]
     if [other.problem.name for other in failed] == ["a batch of one"]:
         return Diagnosis("batch_one", f"it fails for a batch of one example alone: {text}", place)
-    return Diagnosis("exception", text, place, f"{len(failed) or 'all'} problems have no answer")
+    names = ", ".join(other.problem.name for other in failed[:4]) + ", ..." * (len(failed) > 4)
+    return Diagnosis("exception", text, place, f"no answer for: {names}" if failed else "no problem has an answer")
 
 
 def _remarks(answered: Sequence[Judged]) -> list[Diagnosis]:
@@ -295,22 +299,32 @@ def _remarks(answered: Sequence[Judged]) -> list[Diagnosis]:
     extreme = [one for one in answered if one.problem.extreme]
     lossy = [one for one in extreme if not loss_is_right(one.answer.loss, one.expected[0], one.s, one.held)]
     off = [one.problem.name for one in extreme if one.held == "float64" and not _compare(one).ok]
+    rough = [one for one in answered if not one.problem.extreme and one.held == "float64" and not _compare(one).ok]
     remarks = []
-    if off:
-        forms = "1 - tanh(z)^2, h (1 - h) and p - 1 cancel there"
-        remarks.append(f"gradients lose digits with {' and '.join(off)}: {forms}")
+    if rough:
+        remarks.append("the numbers are float64 and right to about 7 digits: float32 inside, a term of 1e-7, or "
+                       "differences for derivatives?")  # fmt: skip
+    elif off:
+        known = {"tanh": "1 - tanh(z)^2 and p - 1", "sigmoid": "h (1 - h) and p - 1"}
+        forms = known.get(answered[0].s.phi.name, "p - 1")
+        remarks.append(f"gradients lose digits with {' and '.join(off)}: {forms} cancel there")
     if lossy:
         values = ", ".join(f"{one.answer.loss:.4g} for {one.expected[0]:.4g}" for one in lossy)
-        cure = "log p underflows; -log p_y = log(sum of exp(z - z_y)) keeps it"
+        cure = "log p underflows; -log p_y = log(sum of exp(z - max z)) + max z - z_y keeps it"
         remarks.append(f"the loss is {values} with {lossy[0].problem.name}: {cure}")
     return [Diagnosis("precision", "; ".join(remarks), "", "a remark: the verdict stands")] if remarks else []
 
 
 def _notes(judged: Sequence[Judged], settings: Settings) -> list[str]:
     values = {one.subgradient for one in judged if one.subgradient is not None}
-    return [
+    notes = [
         f"{settings.activation}'(0) is {value:g} here, and 0 in this library: both are subgradients" for value in values
     ]
+    if settings.layout != "rows" or settings.params == "dict":
+        ours = "the table and the formulas are in rows: x (B, D), W (fan_in, fan_out), the transpose of yours"
+        names = "layers[0].weight and layers[0].bias are those of W1 and b1"
+        notes.append("; ".join([ours] * (settings.layout != "rows") + [names] * (settings.params == "dict")))
+    return notes
 
 
 def _compare(one: Judged) -> GradientReport:

@@ -36,8 +36,9 @@ def check(
     """Check hand-written backward passes, and say what is wrong with them.
 
     A file defines loss_and_gradients(params, x, labels), which returns (loss, [(dW_1, db_1), ...]); --template
-    prints one to fill in. Its code is run in a process of its own, with a limit on time, not in a sandbox. Exit
-    status: 0 correct, 1 wrong, 2 it could not be checked.
+    prints one to fill in. A constant POINT = (params, x, labels) has it checked there alone. Its code is run in a
+    process of its own, with a limit on time, not in a sandbox. Exit status: 0 correct, 1 wrong, 2 it could not be
+    checked.
 
     Args:
       files: Python files, or folders of them.
@@ -71,6 +72,8 @@ def check(
         cure = "mlp-jax check --template > my_backprop.py makes one"
         raise validation.mistake("FILES", "a Python file", "none", cure)
     validation.positive("time-limit", time_limit)
+    if csv is not None and csv == report:
+        raise validation.mistake("report", "another file than --csv", report)
     for output in (csv, report):
         user_files.check_output(output, overwrite, inputs=[file for file in files if file.is_file()])
     paths = list(dict.fromkeys(check_files.python_files(files)))

@@ -11,7 +11,8 @@ import pickle
 import signal
 import subprocess
 import sys
-import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
@@ -67,9 +68,17 @@ def check_files(
         if len(files) == 1:  # this core is free meanwhile
             backprop_check.warm_up(Settings(**given))
         for done, future in enumerate(as_completed(waiting), 1):
-            reports[waiting[future]] = judge(future.result())
+            reports[waiting[future]] = judged(future.result())
             report(done)
     return [reports[file] for file in files]
+
+
+def judged(asked: Asked) -> BackpropReport:
+    """Judge what a child process gave; what cannot be judged does not keep the other files from it."""
+    try:
+        return judge(asked)
+    except Exception as error:
+        return backprop_check.failed(f"its answers cannot be judged: {one_line(error)}", asked.settings)
 
 
 def judge(asked: Asked) -> BackpropReport:
@@ -84,29 +93,36 @@ def run(file: Path, given: Mapping[str, Any], seconds: float) -> Asked:
     settings = Settings(**given)
     if not file.is_file():
         return Asked(settings, error="no such file" if not file.exists() else "not a file")
-    with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder) / "answers.pickle"
-        command = [sys.executable, "-m", "mlp_jax.diagnosis.files", str(file), str(output), json.dumps(dict(given))]
-        child = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=os.environ | ENVIRONMENT,
-            start_new_session=True,
+    if file.suffix != ".py":
+        return Asked(settings, error=f"expected a file that ends in .py, got {file.suffix or 'no ending'}")
+    child = subprocess.Popen(
+        # -P: the folder in which the command is given holds files that are checked, not modules to import
+        [sys.executable, "-P", "-m", "mlp_jax.diagnosis.files", str(file), json.dumps(dict(given)), str(seconds)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | ENVIRONMENT,
+        start_new_session=True,
+    )
+    try:
+        answer, complaint = child.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        return Asked(settings, error=f"no answer within {seconds:g} s: an endless loop? --time-limit sets the limit")
+    finally:
+        end(child)
+    try:
+        return pickle.loads(answer)
+    except (pickle.UnpicklingError, EOFError, AttributeError):
+        said = complaint.decode("utf-8", "replace").strip().splitlines()
+        return Asked(
+            settings,
+            error=f"it ended the process that ran it, {_status(child.returncode)}{': ' + said[-1] if said else ''}",
         )
-        try:
-            status = child.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return Asked(
-                settings, error=f"no answer within {seconds:g} s: an endless loop? --time-limit sets the limit"
-            )
-        finally:
-            end(child)
-        if output.is_file():
-            with output.open("rb") as stream:
-                return pickle.load(stream)
-    return Asked(settings, error=f"it ended the process that ran it, with status {status}")
+
+
+def _status(code: int) -> str:
+    """Say how a process ended."""
+    return f"with status {code}" if code >= 0 else f"by {signal.Signals(-code).name}"
 
 
 ENVIRONMENT = {
@@ -126,6 +142,9 @@ def end(child: subprocess.Popen[bytes]) -> None:
     else:
         child.kill()
     child.wait()
+    for stream in (child.stdout, child.stderr):
+        if stream is not None:
+            stream.close()
 
 
 def python_files(paths: Sequence[Path]) -> Iterator[Path]:
@@ -150,7 +169,7 @@ def answers_of_file(file: Path, given: Mapping[str, Any]) -> Asked:
     try:
         module = load(file)
     except SyntaxError as error:
-        return Asked(settings, error=f"line {error.lineno}: {error.msg}")
+        return Asked(settings, error=f"line {error.lineno}: {error.msg}" if error.lineno else error.msg)
     except (UnicodeDecodeError, ValueError) as error:
         return Asked(settings, error=f"expected Python code in UTF-8, got {error}")
     except SystemExit:
@@ -160,6 +179,9 @@ def answers_of_file(file: Path, given: Mapping[str, Any]) -> Asked:
     constants = {name: getattr(module, name.upper()) for name in CONSTANTS if hasattr(module, name.upper())}
     try:
         settings = Settings(**constants | dict(given))
+    except (ValueError, TypeError) as error:
+        return Asked(settings, error=f"a constant of the file, or a flag: {error}")
+    try:
         function = function_of(module)
         problems = backprop_check.problems_for(settings, getattr(module, "POINT", None))
     except (ValueError, TypeError) as error:
@@ -171,7 +193,7 @@ def answers_of_file(file: Path, given: Mapping[str, Any]) -> Asked:
 
 def load(file: Path) -> ModuleType:
     """Import a file as a module, beside which it finds its own modules."""
-    sys.path.insert(0, str(file.parent.resolve()))
+    sys.path.append(str(file.parent.resolve()))  # last: a file named random.py is nobody else's random
     spec = importlib.util.spec_from_file_location("checked", file)
     if spec is None or spec.loader is None:
         raise ValueError("a name that does not end in .py")
@@ -192,11 +214,32 @@ def function_of(module: ModuleType) -> Callable[..., Any]:
     return function
 
 
-def main(file: str, output: str, given: str) -> None:
-    """Write what a file's function answers: the child process."""
-    asked = answers_of_file(Path(file), json.loads(given))
-    Path(output).write_bytes(pickle.dumps(asked))
+def main(file: str, given: str, seconds: str) -> None:
+    """Write what a file's function answers to the output: the child process."""
+    threading.Thread(target=end_with_parent, args=(os.getppid(), float(seconds)), daemon=True).start()
+    channel, complaints = os.dup(1), os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for number in (1, 2):  # what the file prints is thrown away
+        os.dup2(nowhere, number)
+    sys.argv = [file]
+    try:
+        answer = pickle.dumps(answers_of_file(Path(file), json.loads(given)))
+        with os.fdopen(channel, "wb") as stream:
+            stream.write(answer)
+    except BaseException as error:
+        os.write(complaints, f"{type(error).__name__}: {error}".encode())
+        os._exit(1)
     os._exit(0)  # threads that the file has left running do not keep us
+
+
+def end_with_parent(parent: int, seconds: float) -> None:
+    """End this process, and what it has started, when nobody waits for it any more."""
+    late = time.monotonic() + seconds + 5
+    while os.getppid() == parent and time.monotonic() < late:
+        time.sleep(0.2)
+    if os.name == "posix":
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+    os._exit(1)
 
 
 if __name__ == "__main__":

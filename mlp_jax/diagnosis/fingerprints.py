@@ -5,15 +5,17 @@ This is for gradients that no known mistake explains: the nearest known one is n
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from mlp_jax.diagnosis.judgement import Judged, distance, flat, leaves, match_tolerance
+from mlp_jax.diagnosis.judgement import Judged, distance, flat, leaves, match_tolerance, norm
 from mlp_jax.diagnosis.mistake_table import MISTAKES
 from mlp_jax.diagnosis.mistakes import Mistake, broken, formula
 from mlp_jax.diagnosis.problems import Settings
 
-NEAR = 0.3  # a nearest mistake that is further away says nothing
+NEAR = 0.1  # a nearest mistake that is further away says nothing
+ROUGH = 3e-2  # relative error up to which a gradient is right, but for its digits
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,9 @@ def _are(numbers: Sequence[int]) -> str:
 
 def fingerprints(shown: Judged, judged: Sequence[Judged], settings: Settings) -> list[Diagnosis]:
     """Say what each wrong leaf looks like by itself."""
+    out_of_place = _out_of_place(shown)
+    if out_of_place:
+        return [out_of_place]
     expected = {
         (l, kind): leaf
         for l, pair in enumerate(shown.expected[1], 1)
@@ -76,16 +81,74 @@ def fingerprints(shown: Judged, judged: Sequence[Judged], settings: Settings) ->
                 code, words = _fingerprint((l, kind), np.asarray(actual, float), expected, shown, tolerance)
                 found.setdefault(code, []).append(f"d {kind}_{l} {words}")
     evidence = f"compared leaf by leaf, on {shown.problem.name}"
-    known = [Diagnosis(code, "; ".join(words), where(shown), evidence) for code, words in found.items() if code]
+    known = [
+        Diagnosis(code, "; ".join(words) + _formula(code, settings), where(shown), evidence)
+        for code, words in found.items() if code
+    ]  # fmt: skip
     if "" in found:
-        nearest, apart = _nearest(shown, settings)
-        right = "; ".join(dict.fromkeys(formula(rule, settings.loss) for rule in nearest.rules))
-        near = f"; the nearest is that it {nearest.name}, {apart:.2g} apart" if apart < NEAR else ""
-        message = f"no known mistake gives just these numbers{near}. Right is: {right}"
-        evidence = f"on {shown.problem.name}: {'; '.join(found[''])}"
-        evidence += "".join(_implied_derivative(one) for one in judged if one.s.B == 1)
-        known.append(Diagnosis(nearest.code, message, where(shown), evidence))
+        known.append(_unexplained(shown, judged, settings, "; ".join(found[""])))
     return known
+
+
+def _formula(code: str, settings: Settings) -> str:
+    rule = {"bias_gradient": "db", "transposed": "dW"}.get(code)
+    return f". Right is: {formula(rule, settings.loss)}" if rule else ""
+
+
+def _out_of_place(shown: Judged) -> Diagnosis | None:
+    """Say if the right leaves stand in another order."""
+    given, right, tolerance = shown.answer.gradients, shown.expected[1], match_tolerance(shown)
+
+    def equal(pairs: Sequence[tuple[Any, Any]]) -> bool:
+        return all(distance(a, e, 1.0) <= tolerance for a, e in zip(leaves(pairs), leaves(right), strict=True))
+
+    if len(given) > 1 and equal(given[::-1]):
+        message = "the gradients are in reverse order, the last layer first: insert each at the front, or reverse them"
+        return Diagnosis("wrong_layer", f"{message}. Right is: [(dW_1, db_1), ..., (dW_L, db_L)]", "the list")
+    if equal([(dW, db) for db, dW in given]):
+        return Diagnosis("shape", "dW and db have changed places. Right is: (dW_l, db_l)", "every pair")
+    return None
+
+
+def _unexplained(shown: Judged, judged: Sequence[Judged], settings: Settings, words: str) -> Diagnosis:
+    """Say where to look, when no known mistake gives these numbers."""
+    evidence = f"on {shown.problem.name}: {words}" + "".join(_implied_derivative(one) for one in judged if one.s.B == 1)
+    pairs = zip(leaves(shown.answer.gradients), leaves(shown.expected[1]), strict=True)
+    if max(distance(a, e, norm(shown.expected[1])) for a, e in pairs) < ROUGH:
+        message = "every leaf is right to some digits and no more: rounded numbers, or differences of a poor step size?"
+        return Diagnosis("precision", message, where(shown), evidence)
+    nearest, apart = _nearest(shown, settings)
+    near = ""
+    if apart <= match_tolerance(shown):
+        others = (one for one in judged if one is not shown)
+        other = next((one for one in others if _differs(nearest, one)), shown)
+        near = f"; on {shown.problem.name} it {nearest.name}, but not on {other.problem.name}"
+    elif apart < NEAR:
+        near = f"; the nearest is that it {nearest.name}, {apart:.2g} apart"
+    code, rule = _place(shown)
+    return Diagnosis(
+        code,
+        f"no known mistake gives just these numbers{near}. Right is: {formula(rule, settings.loss)}",
+        where(shown),
+        evidence,
+    )
+
+
+def _differs(mistake: Mistake, one: Judged) -> bool:
+    result = broken(mistake, one.s)
+    if result is None or len(flat(result[1])) != len(flat(one.answer.gradients)):
+        return True
+    return distance(flat(one.answer.gradients), flat(result[1]), 1.0) > match_tolerance(one)
+
+
+def _place(shown: Judged) -> tuple[str, str]:
+    """Return the code and the rule of the place where the first wrong step is."""
+    W, b = ([l for l, levels in enumerate(shown.levels, 1) if not levels[i]] for i in (0, 1))
+    if not W:
+        return "bias_gradient", "db"
+    if not b:
+        return "wrong_input", "dW"
+    return ("wrong_activation_derivative", "delta") if max(b) < shown.s.L else ("softmax_gradient", "output")
 
 
 def _implied_derivative(one: Judged) -> str:
@@ -117,7 +180,10 @@ def _nearest(shown: Judged, settings: Settings) -> tuple[Mistake, float]:
             result = broken(mistake, shown.s)
         if result is not None:
             pairs = zip(leaves(result[1]), leaves(shown.expected[1]), strict=True)
-            same = [distance(a, e, 1.0) > 1e-9 for a, e in pairs] == spoiled
+            spoils = [distance(a, e, 1.0) > 1e-9 for a, e in pairs]
+            if not any(spoils):  # no mistake here
+                continue
+            same = spoils == spoiled
             found.append((not same, distance(actual, flat(result[1]), 1.0), i, mistake))
     _, apart, _, mistake = min(found)
     return mistake, apart
@@ -133,11 +199,7 @@ def _fingerprint(
     """Return the code and the words for one leaf; no code where there is nothing to see."""
     right, bias = expected[place], place[1] == "b"
     if actual.shape != right.shape:
-        if actual.ndim == 2 and actual.T.shape == right.shape and distance(actual.T, right, 0.0) <= tolerance:
-            return "transposed", f"has shape {actual.shape}: it is the transpose of what is right"
-        if actual.size == right.size and distance(actual.reshape(right.shape), right, 0.0) <= tolerance:
-            return "shape", f"has the right numbers and shape {actual.shape}, expected {right.shape}"
-        return "shape", f"has shape {actual.shape}, expected {right.shape}"
+        return _fingerprint_of_shape(place, actual, right, shown, tolerance)
     if not np.isfinite(actual).all():
         return "nonfinite", f"is not finite in {(~np.isfinite(actual)).sum()} of {actual.size} entries"
     if not actual.any():
@@ -154,6 +216,24 @@ def _fingerprint(
     differs = np.abs(actual - right) > tolerance * np.abs(right).max()
     count = f"{differs.sum()} of {differs.size} entries differ" if not differs.all() else "differs in every entry"
     return "", f"{count}, relative error {distance(actual, right, 1.0):.2g}"
+
+
+def _fingerprint_of_shape(
+    place: tuple[int, str], actual: np.ndarray, right: np.ndarray, shown: Judged, tolerance: float
+) -> tuple[str, str]:
+    """Return the code and the words for a leaf of another shape."""
+    words = dict(shown.answer.shapes).get(place, f"has shape {actual.shape}, expected {right.shape}")
+    if actual.ndim == right.ndim == 2 and distance(actual.T, right, 0.0) <= tolerance:
+        return "transposed", f"{words}: it is the transpose of what is right"
+    if actual.size == right.size and distance(actual.reshape(right.shape), right, 0.0) <= tolerance:
+        return "shape", f"{words}: the numbers are right"
+    if place[1] == "b" and actual.size == 1:
+        return "bias_gradient", f"{words}: it is one sum over all entries"
+    if place[1] == "b" and actual.size == shown.s.B:
+        return "bias_gradient", f"{words}: it is summed over the units"
+    if place[1] == "b" and actual.size == shown.s.B * right.size:
+        return "bias_gradient", f"{words}: it is not summed over the batch"
+    return "shape", words
 
 
 def _factor(ratio: float, shown: Judged) -> str:

@@ -43,11 +43,13 @@ class Answer(NamedTuple):
       loss: as a float.
       gradients: [(dW_1, db_1), ...], weights (fan_in, fan_out), in the function's own dtypes.
       failure: why there is no answer, in one line; empty where there is one.
+      shapes: of the leaves whose shape is wrong, (layer, "W" or "b") and the words, in the function's own layout.
     """
 
     loss: float = float("nan")
     gradients: Sequence[tuple[Any, Any]] = ()
     failure: str = ""
+    shapes: Sequence[tuple[tuple[int, str], str]] = ()
 
 
 @dataclass(frozen=True)
@@ -127,15 +129,25 @@ def term_sizes(s: Pass) -> Gradients:
 
 def held_in(answers: Sequence[Answer]) -> Precision:
     """Return the coarsest precision that holds every number of the answers: what was computed in it fits in it."""
-    leaves = [np.asarray(leaf) for answer in answers for pair in answer.gradients for leaf in pair]
-    if not any(np.any(leaf) for leaf in leaves):
+    return held_by([leaf for answer in answers for leaf in leaves(answer.gradients)])
+
+
+def held_by(arrays: Sequence[Any]) -> Precision:
+    """Return the coarsest precision that holds every number of some arrays; float64 where they say nothing."""
+    arrays = [np.asarray(array) for array in arrays]
+    if not any(np.any(array[np.isfinite(array.astype(float))]) for array in arrays):
         return "float64"
     for precision in reversed(PRECISIONS):
-        rounded = [leaf.astype(precision).astype(float) for leaf in leaves]
-        pairs = zip(rounded, leaves, strict=True)
+        rounded = [array.astype(precision).astype(float) for array in arrays]
+        pairs = zip(rounded, arrays, strict=True)
         if all(np.array_equal(a, b.astype(float), equal_nan=True) for a, b in pairs):
             return precision
     return "float64"
+
+
+def coarser(one: Precision, other: Precision) -> Precision:
+    """Return the coarser of two precisions."""
+    return max(one, other, key=PRECISIONS.index)
 
 
 def judge(problem: Problem, answer: Answer, settings: Settings, held: Precision) -> Judged:
@@ -172,7 +184,7 @@ def _judged(
     loss_error = float("inf")
     if not answer.failure:
         levels = tuple(
-            tuple(level(a, e, S, whole, held) for a, e, S in zip(*pairs, strict=True))
+            tuple(level(a, e, S, whole, coarser(held, held_by([a]))) for a, e, S in zip(*pairs, strict=True))
             for pairs in zip(answer.gradients, expected[1], sizes, strict=True)
         )
         loss_error = abs(answer.loss - expected[0]) / (abs(expected[0]) or 1.0)
@@ -219,7 +231,7 @@ def flat(gradients: Sequence[tuple[Any, Any]]) -> np.ndarray:
 
 def loss_is_right(actual: float, expected: float, s: Pass, held: Precision) -> bool:
     """Whether a loss is right within its tolerance, or the rounding of the logits that it is made of."""
-    rounding = K[held] * float(jnp.finfo(held).eps) * (1 + float(np.abs(s.z[-1]).max())) ** 2
+    rounding = K[held] * float(jnp.finfo(held).eps) * (1 + np.abs(s.z[-1]).max()) ** 2
     return bool(abs(actual - expected) <= LOSS_TOLERANCES[held] * abs(expected) + rounding)
 
 

@@ -30,6 +30,8 @@ from mlp_jax.diagnosis.mistakes import (
 from mlp_jax.diagnosis.problems import Settings
 from mlp_jax.losses import LOSSES
 
+MOST_TOGETHER = 3  # mistakes that are named together
+
 
 class Match(NamedTuple):
     """A mistake that gives the user's numbers.
@@ -60,6 +62,7 @@ def diagnose(judged: Sequence[Judged], settings: Settings) -> list[Diagnosis]:
         convention = _convention(plain, settings)
         if convention:
             return [convention]
+    explained = None
     if wrong:
         shown = wrong[0]
         explained = _match(shown, plain, settings)
@@ -69,7 +72,11 @@ def diagnose(judged: Sequence[Judged], settings: Settings) -> list[Diagnosis]:
         else:
             found += fingerprints(shown, plain, settings)
     if not losses_right:
-        found.append(_loss(plain, settings))
+        loss = _loss(plain, settings)
+        if wrong and not explained and loss.code == "loss_value":
+            message = f"the loss differs too: look at the forward pass and the loss first. {loss.message}"
+            return [replace(loss, message=message), *found]
+        found.append(loss)
     return found
 
 
@@ -134,7 +141,7 @@ def _one_in_each_slot(table: Sequence[Mistake], shown: Judged) -> list[Mistake]:
 
     The last layer's leaves tell delta_L and the rules for d W and d b; then the others tell the way back.
     """
-    fixed = [mistake for mistake in table if mistake.parameter is None]
+    fixed = [mistake for mistake in table if mistake.parameter is None and _spoils(mistake, shown)]
     slots = {rule: [m for m in fixed if set(m.rules) - {"loss"} == {rule}] for rule in ("output", *PER_LAYER)}
     s, tolerance = shown.s, match_tolerance(shown)
     last_W, last_b = shown.answer.gradients[-1]
@@ -145,7 +152,13 @@ def _one_in_each_slot(table: Sequence[Mistake], shown: Judged) -> list[Mistake]:
         fits_b = [m for m in _none_or(slots["db"]) if _fits(_rule("db", m), s, delta, last_b, tolerance)]
         ways = product(fits_W, fits_b, _none_or(slots["dh"]), _none_or(slots["delta"])) if fits_W and fits_b else ()
         found += [tuple(m for m in (output, *way) if m is not None) for way in ways]
-    return [together(chosen) for chosen in sorted(found, key=len) if len(chosen) > 1]
+    return [together(chosen) for chosen in sorted(found, key=len) if 1 < len(chosen) <= MOST_TOGETHER]
+
+
+def _spoils(mistake: Mistake, shown: Judged) -> bool:
+    """Whether a mistake changes anything here: 1 - h^2 is right for tanh."""
+    result = broken(mistake, shown.s)
+    return result is None or distance(flat(result[1]), flat(shown.expected[1]), 1.0) > 1e-9
 
 
 def _none_or(mistakes: Sequence[Mistake]) -> list[Mistake | None]:

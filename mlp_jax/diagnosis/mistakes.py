@@ -135,6 +135,7 @@ class Rules:
 
     Attributes:
       affine: (s, l, h) -> z_l, in the forward pass.
+      hidden: (s, z_l) -> h_l, in the forward pass.
       final: (s, z_L) -> logits, in the forward pass.
       loss: s -> the loss.
       output: s -> delta_L.
@@ -146,6 +147,7 @@ class Rules:
     """
 
     affine: Callable[..., np.ndarray] = lambda s, l, h: h @ s.W[l] + s.b[l]
+    hidden: Callable[..., np.ndarray] = lambda s, z: value_and_derivative(s.phi, z)[0]
     final: Callable[..., np.ndarray] = lambda s, z: z
     loss: Callable[[Pass], float] = _loss
     output: Callable[[Pass], np.ndarray] = _output
@@ -158,10 +160,11 @@ class Rules:
 
 RIGHT = Rules()
 PER_LAYER = ("delta", "dh", "dW", "db")
-FORWARD = ("affine", "final")
+FORWARD = ("affine", "hidden", "final")
 
 FORMULAS = {
     "affine": "z_l = h_{l-1} W_l + b_l",
+    "hidden": "h_l = phi(z_l)",
     "final": "logits = z_L, the last layer is linear",
     "loss": "loss = mean over the batch of -log p_y",
     "output": "delta_L = (p - one_hot(y)) / B",
@@ -190,8 +193,8 @@ def forward(params: Gradients, x: np.ndarray, y: np.ndarray, phi: Activation, lo
         z = rules.affine(s, l, s.h[-1])
         s = s._replace(z=(*s.z, z if l < s.L else rules.final(s, z)))
         if l < s.L:
-            h, dphi = value_and_derivative(phi, z)
-            s = s._replace(h=(*s.h, h), dphi=(*s.dphi, dphi))
+            h = rules.hidden(s, z)
+            s = s._replace(h=(*s.h, h), dphi=(*s.dphi, derivative(phi, z)))
     return s
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 from mlp_jax import validation
@@ -41,6 +42,9 @@ class Settings:
     params: str = "list"
 
     def __post_init__(self) -> None:
+        for name in ("activation", "loss", "layout", "params"):  # ReLU is relu
+            value = getattr(self, name)
+            object.__setattr__(self, name, value.lower() if isinstance(value, str) else value)
         for name, known in (("activation", ACTIVATIONS), ("loss", LOSSES), ("layout", LAYOUTS), ("params", FORMS)):
             validation.choice(name, getattr(self, name), known)
         if self.layers is not None:
@@ -166,6 +170,11 @@ def arguments(problem: Problem, settings: Settings) -> tuple[Any, np.ndarray, np
     return params, x, problem.labels.copy()
 
 
+def layers_of(params: Any, depth: int, settings: Settings) -> list[tuple[Any, Any]]:
+    """Return params as the function takes them, layer by layer."""
+    return [(params[f"W{l}"], params[f"b{l}"]) for l in range(1, depth + 1)] if settings.params == "dict" else params
+
+
 def gradients_of(result: Any, problem: Problem, settings: Settings) -> tuple[float, list[tuple[Any, Any]]]:
     """Return (loss, [(dW_1, db_1), ...]) of what the function returned, as arrays in the function's own layout.
 
@@ -200,7 +209,7 @@ def as_array(name: str, value: Any) -> np.ndarray:
     """Return what looks like an array as a numpy array of real numbers."""
     try:
         array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
-        if array.dtype.kind in "OUSV" and array.dtype.name != "bfloat16":
+        if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == bool):
             raise TypeError
         if array.dtype.kind == "c" and not np.any(array.imag):
             array = array.real
@@ -259,7 +268,14 @@ def point_of(value: Any, settings: Settings) -> Problem:
     labels = np.asarray(validation.labels(labels, len(layers[-1][1])))
     if len(labels) != len(x):
         raise validation.mistake("point", f"{len(x)} labels, one an example", len(labels))
-    z = forward(layers, x, labels, ACTIVATIONS[settings.activation], settings.loss).z
+    if settings.layers not in (None, depth):
+        raise validation.mistake("point", f"{settings.layers} layers, as the settings say", depth)
+    with np.errstate(all="ignore"):
+        z = forward(layers, x, labels, ACTIVATIONS[settings.activation], settings.loss).z
+    if not all(np.isfinite(z_l).all() and np.abs(z_l).max() < 1e100 for z_l in z[1:]):
+        raise validation.mistake(
+            "point", "finite weights and biases of usual size", f"logits up to {np.abs(z[-1]).max()}"
+        )
     extreme = np.ptp(z[-1], axis=1).max() > 15 or any(np.abs(z_l).max() > 8 for z_l in z[1:-1])
     return Problem("your own point", layers, x, labels, bool(extreme))
 

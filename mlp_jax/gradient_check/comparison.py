@@ -21,6 +21,7 @@ from jax.tree_util import DictKey, FlattenedIndexKey, GetAttrKey, SequenceKey
 
 from mlp_jax import validation
 
+ABSENT = object()  # where one of two trees has no leaf: another thing than None, which stands for zero
 TOLERANCES = {"float64": 1e-9, "float32": 1e-4, "float16": 3e-2, "bfloat16": 3e-2}
 
 
@@ -164,14 +165,15 @@ def compare_gradients(
     if validation.traced((actual, expected)):
         raise TypeError("compare_gradients: expected values that can be read, got tracers; call it outside of jit")
     pairs, notes = _paired(actual, expected)
-    hosts = [(name, _host(a), _host(e)) for name, a, e in pairs]
+    hosts = [(name, _host(a), _host(e)) for name, a, e in pairs if a is not ABSENT and e is not ABSENT]
     whole = _norm(np.array([norm for _, _, e in hosts if e is not None and isfinite(norm := _norm(e))]))
     of_leaf = errors * len(hosts) if len(errors) == 1 else [*errors, *[0.0] * (len(hosts) - len(errors))]
     leaves = tuple(_compare(*host, whole, tolerance, float(error)) for host, error in zip(hosts, of_leaf, strict=False))
+    unpaired = tuple(_unpaired(name, a, e) for name, a, e in pairs if a is ABSENT or e is ABSENT)
     for name, a, e in hosts:
         if a is not None and e is not None and a.dtype != e.dtype and "U" not in (a.dtype.kind, e.dtype.kind):
             notes.append(f"{name}: dtype {a.dtype}, expected {e.dtype}")
-    report = GradientReport(leaves, float(max(errors, default=0.0)), tuple(notes))
+    report = GradientReport(leaves + unpaired, float(max(errors, default=0.0)), tuple(notes))
     for leaf, (_, a, e) in zip(leaves, hosts, strict=True):
         if leaf is report.worst and a is not None and e is not None and leaf.index is not None:
             return replace(report, errors=_errors(a, e))
@@ -198,15 +200,15 @@ def _flat(tree: Any) -> tuple[list[tuple[Any, Any]], Any]:
 
 
 def _paired(actual: Any, expected: Any) -> tuple[list[tuple[str, Any, Any]], list[str]]:
-    """Return (name, actual leaf, expected leaf), None where one side has no leaf there, and notes."""
+    """Return (name, actual leaf, expected leaf), ABSENT where one side has no such place, and notes."""
     (actual_leaves, actual_tree), (expected_leaves, expected_tree) = _flat(actual), _flat(expected)
     if _same_skeleton(actual_tree, expected_tree):
         pairs = [(leaf_name(path), a, e) for (_, a), (path, e) in zip(actual_leaves, expected_leaves, strict=True)]
         notes = [] if actual_tree == expected_tree else ["the containers differ in type (tuples for lists, say)"]
         return pairs, notes
     rest = {jax.tree_util.keystr(path): (leaf_name(path), leaf) for path, leaf in actual_leaves}
-    pairs = [(leaf_name(path), rest.pop(jax.tree_util.keystr(path), ("", None))[1], e) for path, e in expected_leaves]
-    return pairs + [(name, a, None) for name, a in rest.values()], ["the structures differ"]
+    pairs = [(leaf_name(path), rest.pop(jax.tree_util.keystr(path), ("", ABSENT))[1], e) for path, e in expected_leaves]
+    return pairs + [(name, a, ABSENT) for name, a in rest.values()], ["the structures differ"]
 
 
 def _same_skeleton(a: Any, b: Any) -> bool:
@@ -256,6 +258,17 @@ def _eps(dtype: Any) -> float:
     return float(jnp.finfo(dtype if jnp.issubdtype(dtype, jnp.inexact) else float).eps)
 
 
+def _unpaired(name: str, a: Any, e: Any) -> LeafComparison:
+    """Return the comparison of a leaf that the other side has no place for."""
+    if a is ABSENT:
+        return LeafComparison(name, None, "none", problem="missing")
+    host = _host(a)
+    problem = "unexpected: there is no such leaf in the expected gradient"
+    return LeafComparison(
+        name, None if host is None else host.shape, str(getattr(host, "dtype", "none")), problem=problem
+    )
+
+
 def _compare(
     name: str, a: np.ndarray | None, e: np.ndarray | None, whole: float, tolerance: float | None, reference_error: float
 ) -> LeafComparison:
@@ -264,8 +277,9 @@ def _compare(
     if a is None or e is None:
         if not any(side is not None and (side.dtype.kind == "U" or np.any(side)) for side in (a, e)):
             return replace(leaf, relative_error=0.0, max_error=0.0, ok=True)  # no leaf is as good as zeros
-        unexpected = "unexpected: there is no such leaf in the expected gradient"
-        return replace(leaf, problem="missing" if a is None else unexpected)
+        return replace(
+            leaf, problem="missing: expected numbers, got None" if a is None else "unexpected: expected None"
+        )
     for values, what in ((a, "expected"), (e, "the expected gradient: expected")):
         if values.dtype.kind == "U":
             return replace(leaf, problem=f"{what} an array of numbers, got {values}")

@@ -7,6 +7,7 @@ of its two sides is a convention, and elsewhere it may be autodiff that is wrong
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import inf
 from typing import Any, NamedTuple
 
 import jax
@@ -243,6 +244,8 @@ def describe(leaf: LeafComparison) -> str:
     """Return what is wrong with a leaf, and what to look for."""
     if leaf.norm_ratio == 0:
         return f"{leaf.name} is zero: a term is missing"
+    if leaf.norm_ratio == inf:
+        return f"{leaf.name} is expected to be zero: {leaf.actual:.6g} at {leaf.index}"
     factor = leaf.norm_ratio if leaf.cosine > 0 else -leaf.norm_ratio
     if max(0.0, 1 - leaf.cosine**2) ** 0.5 <= 1e-2 * abs(factor - 1):
         sign = " and that sign" if factor < 0 else ""
