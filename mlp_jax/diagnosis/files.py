@@ -95,9 +95,10 @@ def run(file: Path, given: Mapping[str, Any], seconds: float) -> Asked:
         return Asked(settings, error="no such file" if not file.exists() else "not a file")
     if file.suffix != ".py":
         return Asked(settings, error=f"expected a file that ends in .py, got {file.suffix or 'no ending'}")
+    arguments = (str(file), json.dumps(dict(given)), str(seconds), str(os.getpid()))
     child = subprocess.Popen(
         # -P: the folder in which the command is given holds files that are checked, not modules to import
-        [sys.executable, "-P", "-m", "mlp_jax.diagnosis.files", str(file), json.dumps(dict(given)), str(seconds)],
+        [sys.executable, "-P", "-m", "mlp_jax.diagnosis.files", *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -214,9 +215,9 @@ def function_of(module: ModuleType) -> Callable[..., Any]:
     return function
 
 
-def main(file: str, given: str, seconds: str) -> None:
+def main(file: str, given: str, seconds: str, parent: str) -> None:
     """Write what a file's function answers to the output: the child process."""
-    threading.Thread(target=end_with_parent, args=(os.getppid(), float(seconds)), daemon=True).start()
+    threading.Thread(target=end_with_parent, args=(int(parent), float(seconds)), daemon=True).start()
     channel, complaints = os.dup(1), os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for number in (1, 2):  # what the file prints is thrown away
