@@ -237,7 +237,7 @@ def _diagnoses(judged: Sequence[Judged], answers: Answers, settings: Settings) -
             "d b_l = sum over the batch of delta_l"
         )
         found.append(Diagnosis("batch_one", message, where(one_only[0]), "right on all other problems"))
-    else:
+    elif not found or found[0].code != "nondeterministic":
         found += diagnose(judged, settings)
     if all(diagnosis.code != "nonfinite" for diagnosis in found):
         found += _not_finite([one for one in answered if not one.right])

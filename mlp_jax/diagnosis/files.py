@@ -113,7 +113,7 @@ def run(file: Path, given: Mapping[str, Any], seconds: float) -> Asked:
         end(child)
     try:
         return pickle.loads(answer)
-    except (pickle.UnpicklingError, EOFError, AttributeError):
+    except Exception:  # whatever was read, it is no answer
         said = complaint.decode("utf-8", "replace").strip().splitlines()
         return Asked(
             settings,
@@ -236,7 +236,7 @@ def main(file: str, given: str, seconds: str, parent: str) -> None:
 def end_with_parent(parent: int, seconds: float) -> None:
     """End this process, and what it has started, when nobody waits for it any more."""
     late = time.monotonic() + seconds + 5
-    while os.getppid() == parent and time.monotonic() < late:
+    while (os.name != "posix" or os.getppid() == parent) and time.monotonic() < late:
         time.sleep(0.2)
     if os.name == "posix":
         os.killpg(os.getpgrp(), signal.SIGKILL)

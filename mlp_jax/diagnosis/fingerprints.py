@@ -75,6 +75,13 @@ def fingerprints(shown: Judged, judged: Sequence[Judged], settings: Settings) ->
     }  # fmt: skip
     found: dict[str, list[str]] = {}
     tolerance = match_tolerance(shown)
+    ratio = _common_factor(shown)
+    if ratio is not None:
+        message = (
+            f"all that is wrong is {_factor(ratio, shown)} times what is right on this problem, and another factor on "
+            "others: clipped by its norm, or divided by the wrong size?"
+        )
+        return [Diagnosis("scale", message, where(shown), f"on {shown.problem.name}")]
     for l, (pair, levels) in enumerate(zip(shown.answer.gradients, shown.levels, strict=True), 1):
         for kind, actual, level in zip("Wb", pair, levels, strict=True):
             if not level:
@@ -216,6 +223,18 @@ def _fingerprint(
     differs = np.abs(actual - right) > tolerance * np.abs(right).max()
     count = f"{differs.sum()} of {differs.size} entries differ" if not differs.all() else "differs in every entry"
     return "", f"{count}, relative error {distance(actual, right, 1.0):.2g}"
+
+
+def _common_factor(shown: Judged) -> float | None:
+    """Return the one factor of all leaves that are wrong, if there is one."""
+    levels = [level for pair in shown.levels for level in pair]
+    given, right = leaves(shown.answer.gradients), leaves(shown.expected[1])
+    wrong = [(a, e) for a, e, level in zip(given, right, levels, strict=True) if not level and np.any(e)]
+    if len(wrong) < 2 or any(np.shape(a) != e.shape for a, e in wrong):
+        return None
+    ratio = float(np.vdot(wrong[0][1], wrong[0][0]) / np.vdot(wrong[0][1], wrong[0][1]))
+    equal = all(distance(a, ratio * e, 1.0) <= match_tolerance(shown) for a, e in wrong)
+    return ratio if ratio and np.isfinite(ratio) and equal else None
 
 
 def _fingerprint_of_shape(

@@ -74,7 +74,10 @@ def diagnose(judged: Sequence[Judged], settings: Settings) -> list[Diagnosis]:
     if not losses_right:
         loss = _loss(plain, settings)
         if wrong and not explained and loss.code == "loss_value":
-            message = f"the loss differs too: look at the forward pass and the loss first. {loss.message}"
+            formulas = "; ".join(formula(rule, settings.loss) for rule in ("affine", "hidden", "loss"))
+            message = (
+                f"loss and gradients both differ: look at the forward pass and the loss first. Right is: {formulas}"
+            )
             return [replace(loss, message=message), *found]
         found.append(loss)
     return found
@@ -196,7 +199,12 @@ def _try(mistake: Mistake, shown: Judged, judged: Sequence[Judged]) -> Match | N
 def _apart(one: Judged, gradients: Gradients) -> float:
     """The worst relative L2 distance of a leaf of the answer from other gradients."""
     whole = norm(gradients)
-    return max(distance(a, e, whole) for a, e in zip(leaves(one.answer.gradients), leaves(gradients), strict=True))
+    pairs = zip(leaves(one.answer.gradients), leaves(gradients), strict=True)
+    return max(0.0 if _overflow(a) and _overflow(e) else distance(a, e, whole) for a, e in pairs)
+
+
+def _overflow(leaf: Any) -> bool:
+    return not np.isfinite(np.asarray(leaf, float)).all()
 
 
 def _fit(mistake: Mistake, shown: Judged) -> float:

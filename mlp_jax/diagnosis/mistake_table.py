@@ -36,6 +36,11 @@ def _diagonal(s: Pass) -> np.ndarray:
     return s.p * (1 - s.p)
 
 
+def _shifted(s: Pass) -> np.ndarray:
+    """exp(z - max z), row by row."""
+    return np.exp(s.z[-1] - s.z[-1].max(axis=1, keepdims=True))
+
+
 def _h(s: Pass, l: int) -> np.ndarray:
     """phi(z_l), for every layer."""
     return value_and_derivative(s.phi, s.z[l])[0]
@@ -95,7 +100,8 @@ MISTAKES: tuple[Mistake, ...] = (
         "has a factor 1/2 in loss and gradient",
         {"output": _scaled("output", lambda s: 1 / 2), "loss": _scaled("loss", lambda s: 1 / 2)},
     ),
-    Mistake("scale", "divides by B - 1 and not by B", {"output": _scaled("output", lambda s: s.B / max(s.B - 1, 1))}),
+    Mistake("scale", "divides by B - 1 and not by B",
+            {"output": _scaled("output", lambda s: s.B / (s.B - 1) if s.B > 1 else np.inf)}),
     Mistake("scale", "divides by the number of features, and not by that of the examples: B is the other axis of x",
             {"output": _scaled("output", lambda s: s.B / s.h[0].shape[1])}),
     Mistake("scale", "multiplies by B where it is to be divided", {"output": _scaled("output", lambda s: s.B**2)}),
@@ -139,6 +145,14 @@ MISTAKES: tuple[Mistake, ...] = (
     Mistake("normalisation_axis", "normalises softmax over the whole batch at once",
             {"output": lambda s: (softmax(s.z[-1], None) - s.Y) / s.B,
              "loss": lambda s: float(-np.mean(np.log((softmax(s.z[-1], None) * s.Y).sum(1))))}, loss="cross_entropy"),
+    Mistake("normalisation_axis", "shifts by each row's maximum and divides exp(z) by its sum over the batch",
+            {"output": lambda s: (_shifted(s) / _shifted(s).sum(0) - s.Y) / s.B,
+             "loss": lambda s: float(-np.mean(np.log((_shifted(s) / _shifted(s).sum(0) * s.Y).sum(1))))},
+            loss="cross_entropy"),
+    Mistake("normalisation_axis", "shifts by each row's maximum and divides exp(z) by its sum over the whole batch",
+            {"output": lambda s: (_shifted(s) / _shifted(s).sum() - s.Y) / s.B,
+             "loss": lambda s: float(-np.mean(np.log((_shifted(s) / _shifted(s).sum() * s.Y).sum(1))))},
+            loss="cross_entropy"),
     # labels
     Mistake("labels", "takes label y for y + 1: labels count from 0", {"output": lambda s: _rolled(s, 1)}),
     Mistake("labels", "takes label y for y - 1: labels count from 0", {"output": lambda s: _rolled(s, -1)}),
