@@ -22,8 +22,8 @@ from mlp_jax.backpropagation import BackwardTrace as BackwardTrace
 from mlp_jax.backpropagation import autodiff as autodiff
 from mlp_jax.backpropagation import backprop as backprop
 from mlp_jax.backpropagation import backprop_with_trace as backprop_with_trace
-from mlp_jax.diagnosis.backprop_check import BackpropReport as BackpropReport
 from mlp_jax.diagnosis.backprop_check import check_backprop as check_backprop
+from mlp_jax.diagnosis.report import BackpropReport as BackpropReport
 from mlp_jax.gradient_check.comparison import GradientReport as GradientReport
 from mlp_jax.gradient_check.comparison import LeafComparison as LeafComparison
 from mlp_jax.gradient_check.comparison import compare_gradients as compare_gradients

@@ -3,8 +3,8 @@
 `asking` runs the function, in this process or in a child of its own; `report` judges what came back.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import jax
@@ -25,86 +25,10 @@ from mlp_jax.diagnosis.judgement import (
 from mlp_jax.diagnosis.matching import diagnose
 from mlp_jax.diagnosis.power import power, power_of_ours
 from mlp_jax.diagnosis.problems import Problem, Settings, point_of, problems
-from mlp_jax.gradient_check.comparison import GradientReport, compare_gradients, json_value
+from mlp_jax.diagnosis.report import BackpropReport
+from mlp_jax.gradient_check.comparison import GradientReport, compare_gradients
 from mlp_jax.losses import Loss
 from mlp_jax.network import Layer
-
-
-@dataclass(frozen=True, repr=False)
-class BackpropReport:
-    """What `check_backprop` found; true where the backward pass is correct.
-
-    Attributes:
-      verdict: "correct", "wrong", or "error" where it could not be checked.
-      diagnoses: the most likely first.
-      loss: actual, expected and relative error on the problem that is shown.
-      gradients: every leaf of that problem.
-      problem: its name.
-      power: how many known mistakes these problems can tell from a correct pass, and which escape.
-      precision: what the function's numbers agree to.
-      reference_error: how far the two references, autodiff and a chain by hand, are apart.
-      notes: what is worth knowing.
-      settings: how the function was read.
-      uses_autodiff: whether its code calls autodiff.
-      errors: of each leaf |actual - expected| over the largest |expected|, for heat maps.
-    """
-
-    verdict: Literal["correct", "wrong", "error"]
-    diagnoses: tuple[Diagnosis, ...]
-    loss: dict[str, float]
-    gradients: GradientReport
-    problem: str
-    power: dict[str, Any]
-    precision: str
-    reference_error: float
-    notes: tuple[str, ...]
-    settings: Settings
-    uses_autodiff: bool = False
-    errors: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
-
-    @property
-    def ok(self) -> bool:
-        """Whether the backward pass is correct."""
-        return self.verdict == "correct"
-
-    def __bool__(self) -> bool:
-        return self.ok
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        leaf_fields = ("name", "relative_error", "cosine", "norm_ratio", "max_error", "index", "actual", "expected")
-        return {
-            "verdict": self.verdict,
-            "diagnoses": [json_value(vars(diagnosis)) for diagnosis in self.diagnoses],
-            "loss": json_value(self.loss),
-            "leaves": [
-                {name: leaf[name] for name in (*leaf_fields, "ok")} for leaf in self.gradients.to_dict()["leaves"]
-            ],
-            "problem": self.problem,
-            "power": json_value(self.power),
-            "precision": self.precision,
-            "reference_error": json_value(self.reference_error),
-            "settings": vars(self.settings),
-            "uses_autodiff": self.uses_autodiff,
-            "notes": list(self.notes),
-        }
-
-    def __str__(self) -> str:
-        from mlp_jax.diagnosis import rendering
-
-        return rendering.text(self)
-
-    __repr__ = __str__  # what a prompt, and a failing assertion, show
-
-    def __rich__(self) -> Any:
-        from mlp_jax.diagnosis import rendering
-
-        return rendering.rich(self)
-
-    def _repr_html_(self) -> str:
-        from mlp_jax.diagnosis import rendering
-
-        return rendering.html(self)
 
 
 def check_backprop(

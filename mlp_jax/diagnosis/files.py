@@ -23,8 +23,8 @@ from typing import Any, NamedTuple
 from mlp_jax import validation
 from mlp_jax.diagnosis import backprop_check
 from mlp_jax.diagnosis.asking import Answers, ask, one_line, uses_autodiff
-from mlp_jax.diagnosis.backprop_check import BackpropReport
 from mlp_jax.diagnosis.problems import Problem, Settings
+from mlp_jax.diagnosis.report import BackpropReport
 
 CONSTANTS = ("activation", "loss", "layers", "layout", "params")  # settings that a file may hold, in capitals
 FUNCTION = "loss_and_gradients"

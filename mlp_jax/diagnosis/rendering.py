@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mlp_jax.gradient_check.rendering import LEAF_COLUMNS, heat_map, html_table, leaf_rows, styled_lines, text_table
 
 if TYPE_CHECKING:
-    from mlp_jax.diagnosis.backprop_check import BackpropReport
+    from mlp_jax.diagnosis.report import BackpropReport
 
 WIDTH = 110  # of a line of words: about that of the table
 
