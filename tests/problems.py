@@ -6,8 +6,19 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import mlp_jax
+
+
+def quick(cases, *names):
+    """Parameters of a test, of which the plain command runs those named and leaves the rest to the slow tests."""
+    return [
+        pytest.param(
+            *value if isinstance(value, tuple) else (value,), id=name, marks=[pytest.mark.slow] * (name not in names)
+        )
+        for name, value in cases.items()
+    ]
 
 
 class Problem(NamedTuple):

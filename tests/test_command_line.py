@@ -152,8 +152,12 @@ def test_npz_and_float64_and_no_hidden_layer(tmp_path):
 @pytest.mark.parametrize(
     "flags",
     [
-        ("--gradient", "autodiff", "--optimizer", "momentum", "--learning-rate", "0.05"),
-        ("--loss", "squared_error", "--activation", "tanh", "--schedule", "constant"),
+        pytest.param(
+            ("--gradient", "autodiff", "--optimizer", "momentum", "--learning-rate", "0.05"), marks=pytest.mark.slow
+        ),
+        pytest.param(
+            ("--loss", "squared_error", "--activation", "tanh", "--schedule", "constant"), marks=pytest.mark.slow
+        ),
         ("--label-smoothing", "0.1", "--optimizer", "adamw", "--weight-decay", "0.01", "--activation", "gelu"),
     ],
     ids=" ".join,

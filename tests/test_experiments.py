@@ -59,6 +59,7 @@ def result():
     return protocol.run(why_backprop, TINY, seed=3)
 
 
+@pytest.mark.slow
 def test_small_run_holds_its_claims(result):
     assert [c.name for c in result.claims if c.verdict != "holds"] == []
     assert result.question == why_backprop.QUESTION
@@ -66,6 +67,7 @@ def test_small_run_holds_its_claims(result):
     assert {"jax", "jaxlib", "optax", "numpy", "python", "mlp_jax"} <= set(result.versions)
 
 
+@pytest.mark.slow
 def test_record_survives_json(result):
     record = json.loads(json.dumps(protocol.as_record(result)))
     again = protocol.from_record(record)
@@ -76,6 +78,7 @@ def test_record_survives_json(result):
     why_backprop.plot(again).canvas.draw()
 
 
+@pytest.mark.slow
 def test_same_seed_same_numbers(result):
     assert protocol.run(why_backprop, TINY, seed=3).data == result.data
 

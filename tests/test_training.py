@@ -10,6 +10,7 @@ import numpy as np
 import optax
 import pytest
 from jax.tree_util import Partial
+from problems import quick
 
 import mlp_jax
 from mlp_jax import Layer, autodiff, backprop, evaluate, forward, init_params, train, training
@@ -95,7 +96,9 @@ LOOPS = {
 }
 
 
-@pytest.mark.parametrize(("n", "batch_size", "shuffle", "dtype"), LOOPS.values(), ids=LOOPS)
+@pytest.mark.parametrize(
+    ("n", "batch_size", "shuffle", "dtype"), quick(LOOPS, "short last batch", "divisible, in order, float32")
+)
 def test_train_is_the_plain_loop(n, batch_size, shuffle, dtype):
     with jax.enable_x64(dtype == "float64"):
         data, validation, params = examples(n), examples(n, seed=1), network(dtype=dtype)
@@ -317,7 +320,7 @@ VMAPS = {  # function, the rows of its first arguments, the others
 }
 
 
-@pytest.mark.parametrize(("function", "rows", "shared"), VMAPS.values(), ids=VMAPS)
+@pytest.mark.parametrize(("function", "rows", "shared"), quick(VMAPS, "feedback and record"))
 def test_every_row_of_a_vmap_is_its_single_run(function, rows, shared):
     axes = (0,) * len(rows) + (None,) * len(shared)
     together = jax.jit(jax.vmap(function, axes))(*rows, *shared)
@@ -356,7 +359,7 @@ OPTIMIZERS = {
 }
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", quick(OPTIMIZERS, "adam", "lbfgs", "your own"))
 def test_every_optimizer_lowers_the_loss(optimizer):
     """Softmax regression: no hidden layer."""
     params, data = network((3, 4)), examples(24)
