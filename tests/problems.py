@@ -15,7 +15,7 @@ def quick(cases, *names):
     """Parameters of a test, of which the plain command runs those named and leaves the rest to the slow tests."""
     return [
         pytest.param(
-            *value if isinstance(value, tuple) else (value,), id=name, marks=[pytest.mark.slow] * (name not in names)
+            *value if type(value) is tuple else (value,), id=name, marks=[pytest.mark.slow] * (name not in names)
         )
         for name, value in cases.items()
     ]
