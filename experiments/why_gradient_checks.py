@@ -4,7 +4,7 @@ On the table of known mistakes, at the point where homework starts and at a bett
 many mistakes pass, and how often correct code is rejected. And each reference's error against mpmath.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -15,20 +15,19 @@ import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jax.test_util import check_vjp
 from matplotlib.figure import Figure
 
 import mlp_jax
+from experiments.check_rules import NAMES, RULES, Point, arrays_of, differences, loss
 from experiments.protocol import Claim, Finding, Result, median_and_interval
 from mlp_jax import ACTIVATIONS, Activation, Layer
-from mlp_jax.diagnosis.judgement import caught, flat, forward_pass, term_sizes
+from mlp_jax.diagnosis.judgement import flat, forward_pass, term_sizes
 from mlp_jax.diagnosis.mistake_table import MISTAKES
 from mlp_jax.diagnosis.mistakes import Gradients, Pass, backward, broken
 from mlp_jax.diagnosis.power import power_of_ours
 from mlp_jax.diagnosis.problems import Problem, Settings
 
 Progress = Callable[[float], None]
-Rule = Callable[[Any, "Point"], bool]
 POINTS = {"homework's start": (0.01, 0.0), "a good point": (None, 0.5)}  # sizes of weights (1 / sqrt fan_in), biases
 
 
@@ -58,93 +57,9 @@ ANSWER = (
 )
 
 
-@dataclass(frozen=True)
-class Point:
-    """A network and a batch, with all that the rules need."""
-
-    problem: Problem
-    phi: Activation
-    s: Pass
-    right: tuple[float, Gradients]
-    by_differences: Mapping[float, np.ndarray]  # step size -> the gradient by central differences, flat
-    sizes: Gradients
-
-
-def accepted_by_jax(gradients: Gradients, point: Point, dtype: Any) -> bool:
-    """jax.test_util.check_vjp with its defaults: one random direction, step 1e-4, tolerances 2e-3 or 1e-5 by dtype."""
-    with jax.enable_x64(dtype == jnp.float64):
-        params = tuple(Layer(jnp.asarray(W, dtype), jnp.asarray(b, dtype)) for W, b in point.problem.params)
-        given = tuple(Layer(jnp.asarray(W, dtype), jnp.asarray(b, dtype)) for W, b in gradients)
-        f = partial(_loss, point.phi, jnp.asarray(point.problem.x, dtype), jnp.asarray(point.problem.labels))
-        try:
-            with np.errstate(all="ignore"):  # wrong gradients overflow
-                check_vjp(f, lambda params: (f(params), lambda c: (jax.tree.map(lambda g: c * g, given),)), (params,))
-        except AssertionError:
-            return False
-    return True
-
-
-def accepted_by_pytorch(gradients: Gradients, point: Point) -> bool:
-    """torch.autograd.gradcheck with its defaults, entry by entry: |a - n| <= 1e-5 + 1e-3 |n|, step 1e-6, float64."""
-    a, n = flat(gradients), point.by_differences[1e-6]
-    return bool(np.all(np.abs(a - n) <= 1e-5 + 1e-3 * np.abs(n)))
-
-
-def accepted_by_cs231n(gradients: Gradients, point: Point) -> bool:
-    """CS231n's notes: |a - n| / max(|a| + |n|, 1e-8) below 1e-4 at every entry, step 1e-5, float64."""
-    a, n = flat(gradients), point.by_differences[1e-5]
-    return bool(np.all(np.abs(a - n) < 1e-4 * np.maximum(np.abs(a) + np.abs(n), 1e-8)))
-
-
-def accepted_by_norm_ratio(gradients: Gradients, point: Point) -> bool:
-    """One ratio over all parameters, |a - n| / (|a| + |n|) below 2e-7, step 1e-7, float64, as courses have it."""
-    a, n = flat(gradients), point.by_differences[1e-7]
-    return bool(np.linalg.norm(a - n) < 2e-7 * (np.linalg.norm(a) + np.linalg.norm(n)))
-
-
-def accepted_by_ours(gradients: Gradients, point: Point) -> bool:
-    """Leaf by leaf against autodiff in float64, relative L2 error 1e-9."""
-    return not caught((point.right[0], gradients), point.right, point.s, point.sizes)
-
-
-RULES: dict[str, Rule] = {
-    "jax float32": partial(accepted_by_jax, dtype=jnp.float32),
-    "jax float64": partial(accepted_by_jax, dtype=jnp.float64),
-    "PyTorch": accepted_by_pytorch,
-    "CS231n": accepted_by_cs231n,
-    "norm ratio": accepted_by_norm_ratio,
-    "leaf by leaf": accepted_by_ours,
-}
-
-
-NAMES = {
-    "jax float32": "jax.test_util in float32",
-    "jax float64": "jax.test_util in float64",
-    "PyTorch": "PyTorch's gradcheck",
-    "CS231n": "CS231n's 1e-4",
-    "norm ratio": "one ratio of norms, 2e-7",
-    "leaf by leaf": "ours, leaf by leaf",
-}
 # What is claimed of each at the homework's start: the share of known mistakes that pass or, from a half on, of correct
 # passes that are rejected.
 AT_LEAST = {"jax float32": 0.25, "jax float64": 0.05, "PyTorch": 0.05, "CS231n": 0.5, "norm ratio": 0.5}
-
-
-@partial(jax.jit, static_argnums=0)
-def _loss(phi: Activation, x: Any, labels: Any, params: Any) -> jax.Array:
-    return mlp_jax.cross_entropy(mlp_jax.forward(params, x, phi), labels)
-
-
-@partial(jax.jit, static_argnums=0)
-def _differences(phi: Activation, x: Any, labels: Any, params: Any, h: Any) -> jax.Array:
-    """The gradient by central differences of step h, entry by entry, flat."""
-    theta, unravel = ravel_pytree(params)
-
-    def along(direction: Any) -> jax.Array:
-        up, down = (_loss(phi, x, labels, unravel(theta + t * direction)) for t in (h, -h))
-        return (up - down) / (2 * h)
-
-    return jax.lax.map(along, jnp.eye(theta.size, dtype=theta.dtype), batch_size=64)
 
 
 def _draw(config: Config, seed: int, weight: float | None, bias: float) -> Problem:
@@ -157,17 +72,12 @@ def _draw(config: Config, seed: int, weight: float | None, bias: float) -> Probl
     return Problem("drawn", params, x, rng.permutation(np.arange(config.batch) % config.widths[-1]))
 
 
-def _arrays(problem: Problem, dtype: Any) -> tuple[Any, Any, Any]:
-    params = tuple(Layer(jnp.asarray(W, dtype), jnp.asarray(b, dtype)) for W, b in problem.params)
-    return jnp.asarray(problem.x, dtype), jnp.asarray(problem.labels), params
-
-
 def _point(config: Config, seed: int, phi: Activation, kind: str) -> Point:
     problem = _draw(config, seed, *POINTS[kind])
     s = forward_pass(problem, Settings(phi.name))
     with jax.enable_x64(True):
-        arrays = _arrays(problem, jnp.float64)
-        steps = {h: np.asarray(_differences(phi, *arrays, h)) for h in (1e-5, 1e-6, 1e-7)}
+        arrays = arrays_of(problem, jnp.float64)
+        steps = {h: np.asarray(differences(phi, *arrays, h)) for h in (1e-5, 1e-6, 1e-7)}
     return Point(problem, phi, s, backward(s), steps, term_sizes(s))
 
 
@@ -271,17 +181,17 @@ def references(config: Config, key: jax.Array, progress: Progress) -> Finding:
         seed = int(jax.random.randint(jax.random.fold_in(key, net), (), 0, 2**31 - 1))
         problem = _draw(config, seed, *POINTS["a good point"])
         with jax.enable_x64(True):
-            x, labels, params = _arrays(problem, jnp.float64)
+            x, labels, params = arrays_of(problem, jnp.float64)
             exact = np.asarray(ravel_pytree(mlp_jax.high_precision(params, x, labels, mlp_jax.tanh).gradient)[0])
             imaginary = mlp_jax.complex_step(partial(_loss_by_log_sum_exp, x, labels), params).gradient
             others["complex step"].append(_error(ravel_pytree(imaginary)[0], exact))
         for dtype in errors:
             with jax.enable_x64(dtype == "float64"):
-                arrays = _arrays(problem, jnp.dtype(dtype))
-                by_step = [np.asarray(_differences(mlp_jax.tanh, *arrays, jnp.asarray(h, dtype))) for h in steps]
+                arrays = arrays_of(problem, jnp.dtype(dtype))
+                by_step = [np.asarray(differences(mlp_jax.tanh, *arrays, jnp.asarray(h, dtype))) for h in steps]
                 errors[dtype].append([_error(g, exact) for g in by_step])
                 x, labels, params = arrays
-                gradient = jax.grad(partial(_loss, mlp_jax.tanh, x, labels))(params)
+                gradient = jax.grad(partial(loss, mlp_jax.tanh, x, labels))(params)
                 others[f"autodiff {dtype}"].append(_error(ravel_pytree(gradient)[0], exact))
     data = {"steps": steps.tolist(), "errors": errors, "others": others}
     return Finding(tuple(_claims_of_references(config, steps, errors, others)), data)
