@@ -6,9 +6,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from mlp_jax.diagnosis import rendering
 from mlp_jax.diagnosis.fingerprints import Diagnosis
 from mlp_jax.diagnosis.problems import Settings
-from mlp_jax.gradient_check.comparison import GradientReport, json_value
+from mlp_jax.gradient_check.comparison import GradientReport
+from mlp_jax.gradient_check.rendering import json_value
 
 
 @dataclass(frozen=True, repr=False)
@@ -71,18 +73,12 @@ class BackpropReport:
         }
 
     def __str__(self) -> str:
-        from mlp_jax.diagnosis import rendering
-
         return rendering.text(self)
 
     __repr__ = __str__  # what a prompt, and a failing assertion, show
 
     def __rich__(self) -> Any:
-        from mlp_jax.diagnosis import rendering
-
         return rendering.rich(self)
 
     def _repr_html_(self) -> str:
-        from mlp_jax.diagnosis import rendering
-
         return rendering.html(self)

@@ -9,7 +9,7 @@ A leaf is right when its relative error is within the tolerance: by the coarser 
 is zero is judged against the norm of the whole gradient. One number for all leaves together would hide a small one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from math import inf, isfinite, nan
 from typing import Any
@@ -20,6 +20,7 @@ import numpy as np
 from jax.tree_util import DictKey, FlattenedIndexKey, GetAttrKey, SequenceKey
 
 from mlp_jax import validation
+from mlp_jax.gradient_check import rendering
 
 ABSENT = object()  # where one of two trees has no leaf: another thing than None, which stands for zero
 TOLERANCES = {"float64": 1e-9, "float32": 1e-4, "float16": 3e-2, "bfloat16": 3e-2}
@@ -61,7 +62,7 @@ class LeafComparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values; a number that is not finite becomes null."""
-        return {name: json_value(value) for name, value in asdict(self).items()}
+        return {name: rendering.json_value(value) for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True, repr=False)
@@ -111,24 +112,18 @@ class GradientReport:
         return {
             "ok": self.ok,
             "verdict": self.verdict,
-            "reference_error": json_value(self.reference_error),
+            "reference_error": rendering.json_value(self.reference_error),
             "notes": list(self.notes),
             "leaves": [leaf.to_dict() for leaf in self.leaves],
         }
 
     def __repr__(self) -> str:  # and so str: pytest shows the repr of what an assertion says
-        from mlp_jax.gradient_check import rendering
-
         return rendering.text(self)
 
     def __rich__(self) -> Any:
-        from mlp_jax.gradient_check import rendering
-
         return rendering.rich(self)
 
     def _repr_html_(self) -> str:
-        from mlp_jax.gradient_check import rendering
-
         return rendering.html(self)
 
 
@@ -345,16 +340,3 @@ def _badness(leaf: LeafComparison) -> float:
 def _count(number: int, noun: str) -> str:
     plural = {"leaf": "leaves"}.get(noun, noun + "s")
     return f"{number} {noun if number == 1 else plural}"
-
-
-def json_value(value: Any) -> Any:
-    """Return a value as JSON has it: no tuples, no complex numbers, nothing that is not finite."""
-    if isinstance(value, complex):
-        return str(value)
-    if isinstance(value, float):
-        return value if isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): json_value(item) for key, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [json_value(item) for item in value]
-    return value

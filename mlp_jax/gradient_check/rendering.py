@@ -1,9 +1,9 @@
-"""Reports as text for a terminal, plain or in colour, and as HTML for notebooks and pages.
+"""Reports as text for a terminal, plain or in colour, as HTML for notebooks and pages, and as JSON values.
 
 A report is turned into one table of strings, and each form draws that.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from math import inf, isfinite
 from typing import TYPE_CHECKING, Any
@@ -65,6 +65,19 @@ def number(value: Any, form: str = ".1e") -> str:
     if isinstance(value, complex):
         return format(value, ".6g")
     return format(value, form) if isfinite(value) else "" if value != value else str(value)
+
+
+def json_value(value: Any) -> Any:
+    """Return a value as JSON has it: no tuples, no complex numbers, nothing that is not finite."""
+    if isinstance(value, complex):
+        return str(value)
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): json_value(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [json_value(item) for item in value]
+    return value
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[str] = LEFT) -> list[str]:

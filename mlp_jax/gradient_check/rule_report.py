@@ -6,7 +6,8 @@ from html import escape
 from typing import Any
 
 from mlp_jax.gradient_check import rendering
-from mlp_jax.gradient_check.comparison import TOLERANCES, GradientReport, json_value
+from mlp_jax.gradient_check.comparison import TOLERANCES, GradientReport
+from mlp_jax.gradient_check.rendering import json_value
 
 COLUMNS = ("check", "verdict", "what was seen")
 
