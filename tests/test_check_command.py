@@ -177,7 +177,7 @@ def test_what_cannot_be_checked_is_on_the_error_stream():
         (("a.py", "--activation", "rellu"), "did you mean 'relu'"),
         (("a.py", "--time-limit", "0"), "time-limit: expected a finite number above 0"),
         (("a.py", "--csv", "/no/such/folder/x.csv"), "output: expected a folder that exists"),
-        (("a.py", "--csv", "/tmp/a", "--report", "/tmp/a"), "report: expected another file than --csv"),
+        (("a.py", "--csv", "same.out", "--report", "same.out"), "report: expected another file than --csv"),
         (("a.py", "--layers", "0"), "layers: expected a whole number of at least 1"),
     ],
     ids=["no file", "activation", "time limit", "csv", "csv is report", "layers"],

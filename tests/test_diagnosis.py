@@ -297,6 +297,17 @@ def with_dropout(params, x, labels):
     return textbook(params, x * keep / 0.8, labels)
 
 
+def one_layer_by_a_factor(params, x, labels):
+    loss, [(dW, db), *rest] = textbook(params, x, labels)
+    return loss, [(1.5 * dW, 1.5 * db), *rest]
+
+
+def clipped_by_norm(params, x, labels):
+    loss, gradients = textbook(params, x, labels)
+    size = np.sqrt(sum((leaf**2).sum() for leaf in flat(gradients)))
+    return loss, [(0.1 / size * dW, 0.1 / size * db) for dW, db in gradients]
+
+
 def squeezes(params, x, labels):
     return textbook(params, x.squeeze(), labels)
 
@@ -336,6 +347,8 @@ FINDINGS = {
     "divided by D": (by_features, "scale", "the other axis of x"),
     "L2 with 1 / B": (with_weight_decay, "regularised", "t W_l / B to the gradient"),
     "dropout with a fixed seed": (with_dropout, "loss_value", "look at the forward pass and the loss first"),
+    "one layer by a factor": (one_layer_by_a_factor, "scale", "all that is wrong is 1.5 times what is right"),
+    "clipped by its norm": (clipped_by_norm, "scale", "and another factor on others"),
     "loss off": (changed(lambda loss, g: (loss + 0.01, g)), "loss_value", "another number"),
     "loss NaN": (changed(lambda loss, g: (np.nan, g)), "nonfinite", "the loss is nan"),
     "loss in bits": (changed(lambda loss, g: (loss / np.log(2), g)), "loss_value", "bits"),

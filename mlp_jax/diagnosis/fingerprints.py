@@ -77,10 +77,12 @@ def fingerprints(shown: Judged, judged: Sequence[Judged], settings: Settings) ->
     tolerance = match_tolerance(shown)
     ratio = _common_factor(shown)
     if ratio is not None:
-        message = (
-            f"all that is wrong is {_factor(ratio, shown)} times what is right on this problem, and another factor on "
-            "others: clipped by its norm, or divided by the wrong size?"
-        )
+        message = f"all that is wrong is {_factor(ratio, shown)} times what is right"
+        others = [_common_factor(one) for one in judged if not one.right]
+        if any(other is not None and abs(other - ratio) > tolerance * abs(ratio) for other in others):
+            message += (
+                " on this problem, and another factor on others: clipped by its norm, or divided by a wrong size?"
+            )
         return [Diagnosis("scale", message, where(shown), f"on {shown.problem.name}")]
     for l, (pair, levels) in enumerate(zip(shown.answer.gradients, shown.levels, strict=True), 1):
         for kind, actual, level in zip("Wb", pair, levels, strict=True):

@@ -28,7 +28,6 @@ CALLS = {  # equations that only call a function, and where they keep it
     "custom_vjp_call_jaxpr": "fun_jaxpr",
 }
 RULES = ("custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr")
-OPAQUE = ("pure_callback", "io_callback", "pallas_call", "ffi_call")  # autodiff cannot see through them
 
 
 def undecorated(f: Callable[..., Any]) -> Callable[..., Any]:
