@@ -19,7 +19,7 @@ from mlp_jax.diagnosis import problems as check_problems
 from mlp_jax.diagnosis.asking import uses_autodiff
 from mlp_jax.diagnosis.judgement import reference
 from mlp_jax.diagnosis.mistake_table import MISTAKES
-from mlp_jax.diagnosis.mistakes import PER_LAYER, at_layer, backward, broken, forward, together
+from mlp_jax.diagnosis.mistakes import PER_LAYER, at_layers, backward, broken, forward, together
 from mlp_jax.diagnosis.power import power, power_of_ours
 from mlp_jax.diagnosis.problems import Settings
 
@@ -169,7 +169,7 @@ LOCAL = [mistake for mistake in LOCAL if mistake.name != NOWHERE]
     ids=lambda value: getattr(value, "code", f"layer {value}"),
 )
 def test_a_mistake_in_one_layer_is_located(mistake, layer):
-    local = at_layer(mistake, layer)
+    local = at_layers(mistake, layer)
     first = check_backprop(student(local)).diagnoses[0]
     assert first.code == mistake.code
     assert f"{mistake.name}, in layer {layer}." in first.message or layer == 3  # the last layer is known by its depth
@@ -180,7 +180,7 @@ def test_a_mistake_in_one_layer_is_located(mistake, layer):
 @pytest.mark.parametrize("layer", [1, 2, 3])
 @pytest.mark.parametrize("mistake", LOCAL, ids=lambda mistake: mistake.name)
 def test_every_mistake_in_one_layer_is_located(mistake, layer):
-    local = at_layer(mistake, layer)
+    local = at_layers(mistake, layer)
     report = check_backprop(student(local), layers=3)
     if differs_at_depth(local):
         assert (report.verdict, report.diagnoses[0].code) == ("wrong", mistake.code)

@@ -21,7 +21,7 @@ from mlp_jax.diagnosis.mistakes import (
     Gradients,
     Mistake,
     Pass,
-    at_layer,
+    at_layers,
     backward,
     broken,
     formula,
@@ -132,9 +132,9 @@ def _stages(
     same_depth = [one for one in judged if one.problem.depth == shown.problem.depth]
     local = [mistake for mistake in table if any(rule in PER_LAYER for rule in mistake.rules)]
     layers = range(shown.s.L, 0, -1)
-    yield [at_layer(mistake, l) for l in layers for mistake in local], same_depth
+    yield [at_layers(mistake, l) for l in layers for mistake in local], same_depth
     groups = [set(range(1, shown.s.L)), set(range(2, shown.s.L + 1)), set(range(2, shown.s.L))]
-    several = [replace(mistake, layers=tuple(group)) for group in groups if len(group) > 1 for mistake in local]
+    several = [at_layers(mistake, *group) for group in groups if len(group) > 1 for mistake in local]
     yield several, same_depth
     yield _one_in_each_slot(table, shown), judged
 

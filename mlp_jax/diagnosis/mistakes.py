@@ -270,9 +270,9 @@ def broken(mistake: Mistake, s: Pass, t: float | None = None) -> tuple[float, Gr
     return loss, gradients
 
 
-def at_layer(mistake: Mistake, layer: int) -> Mistake:
-    """Return the mistake made in one layer alone."""
-    return replace(mistake, layers=(layer,))
+def at_layers(mistake: Mistake, *layers: int) -> Mistake:
+    """Return the mistake made in these layers alone."""
+    return replace(mistake, layers=layers)
 
 
 def together(parts: Sequence[Mistake]) -> Mistake:
