@@ -1,78 +1,105 @@
-"""`python -m experiments [NAME ...] [--quick] [--record]`: run experiments, print their claims, write their results."""
+"""`python -m experiments [NAME ...] [--quick] [--record] [--open]`: run experiments, print claims, write a report."""
 
 import io
-import json
+import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+import webbrowser
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 try:
-    matplotlib, tyro, _ = map(import_module, ("matplotlib", "tyro", "scipy"))
+    matplotlib, tyro, _, _, _ = map(import_module, ("matplotlib", "tyro", "scipy", "jinja2", "latex2mathml"))
 except ModuleNotFoundError as error:
     print(f"error: the experiments need {error.name}: pip install -e '.[experiments]'", file=sys.stderr)
     sys.exit(2)
 
-from experiments import protocol, readme, walkthrough
+import jax
+
+from experiments import QUESTIONS, protocol, readme, records, report, walkthrough
 from experiments.protocol import Result
 from mlp_jax import validation
 from mlp_jax.__main__ import interrupted
 
 matplotlib.use("svg")
 
-EXPERIMENTS = ("why_backprop", "why_gradient_checks")
-FOLDER = Path(__file__).parent
+DEVICES = 8  # at most: more would take more memory than they save time
 
 
-def main(names: tuple[str, ...] = (), /, *, quick: bool = False, record: bool = False, seed: int = 0) -> None:
-    """Answer the questions by experiment, and print every claim beside what was measured.
+def main(
+    names: tuple[str, ...] = (),
+    /,
+    *,
+    quick: bool = False,
+    record: bool = False,
+    seed: int = 0,
+    open: bool = False,
+) -> None:
+    """Answer the questions by experiment, print every claim beside what was measured, and write one report.
 
     Args:
-      names: of experiments, by default all; or walkthrough, which prints one backward pass number by number; or
-        readme, which writes the recorded results into README.md.
-      quick: fewer seeds: under a minute.
+      names: of questions, by default all; or walkthrough, which prints one backward pass number by number; or
+        readme, which writes the recorded numbers anew into README.md, the report, pictures and docstrings.
+      quick: fewer seeds and no MNIST: under three minutes; without it about half an hour.
       record: write to experiments/results/, which README quotes, and not to experiments/runs/.
       seed: of all randomness.
+      open: show the report in a browser: of this run or, where nothing else is asked for, of the recorded one.
     """
     validation.seed("seed", seed)
-    known = (*EXPERIMENTS, "walkthrough", "readme")
     for name in names:
-        validation.choice("NAME", name, known)
+        validation.choice("NAME", name, (*QUESTIONS, "walkthrough", "readme"))
+    use_all_cores()
     if "walkthrough" in names:
         print(walkthrough.text())
     if "readme" in names:
         readme.update()
-    chosen = [name for name in EXPERIMENTS if name in names or not names]
-    if not chosen:
-        return
-    modules = [import_module(f"experiments.{name}") for name in chosen]
-    results: list[Result] = []
-    folder = FOLDER / "results" if record else None
-    with progress_bar(modules) as progress:
-        for module in modules:
-            result = protocol.run(module, module.QUICK if quick else module.FULL, seed, partial(progress, module))
-            folder = folder or protocol.new_folder(FOLDER / "runs")
-            write(folder, module, result)
-            results.append(result)
-    for result in results:
-        show(result)
-    print(f"\nresults: {folder}")
-    if any(claim.verdict == "does not hold" for result in results for claim in result.claims):
+    chosen = [name for name in QUESTIONS if name in names or not names]
+    if not names and open and not (quick or record):
+        chosen = []
+    page, results = answer(chosen, quick, record, seed) if chosen else (report.RECORDED, [])
+    if open:
+        webbrowser.open(page.as_uri())
+    if chosen or open:
+        print(f"\nreport: {page}")
+    if any(claim.exact and claim.verdict in ("does not hold", "differs") for r in results for claim in r.claims):
+        print("error: a claim that has to hold in every run does not hold", file=sys.stderr)
         sys.exit(1)
 
 
-def write(folder: Path, module: ModuleType, result: Result) -> None:
-    """Write a result as JSON and its picture as SVG."""
-    text = json.dumps(protocol.as_record(result), indent=1, ensure_ascii=False)
-    folder.mkdir(exist_ok=True)
-    (folder / f"{result.name}.json").write_text(text + "\n", encoding="utf-8")
-    matplotlib.rcParams["svg.hashsalt"] = result.name  # the same picture is the same file
-    module.plot(result).savefig(folder / f"{result.name}.svg", metadata={"Date": None})
+def answer(names: list[str], quick: bool, record: bool, seed: int) -> tuple[Path, list[Result]]:
+    """Run questions, show and write their results, and return the page of the report with them."""
+    questions = [import_module(f"experiments.{name}") for name in names]
+    folder = records.RESULTS if record else None
+    results = []
+    used: list[Path] = []
+    with progress_bars(questions) as bars:
+        for question in questions:
+            measurements = []
+            for module in question.MEASUREMENTS:
+                config = module.QUICK if quick else module.FULL
+                path = records.unfinished(module, config, seed)
+                measurement = records.kept(path) or protocol.measured(module, config, seed, bars(question, module))
+                records.keep(path, measurement)
+                bars(question, module)(1)
+                used.append(path)
+                measurements.append(measurement)
+            results.append(protocol.answered(question, measurements, seed))
+    folder = folder or records.new_folder(records.RUNS)
+    for question, result in zip(questions, results, strict=True):
+        records.write(folder, result, question)
+        show(result)
+    page = report.write(folder)
+    for path in used:
+        path.unlink(missing_ok=True)
+    return page, results
+
+
+def use_all_cores() -> None:
+    """On the CPU, one device a core, over which runs are shared out."""
+    jax.config.update("jax_num_cpu_devices", min(DEVICES, os.cpu_count() or 1))
 
 
 def show(result: Result) -> None:
@@ -93,15 +120,20 @@ def show(result: Result) -> None:
 
 
 @contextmanager
-def progress_bar(modules: Sequence[ModuleType]) -> Iterator[Any]:
-    """Yield a function of an experiment and its findings done that moves that experiment's bar on the error stream."""
+def progress_bars(questions: list[ModuleType]) -> Iterator[Callable[[ModuleType, ModuleType], Callable[[float], None]]]:
+    """Yield a function of a question and its measurement that gives progress(share), which moves the question's bar."""
     from rich.console import Console
     from rich.progress import Progress
 
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as bar:
-        tasks = {module: bar.add_task(module.__name__, total=len(module.FINDINGS)) for module in modules}
-        yield lambda module, done: bar.update(tasks[module], completed=done)
+        tasks = {question: bar.add_task(question.__name__, total=len(question.MEASUREMENTS)) for question in questions}
+
+        def progress_of(question: ModuleType, module: ModuleType) -> Callable[[float], None]:
+            before = question.MEASUREMENTS.index(module)
+            return lambda share: bar.update(tasks[question], completed=before + share)
+
+        yield progress_of
 
 
 if __name__ == "__main__":

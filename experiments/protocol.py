@@ -1,30 +1,40 @@
-"""How a question is answered here: claims, each with theory's number beside the measured one, and a record.
+"""How a question is answered here: measurements, each with claims that put theory's number beside ours.
 
-An experiment is a module with
+A question is a package. Its docstring opens with the question; the answer below it is filled in from the last
+recorded result. It holds
 
-    QUESTION, ANSWER    the question, and the answer as a template that the measured numbers fill
-    QUICK, FULL         frozen configurations; one thing is varied, the rest is held fixed
-    FINDINGS            functions (config, key, progress) -> Finding, one or a few claims each; no printing, no files;
-                        progress(share) may be called as the measurement goes on
-    plot(result)        a matplotlib figure
+    ANSWER          the answer as a template, {name:format}, that the measured numbers of its claims fill
+    MEASUREMENTS    modules, one a measurement
 
-so that one more claim is one more function.
+and a measurement is a module with
+
+    __doc__         its first line says what is measured, the rest how
+    FORMULA         the formula behind it, in LaTeX
+    QUICK, FULL     frozen configurations; one thing is varied, the rest is held fixed
+    measure         (config, key, progress) -> Finding: claims and the numbers behind them; no printing, no files;
+                    progress(share) may be called as it goes on
+    CAPTION         what its picture shows
+    picture         data -> a matplotlib figure; both are left out where there is nothing to look at
+
+so that one more claim is one more function, and one more measurement one more module.
 """
 
 import dataclasses
 import importlib.metadata
+import inspect
 import os
 import platform
+import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, NamedTuple
 
 import jax
-import numpy as np
-from scipy import stats
+
+Progress = Callable[[float], None]
 
 PACKAGES = ("mlp_jax", "jax", "jaxlib", "optax", "numpy")
 
@@ -34,17 +44,18 @@ class Claim:
     """One sentence that a measurement can contradict.
 
     Attributes:
-      name: a short name, for tables.
+      name: a short name, unique in its question, for the answer's template.
       statement: the claim, in one sentence.
       relation: how the measured number has to stand to the expected one: "<=", ">=", or "=" within the tolerance.
       expected: the number of theory or paper.
       source: where it comes from.
-      measured: our number.
+      measured: our number; None where it was not measured.
+      reason: what was measured, and why the bound or the tolerance is what it is.
       interval: its 95 % interval over seeds; None where the number is exact or a worst case.
       seeds: how many.
       tolerance: what "=" allows; 0 for bounds.
-      reason: why the bound or the tolerance is what it is.
-      explanation: what is known of the cause, where the claim does not hold.
+      explanation: what is known of the cause, where the claim does not hold; why it was not measured, where it was not.
+      exact: whether it has to hold in every run, and a run in which it does not has failed.
     """
 
     name: str
@@ -52,16 +63,19 @@ class Claim:
     relation: Literal["<=", ">=", "="]
     expected: float
     source: str
-    measured: float
+    measured: float | None
     reason: str
     interval: tuple[float, float] | None = None
     seeds: int = 1
     tolerance: float = 0.0
     explanation: str = ""
+    exact: bool = False
 
     @property
-    def verdict(self) -> Literal["holds", "does not hold", "differs"]:
+    def verdict(self) -> Literal["holds", "does not hold", "differs", "not run"]:
         """Whether the measured number stands in the relation; `differs` where it does not and the cause is known."""
+        if self.measured is None:
+            return "not run"
         holds = {
             "<=": self.measured <= self.expected,
             ">=": self.measured >= self.expected,
@@ -71,10 +85,25 @@ class Claim:
 
 
 class Finding(NamedTuple):
-    """What one measurement gives: claims, and the numbers behind them as lists and dicts, for plots and the record."""
+    """What one measurement gives: claims, and the numbers behind them as lists and dicts, for its picture."""
 
     claims: tuple[Claim, ...]
     data: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A finding with its settings and words: all that the report shows of it."""
+
+    name: str
+    title: str
+    description: str
+    formula: str
+    caption: str
+    claims: tuple[Claim, ...]
+    data: dict[str, Any]
+    config: dict[str, Any]
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -84,75 +113,84 @@ class Result:
     name: str
     question: str
     answer: str
-    claims: tuple[Claim, ...]
-    data: dict[str, Any]
-    config: dict[str, Any]
+    measurements: tuple[Measurement, ...]
     seed: int
-    seconds: float
     versions: dict[str, str]
     device: str
 
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """The claims of all measurements."""
+        return tuple(claim for measurement in self.measurements for claim in measurement.claims)
 
-def run(
-    experiment: ModuleType, config: Any, seed: int = 0, progress: Callable[[float], None] = lambda findings: None
-) -> Result:
-    """Run all findings of an experiment; progress is called with the number done, fractions included."""
+    @property
+    def seconds(self) -> float:
+        """How long the measurements took."""
+        return sum(measurement.seconds for measurement in self.measurements)
+
+
+def measured(module: ModuleType, config: Any, seed: int = 0, progress: Progress = lambda share: None) -> Measurement:
+    """Carry out one measurement. Its key depends on the seed and its name, and not on what else is run."""
     start = time.perf_counter()
-    claims: list[Claim] = []
-    data: dict[str, Any] = {}
-    for i, measure in enumerate(experiment.FINDINGS):
-        finding = measure(config, jax.random.fold_in(jax.random.key(seed), i), lambda share, i=i: progress(i + share))
-        claims += finding.claims
-        data |= finding.data
-        progress(i + 1)
-    return Result(
-        name=experiment.__name__.rsplit(".", 1)[-1],
-        question=experiment.QUESTION,
-        answer=experiment.ANSWER.format(**{_identifier(claim.name): claim.measured for claim in claims}),
-        claims=tuple(claims),
-        data=data,
+    name = module.__name__.rsplit(".", 1)[-1]
+    key = jax.random.fold_in(jax.random.key(seed), zlib.crc32(name.encode()))
+    finding = module.measure(config, key, progress)
+    return Measurement(
+        name=name,
+        **words(module),
+        claims=finding.claims,
+        data=finding.data,
         config=dataclasses.asdict(config),
-        seed=seed,
         seconds=time.perf_counter() - start,
+    )
+
+
+def words(module: ModuleType) -> dict[str, str]:
+    """Return what a measurement says of itself, apart from its numbers."""
+    title, _, description = inspect.cleandoc(module.__doc__ or "").partition("\n")
+    caption = getattr(module, "CAPTION", "")
+    return {
+        "title": title.rstrip("."), "description": description.strip(), "formula": module.FORMULA, "caption": caption
+    }  # fmt: skip
+
+
+def answered(question: ModuleType, measurements: Iterable[Measurement], seed: int = 0) -> Result:
+    """Put the measurements of a question together into its answer."""
+    measurements = tuple(measurements)
+    return Result(
+        name=question.__name__.rsplit(".", 1)[-1],
+        question=(question.__doc__ or "").partition("\n")[0],
+        answer=filled(question.ANSWER, [claim for measurement in measurements for claim in measurement.claims]),
+        measurements=measurements,
+        seed=seed,
         versions={"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in PACKAGES},
         device=f"{jax.devices()[0].device_kind}, {platform.system()} on {os.cpu_count()} cores of {platform.machine()}",
     )
 
 
-def as_record(result: Result) -> dict[str, Any]:
-    """Return a result as plain JSON values, the verdicts included."""
-    claims = [dataclasses.asdict(claim) | {"verdict": claim.verdict} for claim in result.claims]
-    return dataclasses.asdict(result) | {"claims": claims}
+def reworded(question: ModuleType, result: Result) -> Result:
+    """Return a result in the words that its question and measurements have now, with the numbers that it has."""
+    modules = {module.__name__.rsplit(".", 1)[-1]: module for module in question.MEASUREMENTS}
+    measurements = [dataclasses.replace(m, **words(modules[m.name])) for m in result.measurements]
+    now = answered(question, measurements, result.seed)
+    return dataclasses.replace(now, versions=result.versions, device=result.device)
 
 
-def from_record(record: Mapping[str, Any]) -> Result:
-    """Return the result that a record holds."""
-    claims = (
-        Claim(**{name: value for name, value in claim.items() if name != "verdict"}) for claim in record["claims"]
-    )
-    return Result(**{**record, "claims": tuple(claims)})
+def filled(template: str, claims: Iterable[Claim]) -> str:
+    """Fill {name:format} with the measured number of the claim of that name, blanks and signs read as _.
 
+    >>> filled("about {a_b:.1f}", [Claim("a-b", "", "=", 1, "", 1.04, "")])
+    'about 1.0'
+    """
+    numbers: dict[str, float | None] = {}
+    for claim in claims:
+        name = re.sub(r"\W", "_", claim.name)
+        if name in numbers:
+            raise ValueError(f"claims: expected one of each name, got {claim.name!r} twice")
+        numbers[name] = claim.measured
 
-def median_and_interval(values: Sequence[float]) -> tuple[float, tuple[float, float]]:
-    """Return the median over seeds and its 95 % interval, by the bootstrap (Efron, 1979)."""
-    sample = np.asarray(values, float)
-    interval = stats.bootstrap((sample,), np.median, method="percentile", rng=np.random.default_rng(0))
-    low, high = interval.confidence_interval
-    return float(np.median(sample)), (float(low), float(high))
+    def number(match: re.Match[str]) -> str:
+        value = numbers[match[1]]
+        return "(not measured)" if value is None else format(value, match[2] or "")
 
-
-def new_folder(parent: Path) -> Path:
-    """Make a folder named by the time; a run in the same second gets a number."""
-    name = time.strftime("%Y-%m-%d-%H%M%S")
-    for i in range(1000):
-        folder = parent / (name if i == 0 else f"{name}-{i}")
-        try:
-            folder.mkdir(parents=True)
-            return folder
-        except FileExistsError:
-            continue
-    raise FileExistsError(f"{parent / name}: expected a new folder")
-
-
-def _identifier(name: str) -> str:
-    return "".join(c if c.isalnum() else "_" for c in name)
+    return re.sub(r"\{(\w+)(?::([^}]*))?\}", number, template)

@@ -1,31 +1,38 @@
-"""What README.md quotes from results and programs, written between its marks, so that it cannot go stale."""
+"""What README.md and the docstrings quote from results, written by the run, so that it cannot go stale."""
 
-import json
 import re
+import textwrap
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
-from experiments import walkthrough
-from experiments.protocol import Claim, Result, from_record
+from experiments import QUESTIONS, protocol, records, report, walkthrough
+from experiments.protocol import Claim, Result, filled
 from mlp_jax.diagnosis import files
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-RESULTS = ROOT / "experiments" / "results"
-CLAIMS = RESULTS / "README.md"
+CLAIMS = records.RESULTS / "README.md"
 EXAMPLE = ROOT / "experiments" / "examples" / "my_backprop.py"
 
 
-COLUMNS = ("claim", "bound", "measured", "95 % interval", "verdict")
+COLUMNS = ("claim", "expected", "measured", "95 % interval", "verdict")
 
 
 def update() -> None:
-    """Write the generated parts into README.md, and the claims of all questions into results/README.md."""
-    README.write_text(filled(README.read_text(encoding="utf-8")), encoding="utf-8")
+    """Write the recorded numbers anew, in today's words and pictures: records, README.md, report, docstrings."""
+    for result in recorded():
+        question = import_module(f"experiments.{result.name}")
+        result = protocol.reworded(question, result)
+        records.write(records.RESULTS, result, question)
+        path = source(result)
+        path.write_text(with_answer(path.read_text(encoding="utf-8"), result), encoding="utf-8")
+    README.write_text(with_parts(README.read_text(encoding="utf-8")), encoding="utf-8")
     CLAIMS.write_text(claims(), encoding="utf-8")
+    report.write(records.RESULTS)
 
 
-def filled(text: str) -> str:
+def with_parts(text: str) -> str:
     """Return README's text with every part between <!-- NAME --> and <!-- end --> made anew."""
     for name, part in PARTS.items():
         pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
@@ -36,32 +43,55 @@ def filled(text: str) -> str:
     return text
 
 
+def with_answer(text: str, result: Result) -> str:
+    """Return a question's source with its answer, as the result fills it, in the docstring."""
+    answer = "\n".join(textwrap.wrap(result.answer, 120, break_long_words=False, break_on_hyphens=False))
+    made = f'"""{result.question}\n\n{answer}\n"""'.replace("\\", r"\\")
+    return re.sub(r'\A""".*?"""', made, text, count=1, flags=re.DOTALL)
+
+
+def source(result: Result) -> Path:
+    """Return the file of a question."""
+    return ROOT / "experiments" / result.name / "__init__.py"
+
+
 def recorded() -> list[Result]:
-    """Return the recorded results, by name."""
-    return [from_record(json.loads(path.read_text(encoding="utf-8"))) for path in sorted(RESULTS.glob("why_*.json"))]
+    """Return the recorded results, in the order of the questions."""
+    return records.recorded(QUESTIONS)
 
 
 def questions() -> str:
-    """Every recorded question, its answer, and how many of its claims hold."""
-    return "\n\n".join(
-        f"**{result.question}** {result.answer} "
-        f"{sum(claim.verdict == 'holds' for claim in result.claims)} of {len(result.claims)} claims hold "
-        f"([picture](experiments/results/{result.name}.svg))."
-        for result in recorded()
-    )
+    """Every recorded question, its answer, and its key number."""
+    lines = ["| question | answer | key number |", "|---|---|---|"]
+    for result in recorded():
+        key = filled(import_module(f"experiments.{result.name}").KEY, result.claims)
+        lines.append(f"| **{result.question}** | {result.answer} | {key} |")
+    count = report.verdicts(tuple(claim for result in recorded() for claim in result.claims))
+    return "\n".join(lines) + f"\n\nIn sum, {count}."
 
 
 def claims() -> str:
     """Every claim of every recorded question, as tables."""
     parts = ["# What was claimed, and what was measured\n"]
-    parts.append("Written by `python -m experiments readme` from the records in this folder.")
+    parts.append(
+        "Written by `python -m experiments readme` from the records in this folder; `report.html` shows it all."
+    )
     for result in recorded():
-        parts.append(f"\n## {result.question}\n\n{result.answer}\n\n![{result.question}]({result.name}.svg)\n")
-        parts.append(f"| {' | '.join(COLUMNS)} |\n|---|--:|--:|--:|---|")
-        parts += [f"| {' | '.join(cells(claim))} |" for claim in result.claims]
+        parts.append(f"\n## {result.question}\n\n{result.answer}")
+        for measurement in result.measurements:
+            parts.append(f"\n### {measurement.title}\n")
+            if measurement.caption:
+                parts.append(f"![{measurement.caption}]({records.picture_name(result, measurement)})\n")
+            parts.append(f"| {' | '.join(COLUMNS)} |\n|---|--:|--:|--:|---|")
+            parts += [f"| {' | '.join(escaped(cell) for cell in cells(claim))} |" for claim in measurement.claims]
         versions = ", ".join(f"{name} {version}" for name, version in result.versions.items() if name != "mlp_jax")
         parts.append(f"\nMeasured on {result.device} with {versions}, in {result.seconds:.0f} s.")
     return "\n".join(parts) + "\n"
+
+
+def escaped(cell: str) -> str:
+    """Return text that may stand in a table of Markdown."""
+    return cell.replace("|", "\\|").replace("*", "\\*").replace("_", "\\_")
 
 
 def walkthrough_block() -> str:
@@ -81,11 +111,6 @@ PARTS: dict[str, Callable[[], str]] = {"check": check_block, "questions": questi
 
 def cells(claim: Claim) -> list[str]:
     """Return a claim as the cells of a table's row."""
-    relation = {"<=": "≤ ", ">=": "≥ ", "=": ""}[claim.relation]
-    interval = "" if claim.interval is None else " to ".join(number(end) for end in claim.interval)
-    return [claim.statement, relation + number(claim.expected), number(claim.measured), interval, claim.verdict]
-
-
-def number(value: float) -> str:
-    """Return a number with two digits, or whole."""
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.2g}"
+    return [
+        claim.statement, report.expected(claim), report.number(claim.measured), report.interval(claim), claim.verdict
+    ]  # fmt: skip

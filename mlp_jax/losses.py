@@ -28,7 +28,7 @@ def softmax(logits: ArrayLike) -> Float[Array, "... C"]:
       logits: (..., C). The shift by the maximum changes nothing but keeps exp from overflowing.
 
     Returns:
-      p, (..., C): positive down to where exp underflows, 87 below the maximum in float32; rows sum to 1.
+      p, (..., C): positive down to float32's least number, 1e-38, 85 to 87 below the maximum; rows sum to 1.
 
     Raises:
       ValueError, TypeError: if logits have no axis, no classes, or are not real numbers.

@@ -6,21 +6,27 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
+from types import ModuleType
 
 import jax
+import jax.numpy as jnp
 import matplotlib
 import numpy as np
 import pytest
 
-from experiments import protocol, readme, walkthrough, why_backprop, why_gradient_checks
-from experiments.__main__ import EXPERIMENTS
-from experiments.protocol import Claim
+import experiments.__main__ as main
+import mlp_jax
+from experiments import QUESTIONS, intervals, protocol, readme, records, report, walkthrough
+from experiments.protocol import Claim, Finding
+from experiments.runs_at_once import at_best_rate, over_runs
+from experiments.why_backprop import agreement, trainings
+from experiments.why_gradient_checks import rules, usual_rules
 
 matplotlib.use("svg")
 
-TINY = why_backprop.Config(
-    activations=("tanh",), depths=(2,), width=4, batch=8, seeds=2, directions=3, trainings=4, steps=(1, 10)
-)
+TINY_AGREEMENT = agreement.Config(activations=("tanh",), depths=(2,), width=4, batch=8, seeds=2, directions=3)
+TINY_TRAININGS = trainings.Config(trainings=4, steps=(1, 10))
 
 
 def claim(relation, expected, measured, tolerance=0.0, explanation=""):
@@ -41,6 +47,8 @@ def claim(relation, expected, measured, tolerance=0.0, explanation=""):
         (claim("=", 1, 1.1, explanation="known"), "differs"),
         (claim("<=", 1, float("nan")), "does not hold"),
         (claim("=", 1, float("nan"), tolerance=1), "does not hold"),
+        (claim("=", 1, None), "not run"),
+        (claim("=", 1, None, explanation="no data"), "not run"),
     ],
     ids=lambda value: f"{value.measured} {value.relation} {value.expected}" if isinstance(value, Claim) else value,
 )
@@ -48,39 +56,71 @@ def test_verdict(made, verdict):
     assert made.verdict == verdict
 
 
-def test_interval_covers_the_true_median():
+def test_answers_are_filled_from_claims():
+    claims = [dataclasses.replace(claim("=", 1, 0.123), name="a b"), dataclasses.replace(claim("=", 1, None), name="c")]
+    assert protocol.filled("{a_b:.0%} and {c:.2f}", claims) == "12% and (not measured)"
+    with pytest.raises(KeyError, match="other"):
+        protocol.filled("{other}", claims)
+    with pytest.raises(ValueError, match="'a b' twice"):
+        protocol.filled("", [claims[0], claims[0]])
+
+
+@pytest.mark.parametrize(
+    "statistic, true, draw",
+    [
+        (intervals.median_and_interval, 0.0, lambda rng: rng.standard_normal(20)),
+        (intervals.mean_and_interval, 0.0, lambda rng: rng.standard_normal(20)),
+        (intervals.share_and_interval, 0.3, lambda rng: rng.random(20) < 0.3),
+    ],
+    ids=["median", "mean", "share"],
+)
+def test_interval_covers_the_true_value(statistic, true, draw):
     rng = np.random.default_rng(0)
-    intervals = [protocol.median_and_interval(rng.standard_normal(20))[1] for _ in range(200)]
-    assert 0.85 <= np.mean([low <= 0 <= high for low, high in intervals]) <= 1
+    covered = [low <= true <= high for low, high in (statistic(draw(rng))[1] for _ in range(200))]
+    assert 0.85 <= np.mean(covered) <= 1
+
+
+def test_runs_at_once_are_the_runs_one_by_one():
+    """However the runs are shared out, each gets its own arguments and the shared ones whole."""
+
+    def run(a, b, shared):
+        return {"sum": a + jnp.sum(b * shared), "b": b}
+
+    a, b, shared = np.arange(5.0), np.arange(10.0).reshape(5, 2), np.array([1.0, 3.0])
+    together = over_runs(run, (a, b), (shared,))
+    for i in range(5):
+        alone = run(a[i], b[i], shared)
+        np.testing.assert_allclose(together["sum"][i], alone["sum"], rtol=1e-6)
+        np.testing.assert_array_equal(together["b"][i], b[i])
+
+
+def test_the_best_rate_is_the_one_of_the_lowest_mean_score():
+    keys = jax.random.split(jax.random.key(0), 3)
+    tuned = at_best_rate(
+        lambda key, rate: jnp.where(rate > 2, jnp.nan, (rate - 1) ** 2), keys, [0.5, 1.0, 4.0], lambda r: r
+    )
+    assert tuned.rate == 1 and tuned.results.tolist() == [0, 0, 0] and tuned.scores == [0.25, 0, np.inf]
 
 
 @pytest.fixture(scope="module")
-def result():
-    return protocol.run(why_backprop, TINY, seed=3)
+def measurements():
+    return [protocol.measured(agreement, TINY_AGREEMENT, 3), protocol.measured(trainings, TINY_TRAININGS, 3)]
 
 
 @pytest.mark.slow
-def test_small_run_holds_its_claims(result):
-    assert [c.name for c in result.claims if c.verdict != "holds"] == []
-    assert result.question == why_backprop.QUESTION
-    assert "{" not in result.answer
-    assert {"jax", "jaxlib", "optax", "numpy", "python", "mlp_jax"} <= set(result.versions)
+def test_small_run_holds_its_claims(measurements):
+    for measurement in measurements:
+        assert [c.name for c in measurement.claims if c.verdict != "holds"] == []
+        again = records._measurement(json.loads(json.dumps(records._measurement_record(measurement))))
+        assert again.claims == measurement.claims
+    assert measurements[0].title.startswith("The gradient by hand") and "Real digits" in measurements[0].description
 
 
 @pytest.mark.slow
-def test_record_survives_json(result):
-    record = json.loads(json.dumps(protocol.as_record(result)))
-    again = protocol.from_record(record)
-    assert again.claims == tuple(
-        dataclasses.replace(c, interval=c.interval and list(c.interval)) for c in result.claims
-    )
-    assert (again.data, again.seed, again.answer) == (result.data, result.seed, result.answer)
-    why_backprop.plot(again).canvas.draw()
-
-
-@pytest.mark.slow
-def test_same_seed_same_numbers(result):
-    assert protocol.run(why_backprop, TINY, seed=3).data == result.data
+def test_same_seed_same_numbers(measurements):
+    again = protocol.measured(agreement, TINY_AGREEMENT, 3)
+    assert again.data == measurements[0].data
+    assert protocol.measured(agreement, TINY_AGREEMENT, 4).data != again.data
 
 
 @pytest.mark.slow
@@ -88,41 +128,32 @@ def test_a_wrong_gradient_is_found(monkeypatch):
     """With a bias gradient that is 1 % off, every claim about gradients and about float64 trainings falls."""
 
     def wrong(params, x, labels, *rest):
-        loss, gradients = why_backprop.autodiff(params, x, labels, *rest)
+        loss, gradients = agreement.autodiff(params, x, labels, *rest)
         return loss, tuple(layer._replace(bias=1.01 * layer.bias) for layer in gradients)
 
-    monkeypatch.setattr(why_backprop, "backprop", wrong)
-    claims = protocol.run(why_backprop, TINY).claims
+    monkeypatch.setattr(agreement, "backprop", wrong)
+    monkeypatch.setattr(trainings, "backprop", wrong)
+    claims = protocol.measured(agreement, TINY_AGREEMENT).claims + protocol.measured(trainings, TINY_TRAININGS).claims
     fallen = {c.name for c in claims if c.verdict == "does not hold"}
     assert {"float64", "float32", "float32 whole", "finite differences", "float64 apart"} <= fallen
 
 
 def test_kinks_are_counted_and_left_out(float64):
     """At a step that crosses kinks, relu's directions are left out and those of tanh are not."""
-    x, labels = why_backprop._digits(8, "float64")
-    for name, phi in (("relu", why_backprop.ACTIVATIONS["relu"]), ("tanh", why_backprop.ACTIVATIONS["tanh"])):
-        params = why_backprop.mlp_jax.init_params(jax.random.key(0), (64, 4, 10), phi)
+    x, labels = agreement.digits(8, "float64")
+    for name, phi in (("relu", mlp_jax.relu), ("tanh", mlp_jax.tanh)):
+        params = mlp_jax.init_params(jax.random.key(0), (64, 4, 10), phi)
         on_a_kink = (params[0]._replace(weight=0 * params[0].weight), params[1])  # every z_1 is exactly 0
-        _, gradients = why_backprop.backprop(on_a_kink, x, labels, phi)
-        error, kinks = why_backprop._finite_difference_error(on_a_kink, gradients, x, labels, phi, 5, seed=0)
+        _, gradients = mlp_jax.backprop(on_a_kink, x, labels, phi)
+        error, kinks = agreement._finite_difference_error(on_a_kink, gradients, x, labels, phi, 5, seed=0)
         assert kinks == (5 if name == "relu" else 0)
         assert error <= 1e-6
 
 
-@pytest.mark.slow
-def test_small_run_of_the_checks_holds_its_claims():
-    checks = protocol.run(why_gradient_checks, why_gradient_checks.QUICK)
-    assert [c.name for c in checks.claims if c.verdict != "holds"] == []
-    assert "{" not in checks.answer
-    why_gradient_checks.plot(protocol.from_record(json.loads(json.dumps(protocol.as_record(checks))))).canvas.draw()
-
-
 def test_each_rule_accepts_what_is_right_and_rejects_what_is_not():
-    point = why_gradient_checks._point(
-        why_gradient_checks.QUICK, 0, why_gradient_checks.ACTIVATIONS["tanh"], "a good point"
-    )
+    point = usual_rules._point(usual_rules.QUICK, 0, mlp_jax.tanh, "a good point")
     _, gradients = point.right
-    for name, accepts in why_gradient_checks.RULES.items():
+    for name, accepts in rules.RULES.items():
         assert accepts(gradients, point), name
         assert not accepts([(2 * dW, db) for dW, db in gradients], point), name
 
@@ -166,34 +197,105 @@ def run(*arguments, cwd=readme.ROOT):
 def test_unknown_name_is_one_line():
     done = run("why_not")
     assert done.returncode == 2
-    assert done.stderr.startswith("error: NAME: expected one of why_backprop") and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: NAME: expected one of why_softmax") and done.stderr.count("\n") == 1
 
 
 @pytest.mark.slow
-def test_quick_run_writes_its_results_and_leaves_git_clean():
+def test_quick_run_holds_what_is_exact_and_leaves_git_clean():
     def status():
         return subprocess.run(
             ["git", "status", "--porcelain"],
-            cwd=readme.ROOT,
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            check=True,
-        ).stdout
+            cwd=readme.ROOT, capture_output=True, text=True, encoding="utf-8", check=True,
+        ).stdout  # fmt: skip
 
     before = status()
     done = run("--quick")
     assert done.returncode == 0, done.stderr
     assert status() == before
-    last = done.stdout.strip().splitlines()[-1]
-    folder = readme.ROOT / last.removeprefix("results: ")
-    assert {path.name for path in folder.iterdir()} == {
-        f"{name}.{kind}" for name in EXPERIMENTS for kind in ("json", "svg")
-    }
+    page = Path(done.stdout.strip().splitlines()[-1].removeprefix("report: "))
+    results = records.recorded(QUESTIONS, page.parent)
+    assert [result.name for result in results] == list(QUESTIONS)
+    pictures = {records.picture_name(r, m) for r in results for m in r.measurements if m.caption}
+    assert {path.name for path in page.parent.iterdir()} == {
+        page.name, *pictures, *(f"{name}.json" for name in QUESTIONS)
+    }  # fmt: skip
+    assert all("{" not in result.answer for result in results)
+    names = [(r.name, m.name) for r in results for m in r.measurements if not any(c.exact for c in m.claims)]
+    print("measurements without an exact claim:", names)
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """A question with two measurements of one claim each, the second of which can be interrupted."""
+    question, first, second = (ModuleType(f"experiments.{name}") for name in ("toy", "toy.first", "toy.second"))
+    question.__doc__, question.ANSWER = "Is it so?\n\nTo be filled.", "It is {first:.0f}."
+    question.MEASUREMENTS = (first, second)
+    calls = []
+    for module in question.MEASUREMENTS:
+        name = module.__name__.rsplit(".", 1)[-1]
+        module.__doc__, module.FORMULA, module.QUICK, module.FULL = "A heading.", "x", TINY_TRAININGS, TINY_TRAININGS
+
+        def measure(config, key, progress, name=name):
+            calls.append(name)
+            if name == "second" and calls.count("second") == 1:
+                raise KeyboardInterrupt
+            made = dataclasses.replace(
+                claim("=", 1, 2.0 if name == "second" else 1.0), name=name, exact=name == toy_exact[0]
+            )
+            return Finding((made,), {})
+
+        module.measure = measure
+    toy_exact = ["first"]
+    monkeypatch.setitem(sys.modules, "experiments.toy", question)
+    monkeypatch.setattr(main, "QUESTIONS", ("toy",))
+    monkeypatch.setattr(report, "QUESTIONS", ("toy",))
+    for name, path in (("RUNS", tmp_path), ("UNFINISHED", tmp_path / "unfinished")):
+        monkeypatch.setattr(records, name, path)
+    monkeypatch.setattr(main, "use_all_cores", lambda: None)
+    return calls, toy_exact
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(toy, tmp_path, capsys):
+    calls, _ = toy
+    with pytest.raises(KeyboardInterrupt):
+        main.main(("toy",))
+    main.main(("toy",))  # its second claim does not hold, but does not have to
+    assert calls == ["first", "second", "second"]
+    assert list((tmp_path / "unfinished").iterdir()) == []
+    assert "It is 1." in capsys.readouterr().out
+    main.main(("toy",))
+    assert calls[3:] == ["first", "second"], "a finished run is not taken for an interrupted one"
+
+
+def test_another_configuration_or_seed_does_not_go_on(toy):
+    calls, _ = toy
+    with pytest.raises(KeyboardInterrupt):
+        main.main(("toy",))
+    main.main(("toy",), seed=1)
+    assert calls == ["first", "second", "first", "second"]
+
+
+def test_an_exact_claim_that_falls_is_an_error_and_nothing_is_lost(toy, tmp_path, capsys):
+    calls, exact = toy
+    calls.append("second")
+    exact[0] = "second"
+    with pytest.raises(SystemExit, match="1"):
+        main.main(("toy",))
+    said = capsys.readouterr()
+    assert "has to hold" in said.err and "does not hold" in said.out
+    assert len(list(tmp_path.rglob("toy.json"))) == 1
+
+
+def test_open_alone_shows_the_recorded_report(monkeypatch, capsys):
+    shown = []
+    monkeypatch.setattr(main, "use_all_cores", lambda: None)
+    monkeypatch.setattr(main.webbrowser, "open", shown.append)
+    main.main(open=True)
+    assert shown == [report.RECORDED.as_uri()] and report.RECORDED.exists()
 
 
 def test_folders_of_runs_are_new(tmp_path):
-    assert len({protocol.new_folder(tmp_path) for _ in range(3)}) == 3
+    assert len({records.new_folder(tmp_path) for _ in range(3)}) == 3
 
 
 # ---- README
@@ -207,8 +309,16 @@ def without_rounding(text):
 
 def test_readme_quotes_the_recorded_results():
     text = readme.README.read_text(encoding="utf-8")
-    assert without_rounding(readme.filled(text)) == without_rounding(text), "run: python -m experiments readme"
+    assert without_rounding(readme.with_parts(text)) == without_rounding(text), "run: python -m experiments readme"
     assert readme.claims() == readme.CLAIMS.read_text(encoding="utf-8"), "run: python -m experiments readme"
+
+
+def test_report_and_docstrings_quote_the_recorded_results():
+    page = report.page(readme.recorded(), records.RESULTS)
+    assert page == report.RECORDED.read_text(encoding="utf-8"), "run: python -m experiments readme"
+    for result in readme.recorded():
+        text = readme.source(result).read_text(encoding="utf-8")
+        assert readme.with_answer(text, result) == text, "run: python -m experiments readme"
 
 
 def test_readme_is_short():
@@ -217,12 +327,16 @@ def test_readme_is_short():
 
 def test_readme_without_a_mark_is_an_error():
     with pytest.raises(ValueError, match=r"README\.md: expected"):
-        readme.filled("nothing")
+        readme.with_parts("nothing")
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("name", QUESTIONS)
 def test_recorded_result_is_of_the_full_configuration(name):
-    record = json.loads((readme.RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-    full = importlib.import_module(f"experiments.{name}").FULL
-    assert record["config"] == json.loads(json.dumps(dataclasses.asdict(full)))
-    assert (readme.RESULTS / f"{name}.svg").exists()
+    (result,) = records.recorded((name,))
+    question = importlib.import_module(f"experiments.{name}")
+    assert [m.name for m in result.measurements] == [m.__name__.rsplit(".", 1)[-1] for m in question.MEASUREMENTS]
+    for measurement, module in zip(result.measurements, question.MEASUREMENTS, strict=True):
+        assert measurement.config == json.loads(json.dumps(dataclasses.asdict(module.FULL))), module.__name__
+        assert not measurement.caption or (records.RESULTS / records.picture_name(result, measurement)).exists()
+    assert protocol.reworded(question, result) == result, "run: python -m experiments readme"
+    assert all("\\" not in report.formula(measurement.formula) for measurement in result.measurements)

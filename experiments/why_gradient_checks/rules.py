@@ -1,8 +1,9 @@
 """The rules by which people accept a gradient: JAX's, PyTorch's, two courses', and ours."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -16,6 +17,8 @@ from mlp_jax import Activation, Layer
 from mlp_jax.diagnosis.judgement import caught, flat
 from mlp_jax.diagnosis.mistakes import Gradients, Pass
 from mlp_jax.diagnosis.problems import Problem
+
+POINTS = {"homework's start": (0.01, 0.0), "a good point": (None, 0.5)}  # sizes of weights (1 / sqrt fan_in), biases
 
 Rule = Callable[[Any, "Point"], bool]
 
@@ -111,3 +114,15 @@ def arrays_of(problem: Problem, dtype: Any) -> tuple[Any, Any, Any]:
     """Return x, labels and params in a dtype."""
     params = tuple(Layer(jnp.asarray(W, dtype), jnp.asarray(b, dtype)) for W, b in problem.params)
     return jnp.asarray(problem.x, dtype), jnp.asarray(problem.labels), params
+
+
+def draw(widths: Sequence[int], batch: int, seed: int, kind: str) -> Problem:
+    """Draw a network and a batch at one kind of point."""
+    weight, bias = POINTS[kind]
+    rng = np.random.default_rng(seed)
+    params = [
+        ((1 / np.sqrt(a) if weight is None else weight) * rng.standard_normal((a, b)), bias * rng.standard_normal(b))
+        for a, b in pairwise(widths)
+    ]
+    x = rng.standard_normal((batch, widths[0]))
+    return Problem("drawn", params, x, rng.permutation(np.arange(batch) % widths[-1]))

@@ -1,0 +1,62 @@
+"""Many runs as one program: vmapped over seeds and settings, and shared out over the devices."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, PartitionSpec
+
+
+def over_runs(run: Callable[..., Any], runs: tuple[Any, ...], shared: tuple[Any, ...] = ()) -> Any:
+    """Return run(*one of runs, *shared) for every entry of the leading axis of runs, as numpy arrays.
+
+    Data that all runs share are arguments, and no constants of the program. Each device takes its part of the runs
+    without a word to the others; where they do not divide evenly, some are repeated and dropped.
+    """
+    count = len(jax.tree.leaves(runs)[0])
+    devices = np.array(jax.devices())[:count]
+    padded = -(-count // len(devices)) * len(devices)
+    if padded > count:
+        runs = jax.tree.map(lambda a: jnp.asarray(a)[jnp.arange(padded) % count], runs)
+    many, one = PartitionSpec("runs"), PartitionSpec()
+    vmapped = jax.vmap(run, in_axes=(*len(runs) * (0,), *len(shared) * (None,)))
+    specs = (*len(runs) * (many,), *len(shared) * (one,))
+    program = jax.shard_map(vmapped, mesh=Mesh(devices, ("runs",)), in_specs=specs, out_specs=many, check_vma=False)
+    return jax.tree.map(lambda a: np.asarray(a)[:count], jax.jit(program)(*runs, *shared))
+
+
+class Tuned(NamedTuple):
+    """The runs at the learning rate that was chosen.
+
+    Attributes:
+      rate: the learning rate.
+      results: what the runs at that rate returned, seeds first.
+      scores: the mean score of each rate that was tried.
+    """
+
+    rate: float
+    results: Any
+    scores: list[float]
+
+
+def at_best_rate(
+    run: Callable[..., Any],
+    keys: jax.Array,
+    rates: Sequence[float],
+    score: Callable[[Any], np.ndarray],
+    shared: tuple[Any, ...] = (),
+) -> Tuned:
+    """Run every seed at every rate, run(key, rate, *shared), and return the seeds at the best rate.
+
+    The rule: the rate whose mean score over the seeds is lowest; score(results) -> one number a run, from validation
+    data. A run whose score is not finite counts as infinitely bad.
+    """
+    grid = jnp.tile(keys, len(rates)), jnp.repeat(jnp.asarray(rates), len(keys))
+    results = over_runs(run, grid, shared)
+    by_rate = np.asarray(score(results), float).reshape(len(rates), len(keys))
+    scores = np.where(np.isfinite(by_rate), by_rate, np.inf).mean(axis=1)
+    best = int(np.argmin(scores))
+    chosen = jax.tree.map(lambda a: a.reshape(len(rates), len(keys), *a.shape[1:])[best], results)
+    return Tuned(float(rates[best]), chosen, scores.tolist())

@@ -1,0 +1,86 @@
+"""Backward passes with fixed random matrices for the weights, as one gradient function for `mlp_jax.train`.
+
+What reaches h_l comes back through B_l or C_l, drawn once, where backprop has the weights as they are now:
+
+    delta_l = (delta_{l+1} (s W_{l+1}^T + B_l) + delta_L C_l) * phi'(z_l),    B_l (d_{l+1}, d_l), C_l (C, d_l)
+
+    BP      s = 1, B = 0, C = 0     backprop
+    FA      s = 0, B random         feedback alignment (Lillicrap et al., 2016)
+    DFA     s = 0, C random         direct feedback alignment (Nøkland, 2016)
+    last    all 0                   only the last layer learns
+
+and dW_l = h_{l-1}^T delta_l stays: the forward values are kept. So all rules are runs of one program.
+"""
+
+from functools import reduce
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+import mlp_jax
+from experiments.why_forward.networks import generator
+from mlp_jax import Activation, Loss, Params
+from mlp_jax.backpropagation import linear_gradient
+from mlp_jax.network import forward_with_trace
+
+RULES = ("BP", "FA", "DFA", "last")
+
+
+class Feedback(NamedTuple):
+    """What replaces the weights on the way back, one B and C for every hidden layer."""
+
+    s: Float[Array, ""]
+    B: tuple[Float[Array, "_ _"], ...]
+    C: tuple[Float[Array, "_ _"], ...]
+
+
+def gradient_by(
+    feedback: Feedback, params: Params, x: Any, targets: Any, activation: Activation, loss: Loss
+) -> tuple[Float[Array, ""], Params]:
+    """Return the loss and what stands for its gradient, by the formula above."""
+    logits, trace = forward_with_trace(params, x, activation)
+    s, delta_L = feedback.s, loss.logits_gradient(logits, targets)
+    deltas = [delta_L]
+    ways_back = zip(params[1:], feedback.B, feedback.C, trace.derivative, strict=True)
+    for (W, _), B, C, derivative in reversed(list(ways_back)):
+        deltas.insert(0, (deltas[0] @ (s * W.T + B) + delta_L @ C) * derivative)
+    return loss(logits, targets), tuple(linear_gradient(h, delta) for h, delta in zip(trace.h, deltas, strict=True))
+
+
+def feedback_for(rule: str, key: jax.Array, params: Params) -> Feedback:
+    """Draw the feedback of a rule for networks (their leading axes alike), as long as what backprop has there at first.
+
+    That is |W_{l+1}| for B_l, and for C_l the length of the whole way W_{l+1} ... W_L, but for the activations.
+    """
+    weights: list[Any] = [np.asarray(layer.weight) for layer in params[1:]]
+    ways = [reduce(np.matmul, weights[l:]) for l in range(len(weights))]
+    B, C = (
+        tuple(is_drawn * like(W.swapaxes(-1, -2), rng) for W in matrices)
+        for is_drawn, matrices, rng in ((rule == "FA", weights, generator(key)), (rule == "DFA", ways, generator(key)))
+    )
+    s: Any = np.full(weights[0].shape[:-2], float(rule == "BP"))
+    return Feedback(s, B, C)
+
+
+def like(W: Any, rng: np.random.Generator) -> Any:
+    """Draw a normal random matrix of W's shape and Frobenius norm."""
+    B = rng.standard_normal(W.shape)
+    length, drawn = (np.linalg.norm(a, axis=(-2, -1), keepdims=True) for a in (W, B))
+    return B * length / drawn
+
+
+def angles(feedback: Feedback, params: Params, x: Any, targets: Any, activation: Activation) -> jax.Array:
+    """Return the angle between a rule's dW_l and the true one in degrees, for every layer."""
+    _, ours = gradient_by(feedback, params, x, targets, activation, mlp_jax.cross_entropy)
+    _, true = mlp_jax.backprop(params, x, targets, activation)
+    return jnp.array([angle(a.weight, b.weight) for a, b in zip(ours, true, strict=True)])
+
+
+def angle(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Return the angle of two matrices in degrees; 90 where one is 0."""
+    lengths = jnp.linalg.norm(a) * jnp.linalg.norm(b)
+    cosine = jnp.where(lengths > 0, jnp.vdot(a, b) / jnp.where(lengths > 0, lengths, 1), 0)
+    return jnp.degrees(jnp.arccos(jnp.clip(cosine, -1, 1)))

@@ -1,0 +1,146 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from latex2mathml.converter import convert
+
+import mlp_jax
+from experiments import why_latent
+from experiments.why_latent import layers, networks, probes, random_features, rank
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("module", why_latent.MEASUREMENTS)
+def test_formulas_are_shown(module):
+    assert convert(module.FORMULA).startswith("<math")
+
+
+# ---- layers
+
+
+def test_share_between_classes_is_1_where_each_class_is_one_point_and_0_where_all_have_the_same_mean(rng):
+    labels = jnp.arange(20) % 10
+    h = jnp.asarray(rng.standard_normal((10, 3)))
+    assert np.isclose(layers.between_share(h[labels], labels), 1)
+    assert np.isclose(layers.between_share(jnp.concatenate([h, -h]), labels), 0)
+
+
+def test_share_between_classes_of_normal_classes_is_that_of_their_variances(rng):
+    labels = np.repeat(np.arange(10), 2000)
+    h = 2 * rng.standard_normal((10, 30))[labels] + rng.standard_normal((20000, 30))
+    between = 2 * np.sqrt(np.var(h.reshape(10, 2000, 30).mean(axis=1), axis=0).sum() / 4)
+    assert np.isclose(
+        layers.between_share(jnp.asarray(h), jnp.asarray(labels)), between**2 / (between**2 + 30), atol=0.01
+    )
+
+
+def test_a_plane_keeps_the_distances_of_vectors_that_lie_in_one(rng):
+    points = rng.standard_normal((50, 2))
+    directions = np.linalg.qr(rng.standard_normal((6, 2)))[0]
+    found = layers.plane(points @ directions.T + 3)
+    distances, expected = (np.linalg.norm(p[:, None] - p[None, :], axis=-1) for p in (found, points))
+    ratio = distances[0, 1] / expected[0, 1]
+    np.testing.assert_allclose(distances, ratio * expected, atol=1e-12)
+
+
+def test_a_turn_is_undone(rng):
+    points, labels = rng.standard_normal((60, 2)), np.arange(60) % 10
+    turn = np.array([[0.6, 0.8], [0.8, -0.6]])  # a rotation and a mirror
+    np.testing.assert_allclose(layers.turned(points @ turn, points, labels), points, atol=1e-12)
+
+
+def test_a_split_has_every_example_once():
+    x, labels = jnp.arange(10.0)[:, None], jnp.arange(10)
+    (first, _), (rest, rest_labels) = networks.split(jax.random.key(0), x, labels, first=7)
+    assert first.shape == (7, 1) and rest.shape == (3, 1)
+    assert sorted([*first[:, 0].tolist(), *rest[:, 0].tolist()]) == list(range(10))
+    assert rest[:, 0].tolist() == rest_labels.tolist()
+
+
+# ---- rank
+
+
+def test_relative_singular_values():
+    np.testing.assert_allclose(rank.spectrum(np.diag([1.0, 4.0, 2.0])), [1, 0.5, 0.25])
+
+
+def test_probabilities_of_taylor_softmax_sum_to_1(rng):
+    p = np.exp(rank.log_taylor_softmax(rng.standard_normal((5, 7))))
+    np.testing.assert_allclose(p.sum(axis=1), 1)
+    assert (p > 0).all()
+
+
+@pytest.mark.slow
+def test_the_rank_bound_holds_and_falls_where_probabilities_are_no_exponentials(monkeypatch):
+    config = dataclasses.replace(rank.QUICK, widths=(3,), networks=1)
+    verdicts = [claim.verdict for claim in rank.measure(config, jax.random.key(0), lambda share: None).claims]
+    assert verdicts == ["holds"] * 4
+    monkeypatch.setattr(rank, "log_softmax", rank.log_taylor_softmax)
+    claims = rank.measure(config, jax.random.key(0), lambda share: None).claims
+    assert [claim.name for claim in claims if claim.verdict == "does not hold"] == ["rank", "rank without bias"]
+    monkeypatch.setattr(rank, "log_taylor_softmax", lambda z: z - np.log(np.exp(z).sum(axis=1, keepdims=True)))
+    claims = rank.measure(config, jax.random.key(0), lambda share: None).claims
+    assert claims[-1].verdict == "does not hold"
+
+
+# ---- random features
+
+
+@pytest.mark.parametrize("features", [None, 12])
+def test_least_squares_by_normal_equations_is_least_squares(rng, features):
+    x, labels = rng.standard_normal((400, 10)).astype(np.float32), rng.integers(0, 10, 400)
+    x[np.arange(400), labels] += 2
+    R = None if features is None else rng.choice([-1.0, 1.0], (features, 10)).astype(np.float32)
+    h = np.concatenate([x if R is None else np.hstack([x, np.maximum(x @ R.T, 0)]), np.ones((400, 1))], axis=1)
+    weights = np.linalg.lstsq(h, 2.0 * np.eye(10)[labels] - 1, rcond=None)[0]
+    expected = np.argmax(h @ weights, axis=1) != labels
+    assert 0 < expected.mean() < 0.9
+    assert np.mean(random_features.least_squares_errors(x, labels, x, labels, R) != expected) <= 0.01
+
+
+def test_without_mnist_its_claims_are_not_run():
+    claims = random_features._claims_of_mnist(random_features.QUICK, None, "no MNIST")
+    assert {(claim.verdict, claim.explanation) for claim in claims} == {("not run", "no MNIST")}
+
+
+def test_other_errors_on_mnist_fail_the_claims():
+    wrong = {"linear": np.arange(10000) < 1400, "network": np.arange(10000) < 280}
+    errors = wrong | {"random": np.stack([np.arange(10000) < n for n in (260, 262, 258)])}
+    claims = random_features._claims_of_mnist(random_features.FULL, errors, "")
+    assert [claim.verdict for claim in claims] == ["does not hold", "holds", "does not hold", "does not hold"]
+
+
+@pytest.mark.slow
+def test_random_features_stay_as_they_are():
+    params = mlp_jax.init_params(jax.random.key(0), (4, 3, 2))
+    x, labels = jnp.ones((5, 4)), jnp.arange(5) % 2
+    stay, learn = (
+        random_features.gradient_where_it_learns(learns, params, x, labels, mlp_jax.relu, mlp_jax.cross_entropy)[1]
+        for learns in (jnp.array(0.0), jnp.array(1.0))
+    )
+    assert not stay[0].weight.any() and not stay[0].bias.any()
+    assert stay[1].bias.any()
+    assert learn[0].weight.any()
+
+
+# ---- probes
+
+
+@pytest.mark.slow
+def test_a_probe_reads_off_what_is_linear_and_nothing_else():
+    labels = jnp.arange(400) % 10
+    config = dataclasses.replace(probes.QUICK, probe_epochs=20)
+    visible = jax.nn.one_hot(labels, 10) + 0.1 * jax.random.normal(jax.random.key(1), (400, 10))
+    hidden = jax.random.normal(jax.random.key(2), (400, 10))
+    found, missed = (
+        float(probes.probe_error(config, jax.random.key(0), (h[:300], labels[:300]), (h[300:], labels[300:])))
+        for h in (visible, hidden)
+    )
+    assert found == 0
+    assert missed > 0.7
