@@ -145,7 +145,7 @@ def measured(module: ModuleType, config: Any, seed: int = 0, progress: Progress 
     )
 
 
-def words(module: ModuleType) -> dict[str, str]:
+def words(module: ModuleType) -> dict[str, Any]:
     """Return what a measurement says of itself, apart from its numbers."""
     title, _, description = inspect.cleandoc(module.__doc__ or "").partition("\n")
     caption = getattr(module, "CAPTION", "")
