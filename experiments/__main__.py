@@ -51,6 +51,8 @@ def main(
     validation.seed("seed", seed)
     for name in names:
         validation.choice("NAME", name, (*QUESTIONS, "walkthrough", "readme"))
+    if quick and record:
+        raise ValueError("--record: expected a full run, got --quick: leave one of them out")
     use_all_cores()
     if "walkthrough" in names:
         print(walkthrough.text())

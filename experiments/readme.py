@@ -67,7 +67,7 @@ def questions() -> str:
         key = filled(import_module(f"experiments.{result.name}").KEY, result.claims)
         lines.append(f"| **{result.question}** | {result.answer} | {key} |")
     count = report.verdicts(tuple(claim for result in recorded() for claim in result.claims))
-    return "\n".join(lines) + f"\n\nIn sum, {count}."
+    return "\n".join(lines) + f"\n\nIn sum, {count}; many are identities or counts that have to hold."
 
 
 def claims() -> str:

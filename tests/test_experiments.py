@@ -190,7 +190,7 @@ def test_by_hand_and_by_autodiff_are_the_same_in_the_walkthrough():
 def run(*arguments, cwd=readme.ROOT):
     return subprocess.run(
         [sys.executable, "-m", "experiments", *arguments],
-        cwd=cwd, capture_output=True, text=True, encoding="utf-8", timeout=600,
+        cwd=cwd, capture_output=True, text=True, encoding="utf-8", timeout=1200,
     )  # fmt: skip
 
 
@@ -198,6 +198,11 @@ def test_unknown_name_is_one_line():
     done = run("why_not")
     assert done.returncode == 2
     assert done.stderr.startswith("error: NAME: expected one of why_softmax") and done.stderr.count("\n") == 1
+
+
+def test_a_quick_run_is_not_recorded():
+    with pytest.raises(ValueError, match="--record: expected a full run"):
+        main.main(quick=True, record=True)
 
 
 @pytest.mark.slow

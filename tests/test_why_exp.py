@@ -252,7 +252,8 @@ SHORT = price.Config(classes=(2, 10), gaps=11)
 def test_claims_of_price_hold():
     made = price.measure(SHORT, jax.random.key(0), lambda share: None).claims
     assert set(verdicts(made).values()) == {"holds"}
-    assert all(claim.exact for claim in made)
+    of_others = ("gap jax", "gap optax")  # what other libraries do may change with their versions
+    assert all(claim.exact != claim.name.startswith(of_others) for claim in made)
 
 
 @pytest.mark.slow

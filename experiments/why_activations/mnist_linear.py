@@ -145,7 +145,7 @@ def _published_claims(
     first = Examples(train.x[:50_000], train.labels[:50_000])
     images, recounted = (
         "counted, to the image",
-        f"{BOOK}: 1.6 %; counts from a program run beforehand",
+        f"{BOOK}: the error rates; counts by a second program of ours",
     )
     names = ("true positives", "false negatives", "false positives")
     return [
@@ -164,7 +164,7 @@ def _published_claims(
               wrong(test_scores, test.labels) / len(test.x), "rounded as in the book", 0.0005),
         *(claim(f"zero {name}", f"Digit 0 against the rest, training set: {n:,} {name}.", n, BOOK, found, images)
           for name, n, found in zip(names, (5158, 765, 167), zero, strict=True)),
-        *(claim(f"zero test {name}", f"On the test set: {n:,} {name}.", n, recounted, found, images)
+        *(claim(f"zero test {name}", f"Digit 0 against the rest, test set: {n:,} {name}.", n, recounted, found, images)
           for name, n, found in zip(names, (864, 116, 42), zero_test, strict=True)),
     ]  # fmt: skip
 

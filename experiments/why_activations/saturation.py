@@ -149,7 +149,7 @@ def _gradient_claims(config: Config, norms: dict[str, np.ndarray], mnist_missing
     return [
         Claim(
             "Nielsen's factor",
-            "In a sigmoid network the gradient shrinks by a factor of 4 to 5 at every layer that it passes.",
+            "In a sigmoid network the gradient shrinks by a factor of 4 to 5 a layer on average.",
             "=",
             published,
             f"Nielsen (2015), ch. 5: {', '.join(map(str, NIELSEN))} from the first hidden layer to the last, one "
@@ -163,7 +163,7 @@ def _gradient_claims(config: Config, norms: dict[str, np.ndarray], mnist_missing
         ),
         Claim(
             "sigmoid factor",
-            "It shrinks by more than 2 at every layer, also on other data.",
+            "It shrinks by more than 2 a layer on average.",
             ">=",
             2,
             "sigmoid' <= 1/4, and weights of variance 1 / fan_in keep the size of what they carry",
@@ -206,8 +206,8 @@ def _singular_value_claims(config: Config, singular: dict[str, list[float]]) -> 
         claims.append(
             Claim(
                 f"{name} singular value",
-                f"A tanh layer near 0 with the {name} initialisation, n Var W = {variance:.2g}, stretches its input by "
-                f"8 / (3 pi) sqrt(n Var W) on average.",
+                f"The singular values of a tanh layer's Jacobian at 0, with the {name} initialisation, n Var W = "
+                f"{variance:.2g}, average 8 / (3 pi) sqrt(n Var W).",
                 "=",
                 8 / (3 * pi) * variance**0.5,
                 f"derived: the quarter-circle law; Glorot & Bengio (2010), sec. 4.2.2: about {words}",

@@ -1,18 +1,19 @@
 """Is the gradient that we derive by hand the gradient, and what does it cost?
 
-It is jax.grad's to rounding: on real digits, for every activation and up to 32 hidden layers, no parameter's gradient
-differs by more than 9e-15 of its size in float64. It costs 2.40 times the operations of the loss alone in a
-784-512-512-10 network, where forward mode and finite differences take a forward pass or more for every single
-parameter.
+It is jax.grad's to rounding: on real digits, for 10 activations and up to 32 hidden layers, the gradient of no weight
+matrix or bias vector differs by more than 9e-15 of its length in float64. Loss and gradient together take 2.40 times
+the operations of the loss alone (784-512-512-10), while forward mode takes 5,776 times as long as backprop for 11,914
+parameters.
 """
 
 from experiments.why_backprop import agreement, cost, trainings, vanishing
 
 ANSWER = (
-    "It is jax.grad's to rounding: on real digits, for every activation and up to 32 hidden layers, no parameter's "
-    "gradient differs by more than {float64:.0e} of its size in float64. It costs {operations_784_512_512_10:.2f} "
-    "times the operations of the loss alone in a 784-512-512-10 network, where forward mode and finite differences "
-    "take a forward pass or more for every single parameter."
+    "It is jax.grad's to rounding: on real digits, for 10 activations and up to 32 hidden layers, the gradient of "
+    "no weight matrix or bias vector differs by more than {float64:.0e} of its length in float64. Loss and "
+    "gradient together take {operations_784_512_512_10:.2f} times the operations of the loss alone "
+    "(784-512-512-10), while forward mode takes {forward_mode_over_backprop:,.0f} times as long as backprop for "
+    "11,914 parameters."
 )
-KEY = "{float64:.0e}, the largest relative difference from jax.grad"
+KEY = "{operations_784_512_512_10:.2f} times the operations of the loss, for loss and whole gradient"
 MEASUREMENTS = (agreement, trainings, cost, vanishing)

@@ -4,7 +4,8 @@ Random logits of several scales in float64, five options, label 0. The size by w
 probabilities that are not positive; by how much a higher logit's probability can be the lower one; how far p moves
 under z -> z + c; by how much the ratio r = p_i / p_j can change, to r', when the last option is dropped, as
 |r - r'| / (r + r'); minus the smallest eigenvalue of the loss's Hessian; by how much an entry of the gradient exceeds
-1; and how far the gradient is from p - y. Rounding is not counted.
+1; and how far the gradient is from p - y. Rounding is not counted. Sparsemax has its own loss,
+the others -log p; another base than e would change p - y by a factor alone.
 """
 
 from dataclasses import dataclass

@@ -196,7 +196,8 @@ def claims(
         for name, short in (("jax.nn.log_softmax", "jax"), ("optax", "optax")):
             made.append(
                 Claim(
-                    f"gap {short} {C}", f"Through {name} and jax.grad it is 0 from a gap between the two on, C = {C}.",
+                    f"gap {short} {C}",
+                    f"Through {name} it is 0 from a gap between {one:.2f} and {last:.2f} on, C = {C}.",
                     "=", (one + last) / 2, f"{derived}, in any order; XLA's depends on its version and on the shape",
                     zeros[name][C], f"{gap}; between {one:.2f} and {last:.2f}", tolerance=(last - one) / 2 + 1e-5,
                 )
@@ -218,11 +219,11 @@ def claims(
             )
         )  # fmt: skip
     statements = {
-        "JAX 40384": ("In float64 log_softmax's gradient at a gap of 37.4 is there.", 1e-14),
-        "scipy 18295": ("In float64 -log_softmax([0, -40]) is there.", 1e-14),
-        "PyTorch 113708": ("In float32 -log_softmax([1 - ln eps, 0]) is there.", 25 * EPS),
-        "PyTorch 11752": ("The cross-entropy of two equal logits is ln 2, at 1 as at 1e8.", 2 * EPS),
-        "MLX 4188": ("The cross-entropy of (2, -1) is the same with 1e6 added to both.", 11 * EPS),
+        "JAX 40384": ("In float64 our log_softmax has its gradient at a gap of 37.4.", 1e-14),
+        "scipy 18295": ("In float64 our -log_softmax([0, -40]) keeps its digits.", 1e-14),
+        "PyTorch 113708": ("In float32 our -log_softmax([1 - ln eps, 0]) keeps its digits.", 25 * EPS),
+        "PyTorch 11752": ("Our cross-entropy of two equal logits is ln 2, at 1 as at 1e8.", 2 * EPS),
+        "MLX 4188": ("Our cross-entropy of (2, -1) is the same with 1e6 added to both.", 11 * EPS),
     }
     for name, (statement, tolerance) in statements.items():
         case = cases[name]

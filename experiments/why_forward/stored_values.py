@@ -200,12 +200,12 @@ def _cosines(config: Config, found: Any) -> list[Claim]:
             claims.append(
                 Claim(
                     name if when == "start" else f"{name} trained",
-                    f"With another example's h the gradient of a {name} network "
+                    f"With another example's h, standardised pixels, the gradient of a {name} network "
                     f"{'says nothing of' if about_0 else 'keeps a part of'} the true one, {moment}.",
                     "=" if about_0 else ">=",
                     0.0 if about_0 else 0.3,
                     f"derived: only the mean of h survives, and {'that is about 0' if about_0 else 'h is not negative'}"
-                    "; the number by a prototype",
+                    "; the number is ours",
                     mean,
                     f"cosine of all weights' gradients, mean over seeds; standardised pixels; {network}",
                     interval,

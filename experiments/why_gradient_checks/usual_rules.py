@@ -107,7 +107,7 @@ def _claims_of_strength(config: Config, passed: Any, rejected: Any) -> list[Clai
             + ("lets known mistakes pass." if at_least < 0.5 else "rejects correct code."),
             ">=",
             at_least,
-            "a prototype with 27 mistakes",
+            "ours: a lower bound, rounded down",
             measured[rule][0],
             f"the share {'that passes' if at_least < 0.5 else 'of correct passes'}; {activations}",
             measured[rule][1],
@@ -122,7 +122,7 @@ def _claims_of_strength(config: Config, passed: Any, rejected: Any) -> list[Clai
         worst = max(float(np.median(shares[good][rule])) for rule in AT_LEAST)
         bound = 0.05 if shares is passed else 0.0
         reason = f"the median over seeds, of the worst rule; {activations}"
-        claims.append(Claim(name, statement, "<=", bound, "the same prototype", worst, reason, seeds=config.seeds))
+        claims.append(Claim(name, statement, "<=", bound, "ours: an upper bound", worst, reason, seeds=config.seeds))
     escaped, alarms = _ours(config)
     for name, statement, measured_by_us in (
         ("ours", "At the points of mlp-jax check no known mistake passes.", escaped),

@@ -69,7 +69,7 @@ def measure(config: Config, key: jax.Array, progress: Progress) -> Finding:
         ),
         Claim(
             "largest rise from layer to layer",
-            "In a trained network the probe's error falls from each layer to the next.",
+            "In trained networks the probe's mean error falls from each layer to the next.",
             "<=",
             0.0,
             "Alain & Bengio, 2016: it falls monotonically",

@@ -215,7 +215,8 @@ def calibration_claims(config: Config, found: Calibration) -> list[Claim]:
         ),
         Claim(
             "threshold",
-            f"After that, answers accepted at a confidence of {config.threshold:g} are right so often or more.",
+            f"After that, answers given with a confidence of {config.threshold:g} or more are right that often or "
+            "more.",
             ">=",
             config.threshold,
             "derived: calibrated predictions are right as often as their mean confidence",

@@ -101,7 +101,7 @@ def measure(config: Config, key: jax.Array, progress: Progress) -> Finding:
         ),
         Claim(
             "gradient ratio",
-            "Where our trainings start, cross-entropy's gradient is a thousand times squared error's.",
+            "At a gap of 10 cross-entropy's gradient is more than a thousand times squared error's.",
             ">=",
             1000,
             "derived: sqrt(2) exp(gap) over (16 + 4 (C - 2) + 4 C^2)^(1/2), to first order",

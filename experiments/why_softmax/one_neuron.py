@@ -23,7 +23,7 @@ def claims() -> list[Claim]:
                 f"One neuron and squared error from a {start} start end at Nielsen's output.",
                 "=",
                 published,
-                "Nielsen (2015, ch. 3): quoted from memory, to two digits",
+                "Nielsen (2015, ch. 3), to two digits; not checked in the book",
                 output(w, b, quadratic=True),
                 f"{setting}; half of the last digit that is published",
                 tolerance=0.005,

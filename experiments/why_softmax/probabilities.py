@@ -96,7 +96,8 @@ def measure(config: Config, key: jax.Array, progress: Progress) -> Finding:
         ),
         Claim(
             "shift",
-            "Adding a constant to all logits of a row changes no probability, not even its last bit.",
+            "A constant added to all logits of a row changes no probability, not even its last bit, where the sums are "
+            "exact.",
             "<=",
             0,
             "derived: exp(z + c) / sum exp(z + c) = exp(z) / sum exp(z), and z - max z is the same float",
