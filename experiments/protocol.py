@@ -179,6 +179,8 @@ def reworded(question: ModuleType, result: Result) -> Result:
 def filled(template: str, claims: Iterable[Claim]) -> str:
     """Fill {name:format} with the measured number of the claim of that name, blanks and signs read as _.
 
+    A quick run leaves claims out: there it says that they were not measured.
+
     >>> filled("about {a_b:.1f}", [Claim("a-b", "", "=", 1, "", 1.04, "")])
     'about 1.0'
     """
@@ -190,7 +192,7 @@ def filled(template: str, claims: Iterable[Claim]) -> str:
         numbers[name] = claim.measured
 
     def number(match: re.Match[str]) -> str:
-        value = numbers[match[1]]
+        value = numbers.get(match[1])
         return "(not measured)" if value is None else format(value, match[2] or "")
 
     return re.sub(r"\{(\w+)(?::([^}]*))?\}", number, template)

@@ -59,8 +59,7 @@ def test_verdict(made, verdict):
 def test_answers_are_filled_from_claims():
     claims = [dataclasses.replace(claim("=", 1, 0.123), name="a b"), dataclasses.replace(claim("=", 1, None), name="c")]
     assert protocol.filled("{a_b:.0%} and {c:.2f}", claims) == "12% and (not measured)"
-    with pytest.raises(KeyError, match="other"):
-        protocol.filled("{other}", claims)
+    assert protocol.filled("{left_out}", claims) == "(not measured)"
     with pytest.raises(ValueError, match="'a b' twice"):
         protocol.filled("", [claims[0], claims[0]])
 
@@ -344,4 +343,5 @@ def test_recorded_result_is_of_the_full_configuration(name):
         assert measurement.config == json.loads(json.dumps(dataclasses.asdict(module.FULL))), module.__name__
         assert not measurement.caption or (records.RESULTS / records.picture_name(result, measurement)).exists()
     assert protocol.reworded(question, result) == result, "run: python -m experiments readme"
+    assert "not measured" not in result.answer + protocol.filled(question.KEY, result.claims)
     assert all("\\" not in report.formula(measurement.formula) for measurement in result.measurements)
