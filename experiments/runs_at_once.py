@@ -27,6 +27,16 @@ def over_runs(run: Callable[..., Any], runs: tuple[Any, ...], shared: tuple[Any,
     return jax.tree.map(lambda a: np.asarray(a)[:count], jax.jit(program)(*runs, *shared))
 
 
+def first_epoch(accuracy: np.ndarray, goal: float) -> np.ndarray:
+    """Return the first epoch that reaches a goal, (runs,) of accuracy (runs, epochs); one more than there are, if none.
+
+    >>> first_epoch(np.array([[0.5, 0.9, 0.8], [0.1, 0.2, 0.3]]), 0.9)
+    array([2, 4])
+    """
+    reached = accuracy >= goal
+    return np.where(reached.any(axis=1), reached.argmax(axis=1), reached.shape[1]) + 1
+
+
 class Tuned(NamedTuple):
     """The runs at the learning rate that was chosen.
 

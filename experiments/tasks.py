@@ -42,6 +42,11 @@ def gaussian_classes(
     return means[labels] + noise @ scale.T, labels
 
 
+def generator(key: Array) -> np.random.Generator:
+    """numpy's random numbers from a key of JAX: those of JAX take longer to compile than most runs here."""
+    return np.random.default_rng(np.asarray(jax.random.key_data(key)))
+
+
 def as_drawn(dataset: Dataset, examples: datasets.Examples) -> np.ndarray:
     """Undo a data set's scaling: x (N, D) as it was drawn or read, in float64."""
     return np.asarray(examples.x, np.float64) * np.asarray(dataset.scale) + np.asarray(dataset.mean)

@@ -166,7 +166,7 @@ def test_residual_forward_adds_from_the_second_layer_on():
 
 def test_first_epoch():
     validation = np.array([[0.1, 0.6, 0.4, 0.7], [0.1, 0.2, 0.3, 0.4]])
-    assert which._first_epoch(validation, 0.5).tolist() == [2, 5]
+    assert which.first_epoch(validation, 0.5).tolist() == [2, 5]
 
 
 # ---- claims can fail

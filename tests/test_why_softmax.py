@@ -79,7 +79,7 @@ def test_one_neuron_ends_at_the_known_numbers(start, quadratic, cross_entropy):
 
 def test_epochs_to_the_goal():
     accuracy = np.array([[0.5, 0.96, 0.94], [0.95, 0.2, 0.1], [0.1, 0.2, 0.3]])
-    assert trainings.epochs_to_goal(accuracy).tolist() == [2, 1, 4]
+    assert trainings.first_epoch(accuracy, trainings.GOAL).tolist() == [2, 1, 4]
 
 
 def test_weights_of_linear_discriminant_analysis():
@@ -126,7 +126,7 @@ WRONG_SOFTMAX = {
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # of numbers that are not finite
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # numpy's, of numbers that are not finite: wrong on purpose
 @pytest.mark.parametrize("wrong", WRONG_SOFTMAX)
 def test_a_wrong_softmax_is_seen(monkeypatch, retraced, wrong):
     softmax, falls = WRONG_SOFTMAX[wrong]

@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 import mlp_jax
 from experiments import tasks
 from experiments.protocol import Claim, Finding, Progress
+from experiments.why_activations.collapse import with_ones
 from mlp_jax import Activation, Layer, Loss, Params, backprop, datasets, identity, squared_error
 from mlp_jax.datasets import Examples
 
@@ -82,11 +83,6 @@ def raw_examples(dataset: tasks.Dataset) -> tuple[Examples, Examples]:
     x = [np.rint(tasks.as_drawn(dataset, part)) for part in parts]
     labels = [part.labels for part in parts]
     return Examples(np.concatenate(x[:2]), np.concatenate(labels[:2])), Examples(x[2], labels[2])
-
-
-def with_ones(x: np.ndarray) -> np.ndarray:
-    """X with a column of ones, for the intercept."""
-    return np.column_stack([x, np.ones(len(x))])
 
 
 def wrong(scores: np.ndarray, labels: np.ndarray) -> int:

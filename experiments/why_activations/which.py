@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 import mlp_jax
 from experiments.intervals import mean_and_interval, median_and_interval
 from experiments.protocol import Claim, Finding, Progress
-from experiments.runs_at_once import Tuned, at_best_rate
+from experiments.runs_at_once import Tuned, at_best_rate, first_epoch
 from mlp_jax import ACTIVATIONS, Activation, datasets
 from mlp_jax.datasets import Dataset
 
@@ -62,7 +62,7 @@ def measure(config: Config, key: jax.Array, progress: Progress) -> Finding:
         for j, name in enumerate(config.activations):
             progress((i + j / len(config.activations)) / len(config.tasks))
             found[name] = _trained(config, jax.random.fold_in(key, i), dataset, ACTIVATIONS[name], epochs)
-        speeds = {name: _first_epoch(tuned.results["validation"], accuracy) for name, tuned in found.items()}
+        speeds = {name: first_epoch(tuned.results["validation"], accuracy) for name, tuned in found.items()}
         claims += _claims(config, task, found, speeds, accuracy)
         data[dataset.name] = {
             "validation": {name: tuned.results["validation"].mean(axis=0) for name, tuned in found.items()},
@@ -105,12 +105,6 @@ def _trained(config: Config, key: jax.Array, dataset: Dataset, phi: Activation, 
     keys = jax.random.split(key, config.seeds)
     parts = tuple(tuple(part) for part in (dataset.train, dataset.validation, dataset.test))
     return at_best_rate(run, keys, config.rates, lambda r: 1 - r["validation"][:, -1], parts)
-
-
-def _first_epoch(validation: np.ndarray, accuracy: float) -> np.ndarray:
-    """The first epoch with so much right, one after the last where there is none; (seeds,)."""
-    reached = validation >= accuracy
-    return np.where(reached.any(axis=1), reached.argmax(axis=1), reached.shape[1]) + 1
 
 
 def _claims(

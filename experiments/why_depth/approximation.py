@@ -27,7 +27,6 @@ import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
-import optax
 from matplotlib.figure import Figure
 from scipy.optimize import linprog, minimize
 
@@ -37,7 +36,7 @@ from experiments.protocol import Claim, Finding, Progress
 from experiments.runs_at_once import Tuned, at_best_rate
 from experiments.why_depth.exact_nets import shallow_square, shallow_square_of_pieces
 from experiments.why_depth.separation import value
-from experiments.why_depth.starts import random_start
+from experiments.why_depth.trainings import adam_to_zero, random_start
 
 FORMULA = r"\min_f \max_{[0,1]} |f(x) - x^2| = \frac{1}{8 \left(n + \tfrac{1}{2}\right)^2}"
 CAPTION = "The largest error of one hidden layer on x^2: the best there is, and what training finds."
@@ -230,13 +229,9 @@ def _train(config: Config, key: jax.Array, width: int) -> Tuned:
     between = (x[1:] + x[:-1]) / 2
     everywhere = jnp.linspace(0, 1, 2**14 + 1)[:, None]
     starts = jax.vmap(partial(random_start, sizes=(1, width, 1)))(jax.random.split(key, config.seeds))
-    run = partial(_run, steps=config.steps, optimizer=partial(_adam, config.steps))
+    run = partial(_run, steps=config.steps, optimizer=partial(adam_to_zero, config.steps))
     shared = (starts, x, between, everywhere)
     return at_best_rate(run, jnp.arange(config.seeds), config.rates, lambda results: results[0], shared)
-
-
-def _adam(steps: int, learning_rate: jax.Array) -> optax.GradientTransformation:
-    return optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
 
 
 def _run(

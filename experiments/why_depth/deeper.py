@@ -15,7 +15,6 @@ import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
-import optax
 from jax.tree_util import Partial
 from matplotlib.figure import Figure
 
@@ -23,6 +22,7 @@ import mlp_jax
 from experiments.intervals import mean_and_interval
 from experiments.protocol import Claim, Finding, Progress
 from experiments.runs_at_once import at_best_rate
+from experiments.why_depth.trainings import adam_to_zero
 from mlp_jax import Activation, Layer, Loss, datasets
 from mlp_jax.network import linear
 
@@ -160,7 +160,7 @@ def _run(
         jax.random.key(0),  # no shuffling: nothing is random
         jax.tree.map(lambda a: a[seed], starts),
         train,
-        optimizer=partial(_adam, steps),
+        optimizer=partial(adam_to_zero, steps),
         epochs=config.epochs,
         batch_size=config.batch,
         shuffle=False,
@@ -175,10 +175,6 @@ def _run(
         jnp.mean(mlp_jax.predict(on_train) == train[1]),
         jnp.mean(mlp_jax.predict(on_test) == test[1]),
     )
-
-
-def _adam(steps: int, learning_rate: jax.Array) -> optax.GradientTransformation:
-    return optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
 
 
 def init_params(key: jax.Array, sizes: tuple[int, int, int], depth: int, activation: Activation) -> StackedParams:

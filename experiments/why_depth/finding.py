@@ -17,7 +17,6 @@ import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
-import optax
 from matplotlib.figure import Figure
 
 import mlp_jax
@@ -26,7 +25,7 @@ from experiments.intervals import median_and_interval, share_and_interval
 from experiments.protocol import Claim, Finding, Progress
 from experiments.runs_at_once import over_runs
 from experiments.why_depth.exact_nets import on_symmetric_inputs, sawtooth_net
-from experiments.why_depth.starts import near, random_start
+from experiments.why_depth.trainings import adam_to_zero, near, random_start
 from mlp_jax import Params
 
 FORMULA = r"\int_0^1 \left(g^{(k)}(x) - \tfrac{1}{2}\right)^2 \mathrm{d}x = \tfrac{1}{12}"
@@ -56,7 +55,7 @@ QUICK = Config(depths=(4,), ks=(1, 6), seeds=5, steps=600)
 def measure(config: Config, key: jax.Array, progress: Progress) -> Finding:
     """Evaluate the exact weights, and train every seed and every k of one depth as one program."""
     x = (jnp.arange(config.points)[:, None] + 0.5) / config.points
-    train = partial(_error_after_training, optimizer=partial(_adam, config.steps), steps=config.steps)
+    train = partial(_error_after_training, optimizer=partial(adam_to_zero, config.steps), steps=config.steps)
     exact = [[_error(exact_weights(depth, k), 2.0**k, x) for k in config.ks] for depth in config.depths]
     errors = []
     for i, depth in enumerate(config.depths):
@@ -193,10 +192,6 @@ def _runs(config: Config, key: jax.Array, depth: int) -> tuple[Params, jax.Array
         jnp.concatenate([pieces, jnp.full(len(near_rates), pieces[-1])]),
         jnp.concatenate([rates, near_rates]),
     )
-
-
-def _adam(steps: int, learning_rate: jax.Array) -> optax.GradientTransformation:
-    return optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
 
 
 def _error_after_training(

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from scipy import integrate, optimize, special, stats
 
 from experiments.protocol import Claim, Finding, Progress
+from experiments.tasks import generator
 
 FORMULA = (
     r"P\left(\mathrm{argmax}_j (z_j + g_j) = i\right) = \frac{e^{z_i}}{\sum_k e^{z_k}}, \qquad"
@@ -50,7 +51,7 @@ QUICK = Config(draws=100_000, problems=10)
 
 def measure(config: Config, key: jax.Array, progress: Progress) -> Finding:
     """Draw choices under both noises, and find the distributions of highest entropy."""
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    rng = generator(key)
     noises: dict[str, Noise] = {
         "Gumbel": (rng.gumbel, lambda x: np.exp(-x - np.exp(-x)), lambda x: np.exp(-np.exp(-x))),
         "Gaussian": (rng.normal, lambda x: np.exp(-x * x / 2) / np.sqrt(2 * np.pi), special.ndtr),

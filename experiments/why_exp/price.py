@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 
 import mlp_jax
 from experiments.protocol import Claim, Finding, Progress
+from experiments.tasks import generator
 
 FORMULA = (
     r"\frac{\partial \mathcal{L}}{\partial z_y} = p_y - 1 = -\frac{S}{S + e^{z_y}}, \quad S = \sum_{j \neq y} e^{z_j},"
@@ -113,7 +114,7 @@ def measure(config: Config, key: jax.Array, progress: Progress) -> Finding:
     zeros = {name: {C: gap_of_zero(gradient, C) for C in config.classes} for name, gradient in USUAL.items()}
     zeros["ours"] = {2: gap_of_zero(lambda gap, C: float(ours(leader(gap, C))["by hand"][0]), 2)}
     progress(0.5)
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    rng = generator(key)
     gaps = np.linspace(0, config.last_gap, config.gaps)
     worst = {"by hand": 0.0, "by jax.grad": 0.0}
     for C in config.classes:

@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 import mlp_jax
-from experiments.why_forward.networks import generator
+from experiments.tasks import generator
 from mlp_jax import Activation, Loss, Params
 from mlp_jax.backpropagation import linear_gradient
 from mlp_jax.network import forward_with_trace

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from experiments.tasks import generator
 from mlp_jax import Activation, Layer, Params
 
 
@@ -25,8 +26,3 @@ def initial(
         )
         for a, b in pairwise(sizes)
     )
-
-
-def generator(key: jax.Array) -> np.random.Generator:
-    """numpy's random numbers from a key of JAX."""
-    return np.random.default_rng(np.asarray(jax.random.key_data(key)))

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 
 import mlp_jax
 from experiments.protocol import Claim, Finding, Progress
+from experiments.tasks import generator
 from mlp_jax import Layer
 
 FORMULA = r"\log p = H W + \mathbf{1} b^\top - c\,\mathbf{1}^\top, \qquad \mathrm{rank}\,(\log p) \le d + 2"
@@ -45,7 +46,7 @@ QUICK = Config(networks=2)
 def measure(config: Config, key: jax.Array, progress: Progress) -> Finding:
     """Take the singular values of the log-probabilities of random networks."""
     spectra: dict[str, list[np.ndarray]] = {"softmax": [], "softmax without bias": [], "Taylor softmax": []}
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    rng = generator(key)
     for i, d in enumerate(config.widths):
         z = [logits(config, rng, d) for _ in range(config.networks)]
         spectra["softmax"].append(np.stack([spectrum(log_softmax(with_bias)) for with_bias, _ in z]))

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 import mlp_jax
 from experiments.intervals import median_and_interval, share_and_interval
 from experiments.protocol import Claim, Finding, Progress
-from experiments.runs_at_once import over_runs
+from experiments.runs_at_once import first_epoch, over_runs
 from experiments.why_softmax.losses import COLORS, LABELS, LOSSES
 from mlp_jax import Loss, datasets
 
@@ -54,7 +54,7 @@ def measure(config: Config, key: jax.Array, progress: Progress) -> Finding:
     """Train from both starts with both losses."""
     progress(0.1)
     curves, rates = train_at_best_rates(key, config)
-    epochs = {name: np.array([epochs_to_goal(accuracy) for accuracy in by_lead]) for name, by_lead in curves.items()}
+    epochs = {name: np.array([first_epoch(accuracy, GOAL) for accuracy in by_lead]) for name, by_lead in curves.items()}
     data = {
         "leads": list(config.leads),
         "rates": rates,
@@ -73,7 +73,7 @@ def train_at_best_rates(key: jax.Array, config: Config) -> tuple[dict[str, np.nd
     leads, rates = (np.array(values, np.float32) for values in (config.leads, config.rates))
     runs = jax.random.split(key, config.seeds)[seed], rates[rate], leads[lead], loss
     validation, test = over_runs(partial(train_one, config=config), runs, data)
-    best = epochs_to_goal(validation).reshape(shape).mean(axis=3).argmin(axis=2)
+    best = first_epoch(validation, GOAL).reshape(shape).mean(axis=3).argmin(axis=2)
     curves = np.take_along_axis(test.reshape(*shape, -1), best[:, :, None, None, None], axis=2)[:, :, 0]
     return dict(zip(LOSSES, curves, strict=True)), dict(zip(LOSSES, np.array(config.rates)[best].tolist(), strict=True))
 
@@ -126,12 +126,6 @@ def wrong_start(key: jax.Array, sizes: Sequence[int], lead: jax.Array) -> mlp_ja
 def test_accuracy(test_x: jax.Array, test_labels: jax.Array, params: Any, x: jax.Array, labels: jax.Array) -> jax.Array:
     """The share of the test set that is predicted: what `train` records, whatever it trains on."""
     return jnp.mean(mlp_jax.predict(mlp_jax.forward(params, test_x, mlp_jax.tanh)) == test_labels)
-
-
-def epochs_to_goal(accuracy: np.ndarray) -> np.ndarray:
-    """The first epoch whose accuracy is the goal's, one number a run; one more than there are, if it never is."""
-    reached = np.asarray(accuracy) >= GOAL
-    return np.where(reached.any(axis=1), reached.argmax(axis=1), reached.shape[1]) + 1
 
 
 def range_over_seeds(rows: np.ndarray) -> np.ndarray:

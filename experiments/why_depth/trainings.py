@@ -1,8 +1,9 @@
-"""Where trainings start."""
+"""Where trainings start, and what drives them."""
 
 from collections.abc import Sequence
 
 import jax
+import optax
 from jax.flatten_util import ravel_pytree
 
 import mlp_jax
@@ -22,3 +23,8 @@ def near(key: jax.Array, params: Params, distance: float) -> Params:
     """Every number times 1 + distance e, e standard normal."""
     theta, unravel = ravel_pytree(params)
     return unravel(theta * (1 + distance * jax.random.normal(key, theta.shape)))
+
+
+def adam_to_zero(steps: int, learning_rate: jax.Array) -> optax.GradientTransformation:
+    """Adam whose rate falls to 0 along a cosine."""
+    return optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
