@@ -172,6 +172,7 @@ def test_dtype_is_kept(dtype):
             assert {leaf.dtype for leaf in (loss, *jax.tree.leaves(gradients))} == {jnp.dtype(dtype)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gradient", [backprop, autodiff])
 def test_jit_vmap_and_plain_agree(float64, gradient):
     p, q = (problem((4, 6, 3), 8, seed=seed) for seed in (0, 1))
@@ -191,6 +192,7 @@ def test_one_trace_for_changing_data(gradient):
         counted(*problem((4, 6, 3), 8, dtype=jnp.float32, seed=seed))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation, shift", [(mlp_jax.sigmoid, 30), (mlp_jax.tanh, 15)], ids=["sigmoid", "tanh"])
 def test_ours_is_the_nearer_one_where_units_saturate(float64, activation, shift):
     p = problem((3, 4, 3), 5, activation)

@@ -197,6 +197,7 @@ def test_good_input_of_every_function_passes():
         function(PARAMS, X.tolist(), jnp.asarray(Y))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int64])
 def test_narrow_labels_are_right_with_many_classes(dtype):
     """A comparison with class 300 in 8 bits would wrap round."""

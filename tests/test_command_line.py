@@ -74,6 +74,7 @@ def test_mnist():
     assert number(done.stdout, "test accuracy") >= 97.5
 
 
+@pytest.mark.slow
 def test_same_seed_same_network_and_another_seed_another(tmp_path):
     outputs = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
@@ -135,6 +136,7 @@ def test_csv_from_training_to_predictions(table, tmp_path):
     assert number(done.stderr, "accuracy") >= 95
 
 
+@pytest.mark.slow
 def test_npz_and_float64_and_no_hidden_layer(tmp_path):
     x = np.random.default_rng(0).standard_normal((200, 4, 4))
     np.savez(tmp_path / "d.npz", x=x, labels=(x.sum(axis=(1, 2)) > 0).astype(int))

@@ -518,6 +518,7 @@ def test_correct_code_in_bfloat16_passes():
     assert (report.verdict, report.precision) == ("correct", "bfloat16"), report
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_kink", [0.0, 0.5, 1.0])
 def test_any_derivative_at_the_kink_passes(at_kink):
     def mine(params, x, labels):

@@ -137,6 +137,7 @@ def test_a_wrong_gradient_is_found(monkeypatch):
     assert {"float64", "float32", "float32 whole", "finite differences", "float64 apart"} <= fallen
 
 
+@pytest.mark.slow
 def test_kinks_are_counted_and_left_out(float64):
     """At a step that crosses kinks, relu's directions are left out and those of tanh are not."""
     x, labels = agreement.digits(8, "float64")
@@ -149,6 +150,7 @@ def test_kinks_are_counted_and_left_out(float64):
         assert error <= 1e-6
 
 
+@pytest.mark.slow
 def test_each_rule_accepts_what_is_right_and_rejects_what_is_not():
     point = usual_rules._point(usual_rules.QUICK, 0, mlp_jax.tanh, "a good point")
     _, gradients = point.right

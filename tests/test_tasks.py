@@ -17,6 +17,7 @@ def test_parity_of_two_bits_is_exclusive_or():
     assert len(np.unique(tasks.parity(5)[0], axis=0)) == 32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pieces", [1, 2, 3, 8])
 def test_sawtooth_is_linear_between_its_corners(pieces):
     corners = tasks.sawtooth(jnp.arange(pieces + 1) / pieces, pieces)
@@ -25,6 +26,7 @@ def test_sawtooth_is_linear_between_its_corners(pieces):
     np.testing.assert_allclose(middles, 0.5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_spirals_wind_around_each_other():
     x, labels = tasks.spirals(jax.random.key(0), 1000, noise=0.0)
     radius, angle = jnp.linalg.norm(x, axis=1), jnp.arctan2(x[:, 1], x[:, 0])
@@ -32,6 +34,7 @@ def test_spirals_wind_around_each_other():
     assert float(radius.max()) <= 1 and jnp.bincount(labels).tolist() == [500, 500]
 
 
+@pytest.mark.slow
 def test_gaussian_classes_have_their_moments():
     means, scale = jnp.array([[0.0, 1.0], [2.0, -1.0]]), jnp.array([[1.0, 0.0], [0.5, 0.5]])
     x, labels = tasks.gaussian_classes(jax.random.key(1), 40_000, means, scale, jnp.array([0.25, 0.75]))

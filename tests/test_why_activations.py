@@ -120,6 +120,7 @@ def test_best_line_is_found():
 # ---- signal and gradient
 
 
+@pytest.mark.slow
 def test_derivative_bounds_and_mean_singular_value():
     assert float(mpmath.diff(lambda z: 1 / (1 + mpmath.exp(-z)), 0)) == pytest.approx(0.25)
     assert saturation.mean_singular_value(RNG(0), 150, 1.0) == pytest.approx(8 / (3 * np.pi), rel=0.03)
@@ -147,6 +148,7 @@ def test_darkness_takes_the_nearest_mean():
     assert mnist_linear.right_by_darkness(train, test) == 2
 
 
+@pytest.mark.slow
 def test_uniform_params_are_within_1_over_sqrt_fan_in():
     params = mnist1d.uniform_params(jax.random.key(0), (16, 100, 4))
     for layer, bound in zip(params, (1 / 4, 1 / 10), strict=True):
@@ -154,6 +156,7 @@ def test_uniform_params_are_within_1_over_sqrt_fan_in():
             assert 0.8 * bound < np.abs(leaf).max() <= bound
 
 
+@pytest.mark.slow
 def test_residual_forward_adds_from_the_second_layer_on():
     rng = RNG(0)
     W = [rng.normal(size=(3, 3)) for _ in range(3)]

@@ -34,6 +34,7 @@ def drawn(*shapes, seed=0):
 # ---- stored values
 
 
+@pytest.mark.slow
 def test_predicted_cosine_is_that_of_all_permutations(float64):
     """First and second moments over all 120 orders of five examples, two layers."""
     hs, deltas = drawn((5, 3), (5, 4)), drawn((5, 4), (5, 2), seed=1)
@@ -97,6 +98,7 @@ def test_feedback_is_as_long_as_the_way_it_replaces():
             assert of_C == pytest.approx(ways if rule == "DFA" else [0, 0], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_rules_by_hand(float64):
     """Every rule against its formula in numpy, two hidden layers."""
     params = networks.initial(KEY, (4, 5, 6, 3), mlp_jax.tanh)
@@ -146,6 +148,7 @@ def test_what_was_not_trained_is_not_run():
 # ---- Euler's identities
 
 
+@pytest.mark.slow
 def test_euler_by_hand(float64):
     """One unit a layer, so that all is a product of numbers; tanh fails where relu holds."""
     params = tuple(Layer(jnp.array(W), jnp.array(b)) for W, b in ([[[2.0]], [0.5]], [[[3.0, -1.0]], [0.1, 0.2]]))
@@ -185,6 +188,7 @@ def test_a_wrong_gradient_breaks_euler_and_the_drift(monkeypatch):
 # ---- forward gradient
 
 
+@pytest.mark.slow
 def test_moments_of_directions():
     """The law behind the claims, by numpy: E |(g . v) v|^2 is d + 2 or d for |g| = 1."""
     rng = np.random.default_rng(0)

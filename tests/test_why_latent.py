@@ -24,6 +24,7 @@ def test_formulas_are_shown(module):
 # ---- layers
 
 
+@pytest.mark.slow
 def test_share_between_classes_is_1_where_each_class_is_one_point_and_0_where_all_have_the_same_mean(rng):
     labels = jnp.arange(20) % 10
     h = jnp.asarray(rng.standard_normal((10, 3)))
@@ -31,6 +32,7 @@ def test_share_between_classes_is_1_where_each_class_is_one_point_and_0_where_al
     assert np.isclose(layers.between_share(jnp.concatenate([h, -h]), labels), 0)
 
 
+@pytest.mark.slow
 def test_share_between_classes_of_normal_classes_is_that_of_their_variances(rng):
     labels = np.repeat(np.arange(10), 2000)
     h = 2 * rng.standard_normal((10, 30))[labels] + rng.standard_normal((20000, 30))
@@ -55,6 +57,7 @@ def test_a_turn_is_undone(rng):
     np.testing.assert_allclose(layers.turned(points @ turn, points, labels), points, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_split_has_every_example_once():
     x, labels = jnp.arange(10.0)[:, None], jnp.arange(10)
     (first, _), (rest, rest_labels) = networks.split(jax.random.key(0), x, labels, first=7)
