@@ -6,25 +6,20 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
+
+from mlp_jax.many_runs import over_devices, padded
 
 
 def over_runs(run: Callable[..., Any], runs: tuple[Any, ...], shared: tuple[Any, ...] = ()) -> Any:
     """Return run(*one of runs, *shared) for every entry of the leading axis of runs, as numpy arrays.
 
-    Data that all runs share are arguments, and no constants of the program. Each device takes its part of the runs
-    without a word to the others; where they do not divide evenly, some are repeated and dropped.
+    Data that all runs share are arguments, and no constants of the program. Where the runs do not divide evenly over
+    the devices, some are repeated and dropped.
     """
     count = len(jax.tree.leaves(runs)[0])
-    devices = np.array(jax.devices())[:count]
-    padded = -(-count // len(devices)) * len(devices)
-    if padded > count:
-        runs = jax.tree.map(lambda a: jnp.asarray(a)[jnp.arange(padded) % count], runs)
-    many, one = PartitionSpec("runs"), PartitionSpec()
-    vmapped = jax.vmap(run, in_axes=(*len(runs) * (0,), *len(shared) * (None,)))
-    specs = (*len(runs) * (many,), *len(shared) * (one,))
-    program = jax.shard_map(vmapped, mesh=Mesh(devices, ("runs",)), in_specs=specs, out_specs=many, check_vma=False)
-    return jax.tree.map(lambda a: np.asarray(a)[:count], jax.jit(program)(*runs, *shared))
+    devices = tuple(jax.devices()[:count])
+    results = jax.jit(over_devices(run, devices))(padded(runs, len(devices)), shared)
+    return jax.tree.map(lambda a: np.asarray(a)[:count], results)
 
 
 def first_epoch(accuracy: np.ndarray, goal: float) -> np.ndarray:

@@ -21,6 +21,7 @@ from jaxtyping import Array, Float, Int, PyTree
 from mlp_jax import validation as check
 from mlp_jax.activations import Activation, relu
 from mlp_jax.backpropagation import autodiff, backprop
+from mlp_jax.batches import at_least_float32, epoch_order, scan_batches
 from mlp_jax.losses import Loss, cross_entropy, predict
 from mlp_jax.network import Layer
 from mlp_jax.network import forward as plain_forward
@@ -216,12 +217,12 @@ def _epoch(
     examples = x.shape[0]
     order = jnp.arange(examples)
     if settings.shuffle and settings.batch_size < examples:
-        order = jax.random.permutation(jax.random.fold_in(key, state.epoch), examples)
+        order = epoch_order(key, state.epoch, examples)
 
     def step(carry: tuple[PyTree, PyTree], batch: Int[Array, " B"] | slice) -> tuple[tuple[PyTree, PyTree], Array]:
         return _step(*carry, x[batch], targets[batch], hyperparameters, functions, settings)
 
-    (params, optimizer_state), loss = _scan_batches(
+    (params, optimizer_state), loss = scan_batches(
         step, (state.params, state.optimizer_state), order, settings.batch_size
     )
     return TrainState(params, optimizer_state, state.epoch + 1), loss
@@ -296,40 +297,12 @@ def _evaluate(
         logits, t = forward(params, x[batch], activation=activation), targets[batch]
         is_class = jnp.issubdtype(t.dtype, jnp.integer)
         is_right = predict(logits) == t if is_class else jnp.full(logits.shape[:1], jnp.nan)
-        return carry, Evaluation(loss(logits, t), jnp.mean(_at_least_float32(is_right.astype(logits.dtype))))
+        return carry, Evaluation(loss(logits, t), jnp.mean(at_least_float32(is_right.astype(logits.dtype))))
 
-    return _scan_batches(measure, None, jnp.arange(x.shape[0]), EVALUATION_BATCH)[1]
+    return scan_batches(measure, None, jnp.arange(x.shape[0]), EVALUATION_BATCH)[1]
 
 
 _evaluate_jit = jax.jit(_evaluate, static_argnames=("activation", "loss"))
-
-
-def _scan_batches(
-    step: Callable[[Any, Int[Array, " B"] | slice], tuple[Any, PyTree]],
-    carry: Any,
-    order: Int[Array, " N"],
-    batch_size: int,
-) -> tuple[Any, PyTree]:
-    """Scan a step over the batches of an order, the rest one smaller batch; means of its outputs over examples.
-
-    A single batch of everything is a slice: its order does not matter, and nothing is gathered.
-    """
-    examples = order.shape[0]
-    full = examples // batch_size if examples > batch_size else 0
-    total: PyTree = None
-    if full:
-        carry, outputs = jax.lax.scan(step, carry, order[: full * batch_size].reshape(full, batch_size))
-        total = jax.tree.map(lambda a: batch_size * jnp.sum(_at_least_float32(a)), outputs)
-    if rest := examples - full * batch_size:
-        carry, outputs = step(carry, order[full * batch_size :] if full else slice(None))
-        last = jax.tree.map(lambda a: rest * _at_least_float32(a), outputs)
-        total = jax.tree.map(jnp.add, total, last) if full else last
-    return carry, jax.tree.map(lambda a: a / examples, total)
-
-
-def _at_least_float32(a: Array) -> Array:
-    """Means over many batches are taken in float32 where the network's dtype is narrower."""
-    return a.astype(jnp.promote_types(a.dtype, jnp.float32))
 
 
 def _transformation(optimizer: Any, hyperparameters: dict[str, Array] | None) -> optax.GradientTransformationExtraArgs:
@@ -400,15 +373,20 @@ def _check_examples(
     if not isinstance(data, tuple | list) or len(data) != 2:
         got = f"{type(data).__name__} of length {len(data)}" if isinstance(data, tuple | list) else type(data).__name__
         raise TypeError(f"{prefix.strip()}: expected (x, targets), got {got}")
-    if _is_plain(forward):
+    plain = _is_plain(forward)
+    if plain:
         params = tuple(Layer(*layer) for layer in check.params(params))
         width = params[0].weight.shape[0]
     dtype = jnp.result_type(*jax.tree.leaves(params))
     x = check.inputs(data[0], width, dtype, name=f"{prefix}x")
-    logits = jax.eval_shape(lambda params, x: forward(params, x, activation=activation), params, x)
-    if getattr(logits, "ndim", None) != 2:
-        raise check.mistake("forward", "it to return logits (B, C)", logits)
-    targets = check.targets(data[1], x.shape[0], logits.shape[1], dtype, name=f"{prefix}targets")
+    if plain:
+        classes = params[-1].bias.shape[0]
+    else:
+        logits = jax.eval_shape(lambda params, x: forward(params, x, activation=activation), params, x)
+        if getattr(logits, "ndim", None) != 2:
+            raise check.mistake("forward", "it to return logits (B, C)", logits)
+        classes = logits.shape[1]
+    targets = check.targets(data[1], x.shape[0], classes, dtype, name=f"{prefix}targets")
     if loss is cross_entropy and targets.ndim == 2:
         check.probabilities(data[1])
     return params, (x, targets)

@@ -48,6 +48,22 @@ def stack(trees):
 assert_close = partial(chex.assert_trees_all_close, rtol=1e-5, atol=1e-6)
 
 
+# The order of an epoch is jax.random's permutation, found faster
+
+ORDERS = jax.jit(jax.vmap(training.epoch_order, in_axes=(0, None, None)), static_argnums=2)
+
+
+@pytest.mark.parametrize("x64", [False, True], ids=["float32", "float64"])
+@pytest.mark.parametrize("n", [1, 2, 11, 1626, 2000], ids=lambda n: f"{n} examples")  # from 1626 on: two rounds
+def test_the_order_of_an_epoch_is_a_permutation_of_jax_random(n, x64):
+    with jax.enable_x64(x64):
+        keys = jax.random.split(KEY, 2)
+        orders = ORDERS(keys, 5, n)
+        for key, order in zip(keys, orders, strict=True):
+            np.testing.assert_array_equal(order, jax.random.permutation(jax.random.fold_in(key, 5), n))
+        assert orders.dtype == jnp.arange(1).dtype
+
+
 # Training is the loop of the textbook
 
 MOMENTUM = optax.sgd(0.3, momentum=0.9)
