@@ -40,9 +40,11 @@ def activation_backward(derivative: Float[Array, "B d"], dh: Float[Array, "B d"]
     return dh * derivative
 
 
-def loss_backward(loss: Loss, logits: Float[Array, "B C"], targets: ArrayLike) -> Float[Array, "B C"]:
-    """delta_L = d loss / d z_L: (p - one_hot(y)) / B for cross_entropy, 2 (z - t) / B for squared_error."""
-    return loss.logits_gradient(logits, targets)
+def loss_backward(
+    loss: Loss, logits: Float[Array, "B C"], targets: ArrayLike
+) -> tuple[Float[Array, ""], Float[Array, "B C"]]:
+    """The loss, and delta_L = d loss / d z_L: (p - one_hot(y)) / B for cross_entropy, 2 (z - t) / B for squared_error."""
+    return loss.value_and_logits_gradient(logits, targets)
 
 
 class BackwardTrace(NamedTuple):
@@ -81,11 +83,12 @@ def backprop_with_trace(
     """
     params, x, targets = _validate(params, x, targets, activation, loss)
     logits, trace = forward_with_trace(params, x, activation)
-    deltas = [loss_backward(loss, logits, targets)]
+    value, delta = loss_backward(loss, logits, targets)
+    deltas = [delta]
     for (weight, _), derivative in zip(reversed(params[1:]), reversed(trace.derivative), strict=True):
         deltas.insert(0, activation_backward(derivative, linear_backward(weight, deltas[0])))
     gradients = tuple(linear_gradient(h, delta) for h, delta in zip(trace.h, deltas, strict=True))
-    return BackwardTrace(loss(logits, targets), gradients, trace, tuple(deltas))
+    return BackwardTrace(value, gradients, trace, tuple(deltas))
 
 
 def backprop(

@@ -99,6 +99,7 @@ class Loss:
       value: loss(logits (B, C), targets), a scalar: the mean over B. Plain `jax.numpy`, for autodiff.
       logits_gradient: delta_L = d loss / d z_L (B, C), by hand, the 1 / B of the mean included.
       name: for the command line and reports; by default the name of `value`.
+      value_and_logits_gradient: (loss, delta_L), for two that share work; by default one after the other.
 
     Example:
       >>> import mlp_jax, jax.numpy as jnp
@@ -114,8 +115,15 @@ class Loss:
     value: Callable[[Any, Any], Array]
     logits_gradient: Callable[[Any, Any], Array] = field(repr=False)
     name: str = ""
+    value_and_logits_gradient: Callable[[Any, Any], tuple[Array, Array]] = field(default=None, repr=False)  # type: ignore[assignment]  # set below
 
     def __post_init__(self) -> None:
+        if self.value_and_logits_gradient is None:
+
+            def one_by_one(logits: Array, targets: Array) -> tuple[Array, Array]:
+                return self.value(logits, targets), self.logits_gradient(logits, targets)
+
+            object.__setattr__(self, "value_and_logits_gradient", one_by_one)
         object.__setattr__(self, "name", self.name or getattr(self.value, "__name__", "loss"))
         object.__setattr__(self, "__doc__", self.value.__doc__ or type(self).__doc__)
 
@@ -137,7 +145,9 @@ def _one_hot(labels: Integer[Array, " B"], like: Float[Array, "B C"]) -> Float[A
 def _rivals(z: Float[Array, "B C"], labels: Integer[Array, " B"]) -> Float[Array, "B C"]:
     """r_j = z_j - z_y for the rivals j != y, -inf at y itself; NaN where z_y is, or y is outside [0, C)."""
     is_label = jax.nn.one_hot(labels, z.shape[1], dtype=bool)
-    z_y = jnp.mean(z, axis=1, keepdims=True, where=is_label)  # of one entry, or of none: NaN
+    y = labels.astype(jnp.result_type(labels, jnp.int32))[:, None]
+    y = jnp.where(y < 0, z.shape[1], y)  # outside: -1 would wrap round
+    z_y = jnp.take_along_axis(z, y, axis=1, mode="fill", fill_value=jnp.nan)
     return jnp.where(is_label & ~jnp.isnan(z), -jnp.inf, z - z_y)
 
 
@@ -204,6 +214,13 @@ def _cross_entropy_logits_gradient(logits: ArrayLike, targets: ArrayLike) -> Flo
     Raises:
       ValueError, TypeError: as `cross_entropy` does.
     """
+    return _cross_entropy_value_and_logits_gradient(logits, targets)[1]
+
+
+def _cross_entropy_value_and_logits_gradient(
+    logits: ArrayLike, targets: ArrayLike
+) -> tuple[Float[Array, ""], Float[Array, "B C"]]:
+    """Return loss and delta: of labels both from m, e and S, since a = m + log S."""
     z, t = validation.logits_and_targets(logits, targets)
     batch, classes = z.shape
     if _holds_labels(t):
@@ -212,17 +229,21 @@ def _cross_entropy_logits_gradient(logits: ArrayLike, targets: ArrayLike) -> Flo
         m = jnp.where(jnp.isfinite(m), m, 0)  # -inf where all rivals are ruled out: then S = 0
         e = jnp.exp(r - m)
         S = jnp.sum(e, axis=1, keepdims=True)
-        return jnp.where(jax.nn.one_hot(t, classes, dtype=bool), -S, e) / (S + jnp.exp(-m)) / batch
+        delta = jnp.where(jax.nn.one_hot(t, classes, dtype=bool), -S, e) / (S + jnp.exp(-m)) / batch
+        return jnp.mean(jax.nn.softplus(m + jnp.log(S))), delta
     validation.probabilities(targets)
     q = _probabilities(t)
     e = jnp.exp(z - jnp.max(z, axis=1, keepdims=True))
     S = jnp.sum(e, axis=1, keepdims=True)
     is_max = jax.nn.one_hot(jnp.argmax(z, axis=1), classes, dtype=bool)
     others = jnp.where(is_max, jnp.sum(e, axis=1, keepdims=True, where=~is_max), S - e)  # sum_{k != j} e_k
-    return (e * (jnp.sum(q, axis=1, keepdims=True) - q) - q * others) / S / batch
+    delta = (e * (jnp.sum(q, axis=1, keepdims=True) - q) - q * others) / S / batch
+    return _cross_entropy(z, targets), delta
 
 
-cross_entropy = Loss(_cross_entropy, _cross_entropy_logits_gradient, name="cross_entropy")
+cross_entropy = Loss(
+    _cross_entropy, _cross_entropy_logits_gradient, "cross_entropy", _cross_entropy_value_and_logits_gradient
+)
 
 
 def _squared_error(logits: ArrayLike, targets: ArrayLike) -> Float[Array, ""]:

@@ -48,6 +48,7 @@ OURS = {  # implementation of (logits, labels), and which of the oracles.Classif
     "log_softmax": (lambda z, y: log_softmax(z), "log_softmax"),
     "loss": (one_by_one(cross_entropy), "loss"),
     "loss of one-hot": (one_by_one(with_one_hot(cross_entropy)), "loss"),
+    "loss with its gradient": (one_by_one(lambda z, y: cross_entropy.value_and_logits_gradient(z, y)[0]), "loss"),
     "gradient": (by_hand(cross_entropy.logits_gradient), "gradient"),
     "gradient of one-hot": (by_hand(with_one_hot(cross_entropy.logits_gradient)), "gradient"),
     "gradient by autodiff": (gradient_of(cross_entropy), "gradient"),
@@ -311,6 +312,8 @@ def test_logits_that_are_not_finite(logits, loss, gradient, variant):
     z, y = np.array([logits], np.float32), np.array([0])
     np.testing.assert_allclose(variant(cross_entropy.value)(z, y), loss, rtol=1e-6)
     np.testing.assert_allclose(variant(cross_entropy.logits_gradient)(z, y), [gradient], rtol=1e-6)
+    for both, one in zip(variant(cross_entropy.value_and_logits_gradient)(z, y), (loss, [gradient]), strict=True):
+        np.testing.assert_allclose(both, one, rtol=1e-6)
 
 
 DISTRIBUTIONS_NOT_FINITE = {
