@@ -43,7 +43,7 @@ def write(folder: Path, result: Result, question: ModuleType) -> None:
     """Write a result as JSON, and its pictures as SVG, drawn from what is written."""
     folder.mkdir(parents=True, exist_ok=True)
     record = as_record(result)
-    _write_json(folder / f"{result.name}.json", record)
+    write_json(folder / f"{result.name}.json", record)
     result = from_record(record)
     drawn = {module.__name__.rsplit(".", 1)[-1]: module for module in question.MEASUREMENTS}
     for measurement in result.measurements:
@@ -89,7 +89,7 @@ def unfinished(module: ModuleType, config: Any, seed: int) -> Path:
 def keep(path: Path, measurement: Measurement) -> None:
     """Keep a measurement until its run has ended."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write_json(path, _measurement_record(measurement))
+    write_json(path, _measurement_record(measurement))
 
 
 def kept(path: Path) -> Measurement | None:
@@ -108,7 +108,7 @@ def _code() -> str:
 
 def _measurement_record(measurement: Measurement) -> dict[str, Any]:
     claims = [dataclasses.asdict(claim) | {"verdict": claim.verdict} for claim in measurement.claims]
-    return dataclasses.asdict(measurement) | {"claims": claims, "data": _plain(measurement.data)}
+    return dataclasses.asdict(measurement) | {"claims": claims, "data": plain(measurement.data)}
 
 
 def _measurement(record: Mapping[str, Any]) -> Measurement:
@@ -121,20 +121,20 @@ def _claim(record: Mapping[str, Any]) -> Claim:
     return Claim(**{**values, "interval": interval and tuple(interval)})
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Arrays as lists, numbers with six digits (pictures need no more), and null for what is not finite."""
     if isinstance(value, Mapping):
-        return {str(name): _plain(entry) for name, entry in value.items()}
+        return {str(name): plain(entry) for name, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
+        return [plain(entry) for entry in value]
     if hasattr(value, "tolist"):
-        return _plain(np.asarray(value).tolist())
+        return plain(np.asarray(value).tolist())
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
     return value
 
 
-def _write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any) -> None:
     """Write to another name first: a file is whole or not there."""
     text = json.dumps(value, indent=1, ensure_ascii=False)
     text = re.sub(r"\[[\s\d.,e+\-nul]*\]", lambda numbers: " ".join(numbers[0].split()), text)

@@ -1,0 +1,77 @@
+"""Where results lie, with all that is needed to repeat them, and what an interrupted run had measured."""
+
+import importlib.metadata
+import json
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+
+from experiments import benchmark, protocol, records
+from experiments.benchmark import plots
+from experiments.benchmark.workloads import Workload
+
+NAME = "benchmark"
+PACKAGES = (*protocol.PACKAGES, "torch", "scikit-learn", "equinox", "flax")
+
+
+def result_path(folder: Path, backend: str) -> Path:
+    """Return the file of a result: the recorded ones are named by the kind of machine."""
+    return folder / (f"{NAME}-{backend}.json" if folder == records.RESULTS else f"{NAME}.json")
+
+
+def recorded(folder: Path = records.RESULTS) -> dict[str, Any] | None:
+    """Return the recorded result: of the CPU or, where there is none, of a GPU."""
+    paths = [result_path(folder, backend) for backend in ("cpu", "gpu")]
+    return next((json.loads(path.read_text(encoding="utf-8")) for path in paths if path.exists()), None)
+
+
+def write(path: Path, result: Mapping[str, Any]) -> None:
+    """Write a result as JSON, and its pictures as SVG beside it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    records.write_json(path, records.plain(result))
+    for name, draw in plots.PICTURES.items():
+        figure = draw(result)
+        with plt.rc_context({"svg.hashsalt": f"{path.stem}-{name}"}):
+            figure.savefig(path.with_name(f"{path.stem}-{name}.svg"), metadata={"Date": None})
+        plt.close(figure)
+
+
+def unfinished(workload: Workload, repeats: int) -> Path:
+    """Return where a measured workload is kept until its run has ended."""
+    return records.unfinished(benchmark, (workload, repeats, os.environ.get("JAX_PLATFORMS")), 0)
+
+
+def keep(path: Path, record: Mapping[str, Any]) -> None:
+    """Keep the record of a workload."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    records.write_json(path, records.plain(record))
+
+
+def kept(path: Path) -> dict[str, Any] | None:
+    """Return the record of a workload of an interrupted run."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that are installed."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def processor() -> str:
+    """Return the name of the processor."""
+    path = Path("/proc/cpuinfo")
+    if path.exists():
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

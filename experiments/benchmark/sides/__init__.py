@@ -1,0 +1,1 @@
+"""How each side does each task: every function returns a `Task` that is ready to run."""

@@ -1,0 +1,50 @@
+"""From the command to a trained network of digits: whole processes, by the clock on the wall."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments.benchmark import problems, pytorch_digits
+from experiments.benchmark.worker import Missing, Task
+from experiments.benchmark.workloads import Workload
+
+CACHE = "JAX_COMPILATION_CACHE_DIR"
+
+
+def mlp_jax_command(problem: problems.Problem, workload: Workload, first: bool = False) -> Task:
+    """`mlp-jax train --data digits`, with nothing compiled before or, for the second start, with what it compiled."""
+    command = [sys.executable, "-m", "mlp_jax", "train", "--data", "digits"]
+    folder = tempfile.TemporaryDirectory(prefix="mlp_jax-cache-")
+
+    def value() -> float:
+        if not first:
+            return seconds_of(command, {CACHE: folder.name})
+        with tempfile.TemporaryDirectory(prefix="mlp_jax-cache-") as empty:
+            return seconds_of(command, {CACHE: empty})
+
+    return Task(lambda order: 0.0, value=value, facts={"device": "default"})
+
+
+def pytorch_script(problem: problems.Problem, workload: Workload) -> Task:
+    """The same training as a script of PyTorch."""
+    import torch  # noqa: F401
+
+    command = [sys.executable, str(Path(pytorch_digits.__file__))]
+    return Task(lambda order: 0.0, value=lambda: seconds_of(command, {}), facts={"device": "cpu"})
+
+
+def seconds_of(command: Sequence[str], environment: dict[str, str]) -> float:
+    """Run a command to its end, and return how long it took."""
+    start = time.perf_counter()
+    done: Any = subprocess.run(
+        command, env=os.environ | environment, capture_output=True, text=True, encoding="utf-8", errors="replace"
+    )
+    seconds = time.perf_counter() - start
+    if done.returncode:
+        raise Missing(f"{' '.join(command[1:])} ended with {done.returncode}: {done.stderr.strip()[-200:]}")
+    return seconds

@@ -1,0 +1,119 @@
+"""Which ratios are wanted: data alone."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from experiments.benchmark.workloads import (
+    ALONE,
+    ALONE_EAGER,
+    AUTODIFF,
+    BACKPROP,
+    BY_GRAD,
+    BY_HAND,
+    COMPILATION,
+    COMPILED,
+    EAGER,
+    ENSEMBLE,
+    ENSEMBLE_COMPILED,
+    EPOCHS,
+    FIRST,
+    GRADIENTS,
+    LOSSES,
+    MANY,
+    MANY_STEPS,
+    MEMORY,
+    ONE_DEVICE,
+    OPTAX,
+    OURS,
+    PLAIN,
+    PROCESS,
+    PRODUCTS,
+    SCRIPT,
+    SECOND,
+    STEPS,
+    TINY,
+    TRAININGS,
+    Workload,
+)
+
+Quantity = Literal["ratio", "memory", "slope", "value"]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A ratio, or another number, that a workload's measurements have to keep to.
+
+    Attributes:
+      workload: its name.
+      of: what is compared, in words.
+      quantity: "ratio" of two sides' numbers, paired by repeat; "memory", the ratio of the sides' memory; "slope"
+        of the log of the numbers of all sides that have a size of `least` or more over the log of the size; "value".
+      numerator, denominator: sides.
+      relation, bound: what the number has to keep to; a bound of None: it is reported alone.
+      least: the smallest size of a slope.
+    """
+
+    workload: str
+    of: str
+    quantity: Quantity
+    numerator: str = ""
+    denominator: str = ""
+    relation: Literal[">=", "<="] = ">="
+    bound: float | None = None
+    least: float = 0.0
+
+
+def _faster(workload: Workload, bounds: dict[str, float | None]) -> tuple[Wanted, ...]:
+    return tuple(
+        Wanted(workload.name, f"{side}, over {OURS}", "ratio", side, OURS, ">=", bound)
+        for side, bound in bounds.items()
+    )
+
+
+def _over_products(workload: Workload, bound: float | None) -> Wanted:
+    return Wanted(workload.name, f"{OURS}, over {PRODUCTS}", "ratio", OURS, PRODUCTS, "<=", bound)
+
+
+def _over_autodiff(workload: Workload) -> tuple[Wanted, ...]:
+    bound = None if workload.sizes[0] == 2 else 1.0 if workload.activation == "relu" else 1.05
+    quantities: tuple[tuple[str, Quantity], ...] = (("time", "ratio"), ("memory", "memory"))
+    return tuple(
+        Wanted(workload.name, f"{BACKPROP}, over {AUTODIFF}: {words}", quantity, BACKPROP, AUTODIFF, "<=", bound)
+        for words, quantity in quantities
+    )
+
+
+OTHERS: dict[str, float | None] = {PLAIN: None, COMPILED: None, "equinox": None, "flax": None}
+WANTED: tuple[Wanted, ...] = (
+    *_faster(EPOCHS[0], {EAGER: 3.5, "scikit-learn": 4.0, STEPS: 1.5, **OTHERS}),
+    *_faster(EPOCHS[1], {EAGER: 2.0, "scikit-learn": 1.8, STEPS: None, **OTHERS}),
+    *_faster(EPOCHS[2], {EAGER: 1.7, "scikit-learn": 2.2, STEPS: None, **OTHERS}),
+    *_faster(EPOCHS[3], {EAGER: None, "scikit-learn": None, STEPS: None, **OTHERS}),
+    *(_over_products(workload, bound) for workload, bound in zip(EPOCHS, (1.6, 1.6, 1.6, 1.2), strict=True)),
+    *_faster(TINY, {EAGER: 11.0, COMPILED: 11.0, PLAIN: None, STEPS: None, "equinox": None, "flax": None}),
+    _over_products(TINY, None),
+    *_faster(MANY[0], {ENSEMBLE_COMPILED: 2.5, ENSEMBLE: None, ALONE_EAGER: 25.0, ALONE: 1.8, MANY_STEPS: None}),
+    *_faster(MANY[1], {ENSEMBLE_COMPILED: 2.5, ENSEMBLE: None, ALONE_EAGER: 25.0, ALONE: 1.8, MANY_STEPS: None}),
+    *_faster(MANY[2], {MANY_STEPS: None}),
+    *(
+        Wanted(workload.name, f"{ONE_DEVICE}, over all devices", "ratio", ONE_DEVICE, OURS, ">=", 1.6)
+        for workload in MANY
+    ),
+    *(wanted for workload in (*GRADIENTS, *TRAININGS) for wanted in _over_autodiff(workload)),
+    *(Wanted(workload.name, "by hand, over optax", "ratio", BY_HAND, OPTAX, "<=", 1.4) for workload in LOSSES),
+    *(Wanted(workload.name, "jax.grad of ours, over optax", "ratio", BY_GRAD, OPTAX) for workload in LOSSES),
+    Wanted(COMPILATION.name, "784-128-10", "value", "784-128-10"),
+    Wanted(COMPILATION.name, "100 layers of width 32", "value", "100 layers", "", "<=", 10.0),
+    Wanted(COMPILATION.name, "slope over layers, from 8 on", "slope", relation="<=", bound=1.1, least=8),
+    Wanted(PROCESS.name, f"{SCRIPT}, over the second start", "ratio", SCRIPT, SECOND, ">=", 1.0),
+    Wanted(PROCESS.name, f"{SCRIPT}, over the first start", "ratio", SCRIPT, FIRST),
+    *(
+        Wanted(workload.name, f"{side}, over {OURS}", "ratio", side, OURS)
+        for workload in MEMORY
+        for side in (EAGER, "scikit-learn", STEPS)
+    ),
+    Wanted("width", "slope over parameters, from width 256 on", "slope", relation="<=", bound=1.1, least=270_000),
+    Wanted("epochs", "slope over epochs", "slope", relation="<=", bound=1.1),
+    Wanted("runs", "slope over runs", "slope", relation="<=", bound=1.1),
+    Wanted("memory of a run", "slope over epochs", "slope", relation="<=", bound=0.05),
+)

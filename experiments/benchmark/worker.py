@@ -1,0 +1,179 @@
+"""A side's process: it prepares tasks and times them, one command after another over a pipe.
+
+Messages are (command, arguments); answers are ("ok", value), ("missing", reason) or ("failed", reason).
+"""
+
+import importlib
+import logging
+import multiprocessing
+import os
+import signal
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from experiments.benchmark import problems
+from experiments.benchmark.workloads import Side, Workload
+
+PATIENCE = 900.0  # seconds for one command: a compilation on a slow machine takes minutes
+
+
+class Task(NamedTuple):
+    """What a side does for a workload.
+
+    Attributes:
+      run: run(order) does it once and returns the mean loss of its steps, which makes it wait for the end; with None
+        the side orders the examples itself, anew.
+      units: how many units of the workload that is: epochs, or steps times networks.
+      facts: what else is worth recording.
+      value: for what is not the time of `run`: returns the measured number itself.
+      comparable: whether the loss has to agree with the other sides'.
+    """
+
+    run: Callable[[Any], float]
+    units: float = 1.0
+    facts: dict[str, Any] = {}  # noqa: RUF012
+    value: Callable[[], float] | None = None
+    comparable: bool = True
+
+
+class Missing(Exception):
+    """A side cannot take part; the words say why."""
+
+
+class Worker(NamedTuple):
+    """A running process and our end of the pipe."""
+
+    process: BaseProcess
+    connection: Connection
+
+
+class Answer(NamedTuple):
+    """What a command came to: a value, or why there is none."""
+
+    value: Any = None
+    missing: str = ""
+
+
+def start(kind: str) -> Worker:
+    """Start a process for sides of one kind: mlp_jax, devices, pytorch, and so on."""
+    context = multiprocessing.get_context("spawn")
+    ours, its = context.Pipe()
+    process = context.Process(target=serve, args=(its, kind), daemon=True)
+    process.start()
+    its.close()
+    return Worker(process, ours)
+
+
+def ask(worker: Worker, command: str, *arguments: Any) -> Answer:
+    """Have a worker do something. A process that has died, or says nothing, is an answer too."""
+    try:
+        worker.connection.send((command, arguments))
+        if not worker.connection.poll(PATIENCE):
+            worker.process.kill()
+            return Answer(missing=f"no answer in {PATIENCE:.0f} s")
+        status, value = worker.connection.recv()
+    except (EOFError, OSError):
+        worker.process.join(10)
+        return Answer(missing=f"its process ended with exit code {worker.process.exitcode}")
+    return Answer(value) if status == "ok" else Answer(missing=value)
+
+
+def stop(worker: Worker) -> None:
+    """End a worker."""
+    worker.connection.close()
+    worker.process.terminate()
+    worker.process.join(10)
+
+
+# ---- in the process
+
+
+def serve(connection: Connection, kind: str) -> None:
+    """Answer commands until the pipe is closed."""
+    signal.signal(signal.SIGINT, lambda *_: None)  # the parent hears Ctrl-C, and ends us
+    warnings.simplefilter("ignore")
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # several processes share a GPU
+    tasks: dict[str, Task] = {}
+    commands: dict[str, Callable[..., Any]] = {
+        "device": _device,
+        "make": problems.make,
+        "prepare": lambda *arguments: _prepare(tasks, *arguments),
+        "compare": lambda name, path: _task(tasks, name).run(problems.load(path).order),
+        "measure": lambda name: measure(_task(tasks, name)),
+        "forget": tasks.clear,
+    }
+    is_set_up = False
+    while True:
+        try:
+            command, arguments = connection.recv()
+        except EOFError:
+            return
+        try:
+            if not is_set_up:
+                _set_up(kind)
+                is_set_up = True
+            answer = "ok", commands[command](*arguments)
+        except ModuleNotFoundError as error:
+            answer = "missing", f"{error.name} is not installed: pip install -e '.[benchmark]'"
+        except Missing as error:
+            answer = "missing", str(error)
+        except Exception as error:
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            words = " ".join(str(error).split())[:200]
+            answer = "failed", f"{type(error).__name__} in {Path(place.filename).name}: {words}"
+        connection.send(answer)
+
+
+def measure(task: Task) -> float:
+    """Return the seconds of a run for one unit, or the task's own number."""
+    if task.value is not None:
+        return task.value()
+    start = time.perf_counter()
+    task.run(None)
+    return (time.perf_counter() - start) / task.units
+
+
+def _prepare(tasks: dict[str, Task], side: Side, workload: Workload, path: Path) -> dict[str, Any]:
+    """Build the task of a side, and return its facts and whether its loss can be compared."""
+    module, function = side.function.split(":")
+    prepare = getattr(importlib.import_module(f"experiments.benchmark.sides.{module}"), function)
+    task = tasks[side.name] = prepare(problems.load(path), workload, **dict(side.options))
+    return {"facts": task.facts, "comparable": task.comparable and task.value is None}
+
+
+def _task(tasks: dict[str, Task], name: str) -> Task:
+    """Return a task that this process has prepared."""
+    if name not in tasks:
+        raise Missing("the process that had prepared it ended, for another side's sake")
+    return tasks[name]
+
+
+def _device() -> tuple[str, str]:
+    """Return JAX's backend, cpu or gpu, and the name of its first device."""
+    import jax
+
+    return jax.default_backend(), jax.devices()[0].device_kind
+
+
+def _set_up(kind: str) -> None:
+    """Give a process its threads and devices: torch all cores, `devices` one device a core, other JAX one device."""
+    cores = os.cpu_count() or 1
+    if kind == "pytorch":
+        import torch
+
+        logging.getLogger("torch").setLevel(logging.ERROR)
+        torch.set_num_threads(cores)
+    if kind == "devices":
+        import jax
+
+        jax.config.update("jax_num_cpu_devices", cores)
+    if kind == "compilation":
+        import jax
+
+        jax.config.update("jax_enable_compilation_cache", False)

@@ -1,0 +1,304 @@
+"""The benchmark: what it makes of measured numbers, and which sides it lets measure at all."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments import records
+from experiments.benchmark import __main__ as command
+from experiments.benchmark import files, rounds, table, worker, workloads
+from experiments.benchmark.statistics import paired_ratios, slopes, summary
+from experiments.benchmark.wanted import WANTED, Wanted
+from experiments.benchmark.worker import Answer
+from experiments.benchmark.workloads import OURS, Side, Workload
+
+# ---- numbers
+
+
+def test_ratios_are_paired():
+    """The machine slowed down by 3 in the second repeat: no ratio changes, while that of the medians would."""
+    ours, theirs = [1.0, 3.0, 1.0], [2.0, 6.0, 6.0]
+    assert paired_ratios(theirs, ours) == [2.0, 2.0, 6.0]
+    assert summary(paired_ratios(theirs, ours)).median == 2.0 != np.median(theirs) / np.median(ours)
+
+
+def test_slopes_are_those_of_powers():
+    sizes = np.array([1.0, 10.0, 100.0])
+    np.testing.assert_allclose(slopes(sizes, np.stack([sizes**2, 5 * sizes], axis=1)), [2, 1])
+
+
+def side(*values, **others):
+    return {"values": list(values), "facts": {}, "loss": None, "first": 1.0} | others
+
+
+RESULT = {
+    "quick": False,
+    "backend": "cpu",
+    "device": "cpu",
+    "processor": "made up",
+    "cores": 2,
+    "left out": [],
+    "workloads": {
+        "epoch": {
+            "name": "epoch",
+            "source": "MNIST",
+            "settings": {"unit": "s an epoch", "sizes": [784, 10]},
+            "sides": {
+                OURS: side(1.0, 3.0, 1.0, facts={"memory": 100, "size": 1}),
+                "PyTorch": side(2.0, 9.0, 4.0, facts={"memory": 50, "size": 2}),
+                "gone": {"missing": "torch is not installed: pip install -e '.[benchmark]'"},
+            },
+        }
+    },
+}
+ROWS = {  # what is wanted, the measured median, the verdict
+    "met": (("ratio", "PyTorch", OURS, ">=", 3.0), 3.0, "met"),
+    "not met": (("ratio", "PyTorch", OURS, ">=", 3.6), 3.0, "not met"),
+    "within noise": (("ratio", "PyTorch", OURS, ">=", 3.4), 3.0, "within noise"),
+    "upper bound met": (("ratio", OURS, "PyTorch", "<=", 0.4), 1 / 3, "met"),
+    "upper bound not met": (("ratio", OURS, "PyTorch", "<=", 0.2), 1 / 3, "not met"),
+    "reported": (("ratio", "PyTorch", OURS, ">=", None), 3.0, "reported"),
+    "memory": (("memory", OURS, "PyTorch", "<=", 1.0), 2.0, "not met"),
+    "value": (("value", OURS, "", "<=", 1.0), 1.0, "met"),
+    "missing side": (("ratio", "gone", OURS, ">=", 3.0), None, "missing: gone: torch is not installed"),
+    "left out": (("ratio", "flax", OURS, ">=", 3.0), None, "missing: flax: left out"),
+}
+
+
+@pytest.mark.parametrize(("wanted", "measured", "verdict"), ROWS.values(), ids=ROWS)
+def test_a_row_is(wanted, measured, verdict):
+    quantity, numerator, denominator, relation, bound = wanted
+    one = Wanted("epoch", "words", quantity, numerator, denominator, relation, bound)
+    (row,) = table.table(RESULT, (one, dataclasses.replace(one, workload="another")))
+    assert row.verdict.startswith(verdict)
+    assert (row.measured is None) == (measured is None)
+    if measured is not None:
+        assert row.measured.median == pytest.approx(measured)
+    assert len(table.cells(row)) == len(table.COLUMNS)
+
+
+def test_a_slope_takes_the_sizes_of_all_sides_and_is_missing_where_one_is():
+    wanted = Wanted("epoch", "words", "slope", relation="<=", bound=1.1)
+    assert table.row(RESULT, wanted).verdict.startswith("missing: gone")
+    sides = {name: RESULT["workloads"]["epoch"]["sides"][name] for name in (OURS, "PyTorch")}
+    row = table.row({"workloads": {"epoch": {"sides": sides}}}, wanted)
+    assert row.measured.median == pytest.approx(np.log2(3))
+
+
+def test_a_quick_run_has_no_row_for_what_it_left_out():
+    wanted = Wanted("epoch", "words", "ratio", "flax", OURS)
+    assert table.table(RESULT | {"quick": True}, (wanted,)) == []
+
+
+# ---- what is wanted
+
+
+def test_everything_wanted_is_measured():
+    """Every row names sides that its workload has, so that a misspelt name cannot hide a ratio."""
+    sides = {workload.name: {side.name for side in workload.sides} for workload in workloads.WORKLOADS}
+    assert len(sides) == len(workloads.WORKLOADS)
+    for wanted in WANTED:
+        assert {wanted.numerator, wanted.denominator} - {""} <= sides[wanted.workload], wanted
+
+
+BOUNDS = {  # of the ratio table
+    "epoch 784-128-10, batch 32": [3.5, 4.0, 1.5, 1.6],
+    "epoch 784-128-10, batch 128": [2.0, 1.8, 1.6],
+    "epoch 784-512-512-10, batch 128": [1.7, 2.2, 1.6],
+    "epoch 784-1024-1024-10, batch 512": [1.2],
+    "steps 2-32-32-2": [11.0, 11.0],
+    "64 nets at once": [2.5, 25.0, 1.8, 1.6],
+    "1024 nets at once": [2.5, 25.0, 1.8, 1.6],
+    "gradient 784-128-10 relu, batch 32": [1.0, 1.0],
+    "training 784-1024-1024-10 sigmoid, batch 512": [1.05, 1.05],
+    "cross-entropy 8192 x 10": [1.4],
+    "compilation": [10.0, 1.1],
+    "whole process": [1.0],
+}
+
+
+@pytest.mark.parametrize(("name", "bounds"), BOUNDS.items(), ids=BOUNDS)
+def test_the_bounds_are(name, bounds):
+    assert [w.bound for w in WANTED if w.workload == name and w.bound is not None] == bounds
+
+
+def test_a_quick_run_has_fewer_steps_and_sides():
+    full, quick = workloads.chosen(False), workloads.chosen(True)
+    assert {w.name for w in quick} < {w.name for w in full}
+    by_name = {w.name: w for w in full}
+    for workload in quick:
+        assert workload.steps <= by_name[workload.name].steps
+        assert {s.name for s in workload.sides} <= {s.name for s in by_name[workload.name].sides}
+
+
+# ---- which sides may take part
+
+SMALL = Workload(
+    "small", "s", tuple(Side(name, name, "fake:fake") for name in (OURS, "right", "wrong", "gone", "dies"))
+)
+
+
+def fake_ask(kind, command, *arguments):
+    """Five sides: one has another learning rate, one lacks its package, and one dies when it is timed again."""
+    fake_ask.calls.append((kind, command))
+    if kind == "gone" and command == "prepare":
+        return Answer(missing="torch is not installed")
+    if kind == "dies" and fake_ask.calls.count((kind, command)) > 2:
+        return Answer(missing="its process ended with exit code -9")
+    rate = 1.1e-3 if kind == "wrong" else 1e-3
+    return {
+        "make": Answer("synthetic"),
+        "prepare": Answer({"facts": {"device": "cpu"}, "comparable": True}),
+        "compare": Answer(loss_after(20, rate)),
+        "measure": Answer(1.0),
+        "forget": Answer(),
+    }[command]
+
+
+def loss_after(steps, rate):
+    """The mean loss w^2 / 2 over so many steps of Adam from w = 0.1, where the steps are about as long as the rate."""
+    w, losses = 0.1, []
+    for _ in range(steps):
+        losses.append(w * w / 2)
+        w -= rate
+    return float(np.mean(losses))
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    fake_ask.calls = []
+    return rounds.measured(SMALL, fake_ask, tmp_path_factory.mktemp("small"), repeats=3)
+
+
+def test_a_side_that_does_the_same_work_is_timed_as_often_as_ours(small):
+    assert small["sides"][OURS]["values"] == small["sides"]["right"]["values"] == [1.0, 1.0, 1.0]
+
+
+MISSING = {"wrong": "not the same work: a loss of 0.00", "gone": "torch is not installed", "dies": "exit code -9"}
+
+
+@pytest.mark.parametrize(("name", "words"), MISSING.items(), ids=MISSING)
+def test_a_side_is_missing_with_a_reason_where_it(small, name, words):
+    assert words in small["sides"][name]["missing"]
+    result = {"quick": False, "workloads": {"small": small}}
+    (row,) = table.table(result, (Wanted("small", "words", "ratio", name, OURS),))
+    assert words in row.verdict
+
+
+def test_a_side_that_is_set_aside_is_not_timed(small):
+    assert fake_ask.calls.count(("wrong", "measure")) == 1  # the first run
+    assert ("gone", "measure") not in fake_ask.calls
+
+
+def test_the_turns_rotate(small):
+    timed = [kind for kind, command in fake_ask.calls if command == "measure"][4:]  # after the first runs
+    assert timed[:5] == [OURS, "right", "dies", "right", "dies"]
+
+
+# ---- files and the command
+
+
+def test_a_result_is_written_and_read_with_its_pictures(tmp_path):
+    path = files.result_path(tmp_path, "cpu")
+    files.write(path, RESULT)
+    assert json.loads(path.read_text(encoding="utf-8"))["workloads"].keys() == RESULT["workloads"].keys()
+    assert {p.name for p in tmp_path.iterdir()} == {"benchmark.json", "benchmark-ratios.svg", "benchmark-growth.svg"}
+
+
+@pytest.mark.parametrize("name", ["benchmark-cpu.json", "benchmark-gpu.json"])
+def test_the_recorded_result_is_whole(name):
+    path = records.RESULTS / name
+    if not path.exists():
+        pytest.skip(f"{name} is not recorded")
+    result = json.loads(path.read_text(encoding="utf-8"))
+    rows = table.table(result)
+    assert len(rows) == len(WANTED)
+    assert all(len(table.cells(row)) == len(table.COLUMNS) for row in rows)
+    assert not result["quick"] and not result["left out"]
+    for workload in result["workloads"].values():
+        assert {len(side["values"]) for side in workload["sides"].values() if "values" in side} <= {workload["repeats"]}
+
+
+def test_the_table_is_shown(capsys):
+    command.show(RESULT, times=True)
+    shown = capsys.readouterr().out
+    assert "torch is not" in shown and "made up" in shown
+
+
+def test_the_other_experiments_do_not_load_the_benchmark():
+    code = "import sys, experiments.__main__; print('experiments.benchmark' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8", timeout=120)
+    assert done.stdout.strip() == "False"
+
+
+def benchmark(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "experiments.benchmark", *arguments],
+        env=os.environ | {"JAX_PLATFORMS": "cpu"} | environment,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=300,
+    )
+
+
+MISTAKES = {
+    "an unknown workload": (("--only", "epock"), "only: expected"),
+    "a quick record": (("--quick", "--record"), "--record: expected a full run"),
+    "a slow workload, quickly": (("--quick", "--only", "compilation"), "leave --quick out"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("arguments", "words"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_one_line(arguments, words):
+    done = benchmark(*arguments)
+    assert done.returncode == 2
+    assert words in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_the_smallest_workload_from_end_to_end():
+    if find_spec("torch") is None:
+        pytest.skip("torch is not installed")
+    done = benchmark("--quick", "--only", "steps")
+    assert done.returncode == 0, done.stderr
+    path = done.stdout.partition("result: ")[2].strip()
+    result = json.loads(Path(path).read_text(encoding="utf-8"))
+    sides = result["workloads"]["steps 2-32-32-2"]["sides"]
+    assert {len(side["values"]) for side in sides.values()} == {3}
+    losses = [side["loss"] for side in sides.values() if side["loss"] is not None]
+    assert len(losses) == len(sides) - 1  # the matrix products have none
+    assert max(losses) - min(losses) < rounds.TOLERANCE * min(losses)
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_gives_a_reason():
+    process = worker.start("scikit-learn")
+    process.process.kill()
+    assert "exit code" in worker.ask(process, "forget").missing
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("package", ["flax", "torch"])
+def test_a_package_that_is_missing_gives_a_reason(package, tmp_path):
+    """A module of that name that cannot be imported stands before the real one."""
+    (tmp_path / f"{package}.py").write_text(f"raise ModuleNotFoundError(name={package!r})", encoding="utf-8")
+    kind, function = {"flax": ("flax", "per_step:with_flax"), "torch": ("pytorch", "pytorch:training")}[package]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(tmp_path)  # which a spawned process inherits
+        process = worker.start(kind)
+    path = tmp_path / "problem.npz"
+    np.savez(path, x=np.zeros((4, 2), "float32"), labels=np.zeros(4, int), order=np.arange(4), source="made up")
+    one = Workload("one", "s", (), (2, 2), batch=4, full_batch=True)
+    answer = worker.ask(process, "prepare", Side("one", kind, function), one, path)
+    worker.stop(process)
+    assert f"{package} is not installed: pip install" in answer.missing
