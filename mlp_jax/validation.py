@@ -64,6 +64,12 @@ def _all(name: str, good: Callable[[np.ndarray], Any], value: Any, expected: str
         raise ValueError(f"{name}: expected {expected}, got {host[bad]}{where}")
 
 
+def _is_finite(a: np.ndarray) -> Any:
+    """Return np.isfinite(a), or in half the time True where all are: only finite numbers have a finite sum."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.isfinite(np.sum(a)) or np.isfinite(a)
+
+
 def whole_number(name: str, value: Any, at_least: int) -> int:
     """Return `value` as an int of at least `at_least`."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
@@ -178,7 +184,7 @@ def targets(value: Any, batch: int, classes: int, dtype: Any, name: str = "targe
             f"{name}: expected integer labels ({batch},) or floats ({batch}, {classes}), "
             f"got {t.dtype} of shape {t.shape}{cure}"
         )
-    _all(name, np.isfinite, value, "finite numbers", dtype)
+    _all(name, _is_finite, value, "finite numbers", dtype)
     return t.astype(dtype)
 
 
@@ -235,7 +241,7 @@ def inputs(value: Any, width: int | None, dtype: Any, name: str = "x") -> jax.Ar
         raise ValueError(f"{name}: expected {shape} with at least one example, got shape {x.shape}")
     if width is not None and x.shape[1] != width:
         raise ValueError(f"{name}: expected {shape} to fit params[0].weight ({width}, ...), got shape {x.shape}")
-    _all(name, np.isfinite, value, "finite numbers", dtype)
+    _all(name, _is_finite, value, "finite numbers", dtype)
     return x.astype(dtype)
 
 
