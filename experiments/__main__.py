@@ -1,7 +1,6 @@
 """`python -m experiments [NAME ...] [--quick] [--record] [--open]`: run experiments, print claims, write a report."""
 
 import io
-import os
 import signal
 import sys
 import webbrowser
@@ -17,16 +16,12 @@ except ModuleNotFoundError as error:
     print(f"error: the experiments need {error.name}: pip install -e '.[experiments]'", file=sys.stderr)
     sys.exit(2)
 
-import jax
-
 from experiments import QUESTIONS, protocol, readme, records, report, walkthrough
 from experiments.protocol import Result
 from mlp_jax import validation
-from mlp_jax.__main__ import interrupted
+from mlp_jax.command_line.common import interrupted, use_all_cores
 
 matplotlib.use("svg")
-
-DEVICES = 8  # at most: more would take more memory than they save time
 
 
 def main(
@@ -97,11 +92,6 @@ def answer(names: list[str], quick: bool, record: bool, seed: int) -> tuple[Path
     for path in used:
         path.unlink(missing_ok=True)
     return page, results
-
-
-def use_all_cores() -> None:
-    """On the CPU, one device a core, over which runs are shared out."""
-    jax.config.update("jax_num_cpu_devices", min(DEVICES, os.cpu_count() or 1))
 
 
 def show(result: Result) -> None:

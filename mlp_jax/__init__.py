@@ -24,6 +24,10 @@ from mlp_jax.backpropagation import backprop as backprop
 from mlp_jax.backpropagation import backprop_with_trace as backprop_with_trace
 from mlp_jax.diagnosis.backprop_check import check_backprop as check_backprop
 from mlp_jax.diagnosis.report import BackpropReport as BackpropReport
+from mlp_jax.divergence import Divergence as Divergence
+from mlp_jax.divergence import find_divergence as find_divergence
+from mlp_jax.evaluation import Evaluation as Evaluation
+from mlp_jax.evaluation import evaluate as evaluate
 from mlp_jax.gradient_check.comparison import GradientReport as GradientReport
 from mlp_jax.gradient_check.comparison import LeafComparison as LeafComparison
 from mlp_jax.gradient_check.comparison import compare_gradients as compare_gradients
@@ -50,11 +54,11 @@ from mlp_jax.network import Trace as Trace
 from mlp_jax.network import forward as forward
 from mlp_jax.network import forward_with_trace as forward_with_trace
 from mlp_jax.network import init_params as init_params
-from mlp_jax.training import Evaluation as Evaluation
+from mlp_jax.sweeps.host_loop import sweep as sweep
+from mlp_jax.sweeps.result import SweepResult as SweepResult
 from mlp_jax.training import History as History
 from mlp_jax.training import TrainResult as TrainResult
 from mlp_jax.training import TrainState as TrainState
-from mlp_jax.training import evaluate as evaluate
 from mlp_jax.training import train as train
 
 __version__ = "0.1.0"

@@ -43,7 +43,7 @@ def activation_backward(derivative: Float[Array, "B d"], dh: Float[Array, "B d"]
 def loss_backward(
     loss: Loss, logits: Float[Array, "B C"], targets: ArrayLike
 ) -> tuple[Float[Array, ""], Float[Array, "B C"]]:
-    """The loss, and delta_L = d loss / d z_L: (p - one_hot(y)) / B for cross_entropy, 2 (z - t) / B for squared_error."""
+    """The loss, and delta_L = d loss / d z_L: (p - one_hot(y)) / B for cross_entropy, 2 (z - t) / B for squares."""
     return loss.value_and_logits_gradient(logits, targets)
 
 

@@ -21,14 +21,15 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from mlp_jax import training
+from mlp_jax import run_arguments, training
 from mlp_jax import validation as check
 from mlp_jax.activations import Activation, relu
 from mlp_jax.backpropagation import BackwardTrace, autodiff, backprop, backprop_with_trace
 from mlp_jax.batches import epoch_order, scan_batches
 from mlp_jax.losses import Loss, cross_entropy
 from mlp_jax.network import forward as plain_forward
-from mlp_jax.training import Examples, Functions, Settings, TrainState
+from mlp_jax.run_arguments import Examples, Functions, Settings
+from mlp_jax.training import TrainState
 from mlp_jax.validation import ArrayLike
 
 
@@ -139,13 +140,13 @@ def find_divergence(
 of its batch; largest |logit| there 8e+20; try a smaller learning rate
     """
     check.key(key)
-    settings, functions, epochs = training._check_settings(
+    settings, functions, epochs = run_arguments.checked_settings(
         activation, loss, optimizer, batch_size, shuffle, epochs, gradient, forward, None, None
     )
-    params, data = training._check_examples("data ", data, params, functions.forward, activation, loss)
-    hyperparameters = training._check_hyperparameters(hyperparameters, optimizer, params)
+    params, data = run_arguments.checked_examples("data ", data, params, functions.forward, activation, loss)
+    hyperparameters = run_arguments.checked_hyperparameters(hyperparameters, optimizer, params)
     inputs = (key, data, hyperparameters, functions)
-    state = training._init_state(params, hyperparameters, settings)
+    state = training.init_state(params, hyperparameters, settings)
     if check.traced((state, inputs)):
         raise check.mistake("find_divergence", "numbers to read", "arrays under jit or vmap", "call it outside")
 
@@ -163,7 +164,7 @@ of its batch; largest |logit| there 8e+20; try a smaller learning rate
     step, steps = int(walk.done), -(-len(order) // settings.batch_size)
     batch = np.asarray(order)[(step - 1) * settings.batch_size : step * settings.batch_size]
     parts, params = jax.device_get((take_apart(walk.before, batch, inputs, watched, settings), walk.before[0]))
-    in_order = quantities(parts, params, training._is_plain(functions.forward))
+    in_order = quantities(parts, params, run_arguments.is_plain(functions.forward))
     first = next((quantity for quantity in in_order if not np.isfinite(quantity.values).all()), None)
     return describe(first, epoch, step, steps, batch, (hyperparameters or {}).get("learning_rate"))
 
@@ -193,7 +194,9 @@ def first_bad_step(
     def step(walk: Walk, batch: Int[Array, " B"] | slice) -> tuple[Walk, tuple[()]]:
         def go(walk: Walk) -> Walk:
             params, state = walk.after
-            after, loss = training._step(params, state, x[batch], targets[batch], hyperparameters, functions, settings)
+            after, loss = training.train_step(
+                params, state, x[batch], targets[batch], hyperparameters, functions, settings
+            )
             return Walk(walk.after, after, walk.done + 1, _is_bad(loss, after, watched))
 
         return jax.lax.cond(walk.is_bad, lambda walk: walk, go, walk), ()
@@ -217,8 +220,8 @@ def take_apart(
         trace = backprop_with_trace(params, x, targets, phi, loss)
     logits = functions.forward(params, x, activation=phi)
     losses = jax.vmap(lambda z, t: loss(z[None], t[None]))(logits, targets)
-    settings = replace(settings, optimizer=_watching(training._transformation(settings.optimizer, hyperparameters)))
-    (params, (gradients, updates, state)), mean = training._step(*before, x, targets, None, functions, settings)
+    settings = replace(settings, optimizer=_watching(training.transformation_of(settings.optimizer, hyperparameters)))
+    (params, (gradients, updates, state)), mean = training.train_step(*before, x, targets, None, functions, settings)
     after = jax.tree.map(
         lambda a, is_watched: jnp.where(is_watched, a, 0) if _is_float(a) else jnp.zeros(()), (params, state), watched
     )

@@ -6,38 +6,33 @@ hyperparameters. `train` is the thin host loop around it. Both can be vmapped ov
 hyperparameters and data.
 """
 
-import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int, PyTree
 
 from mlp_jax import validation as check
 from mlp_jax.activations import Activation, relu
-from mlp_jax.backpropagation import autodiff, backprop
-from mlp_jax.batches import at_least_float32, epoch_order, scan_batches
-from mlp_jax.losses import Loss, cross_entropy, predict
-from mlp_jax.network import Layer
+from mlp_jax.backpropagation import backprop
+from mlp_jax.batches import epoch_order, scan_batches
+from mlp_jax.evaluation import Evaluation, evaluate_batches
+from mlp_jax.losses import Loss, cross_entropy
 from mlp_jax.network import forward as plain_forward
+from mlp_jax.run_arguments import (
+    Examples,
+    Functions,
+    Settings,
+    checked_examples,
+    checked_hyperparameters,
+    checked_settings,
+)
 from mlp_jax.validation import ArrayLike
 
-Examples = tuple[Array, Array]  # x (N, D) and targets: labels (N,) or floats (N, C)
-
 ADAM = optax.adam(1e-3)  # Kingma & Ba (2015); 1e-3 is their setting, which trains most small networks
-EVALUATION_BATCH = 1024  # examples at a time: enough for matrix products at full speed, little memory
-
-
-class Evaluation(NamedTuple):
-    """Exact means over examples: the loss, and the share of labels predicted (NaN for float targets)."""
-
-    loss: Float[Array, ""]
-    accuracy: Float[Array, ""]
 
 
 class History(NamedTuple):
@@ -67,25 +62,6 @@ class TrainResult(NamedTuple):
     params: PyTree
     history: History
     recorded: PyTree
-
-
-class Functions(NamedTuple):
-    """The injected behaviour, as `Partial`s: pytrees whose arrays are arguments of the compiled program."""
-
-    gradient: Partial
-    forward: Partial
-    record: Partial | None
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What is static in a run: other values compile another program."""
-
-    activation: Activation
-    loss: Loss
-    optimizer: Any
-    batch_size: int
-    shuffle: bool
 
 
 def train(
@@ -150,16 +126,16 @@ def train(
       True
     """
     check.key(key)
-    settings, functions, epochs = _check_settings(
+    settings, functions, epochs = checked_settings(
         activation, loss, optimizer, batch_size, shuffle, epochs, gradient, forward, record, progress
     )
-    params, data = _check_examples("data ", data, params, functions.forward, activation, loss)
+    params, data = checked_examples("data ", data, params, functions.forward, activation, loss)
     if validation is not None:
         width = data[0].shape[1]
-        _, validation = _check_examples("validation ", validation, params, functions.forward, activation, loss, width)
-    hyperparameters = _check_hyperparameters(hyperparameters, optimizer, params)
+        _, validation = checked_examples("validation ", validation, params, functions.forward, activation, loss, width)
+    hyperparameters = checked_hyperparameters(hyperparameters, optimizer, params)
 
-    state = _init_state(params, hyperparameters, settings)
+    state = init_state(params, hyperparameters, settings)
     chunk = epochs if progress is None else _divisor(epochs, at_most=max(1, epochs // 50))
     arguments = (key, data, validation, hyperparameters, functions)
     run = _run_jit_donating
@@ -193,7 +169,9 @@ def run_epochs(
         state, train_loss = _epoch(state, key, data, hyperparameters, functions, settings)
         measured: Evaluation | tuple[None, None] = (None, None)
         if validation is not None:
-            measured = _evaluate(state.params, *validation, functions.forward, settings.activation, settings.loss)
+            measured = evaluate_batches(
+                state.params, *validation, functions.forward, settings.activation, settings.loss
+            )
         recorded = None if functions.record is None else functions.record(state.params, *data)
         return state, (History(train_loss, *measured), recorded)
 
@@ -220,7 +198,7 @@ def _epoch(
         order = epoch_order(key, state.epoch, examples)
 
     def step(carry: tuple[PyTree, PyTree], batch: Int[Array, " B"] | slice) -> tuple[tuple[PyTree, PyTree], Array]:
-        return _step(*carry, x[batch], targets[batch], hyperparameters, functions, settings)
+        return train_step(*carry, x[batch], targets[batch], hyperparameters, functions, settings)
 
     (params, optimizer_state), loss = scan_batches(
         step, (state.params, state.optimizer_state), order, settings.batch_size
@@ -228,7 +206,7 @@ def _epoch(
     return TrainState(params, optimizer_state, state.epoch + 1), loss
 
 
-def _step(
+def train_step(
     params: PyTree,
     optimizer_state: PyTree,
     x: Float[Array, "B D"],
@@ -242,7 +220,7 @@ def _step(
     result = functions.gradient(params, x, targets, activation=activation, loss=loss)
     check.gradients(result, params)
     value, gradients = result
-    updates, optimizer_state = _transformation(settings.optimizer, hyperparameters).update(
+    updates, optimizer_state = transformation_of(settings.optimizer, hyperparameters).update(
         gradients,
         optimizer_state,
         params,
@@ -253,164 +231,21 @@ def _step(
     return (optax.apply_updates(params, updates), optimizer_state), value
 
 
-def evaluate(
-    params: PyTree,
-    x: ArrayLike,
-    targets: ArrayLike,
-    activation: Activation = relu,
-    loss: Loss = cross_entropy,
-    forward: Callable[..., Array] = plain_forward,
-) -> Evaluation:
-    """Return the exact mean loss and accuracy over all examples, computed 1,024 at a time.
-
-    Args:
-      params: the network's parameters.
-      x: (N, D).
-      targets: labels (N,), or floats (N, C), whose accuracy is NaN: floats have no class.
-      activation: phi, handed to forward.
-      loss: a `Loss`.
-      forward: forward(params, x, activation=) -> logits.
-
-    Returns:
-      `Evaluation(loss, accuracy)`, two scalars.
-
-    Raises:
-      ValueError, TypeError: as `train`, for data that do not fit the network.
-
-    Example:
-      >>> from mlp_jax import Layer
-      >>> params = (Layer(jnp.array([[-1.0, 1.0]]), jnp.zeros(2)),)
-      >>> float(evaluate(params, [[1.0], [-1.0], [2.0], [-2.0]], jnp.array([1, 0, 1, 1])).accuracy)
-      0.75
-    """
-    check.record("activation", activation, Activation)
-    check.record("loss", loss, Loss)
-    check.function("forward", forward)
-    params, (x, targets) = _check_examples("", (x, targets), params, _as_partial(forward), activation, loss)
-    return _evaluate_jit(params, x, targets, _as_partial(forward), activation, loss)
-
-
-def _evaluate(
-    params: PyTree, x: Array, targets: Array, forward: Partial, activation: Activation, loss: Loss
-) -> Evaluation:
-    def measure(carry: None, batch: Int[Array, " B"] | slice) -> tuple[None, Evaluation]:
-        logits, t = forward(params, x[batch], activation=activation), targets[batch]
-        is_class = jnp.issubdtype(t.dtype, jnp.integer)
-        is_right = predict(logits) == t if is_class else jnp.full(logits.shape[:1], jnp.nan)
-        return carry, Evaluation(loss(logits, t), jnp.mean(at_least_float32(is_right.astype(logits.dtype))))
-
-    return scan_batches(measure, None, jnp.arange(x.shape[0]), EVALUATION_BATCH)[1]
-
-
-_evaluate_jit = jax.jit(_evaluate, static_argnames=("activation", "loss"))
-
-
-def _transformation(optimizer: Any, hyperparameters: dict[str, Array] | None) -> optax.GradientTransformationExtraArgs:
+def transformation_of(
+    optimizer: Any, hyperparameters: dict[str, Array] | None
+) -> optax.GradientTransformationExtraArgs:
+    """Return what a ready transformation is, or what a factory makes of its hyperparameters."""
     return optax.with_extra_args_support(optimizer if hyperparameters is None else optimizer(**hyperparameters))
 
 
 @partial(jax.jit, static_argnames="settings")
-def _init_state(params: PyTree, hyperparameters: dict[str, Array] | None, settings: Settings) -> TrainState:
+def init_state(params: PyTree, hyperparameters: dict[str, Array] | None, settings: Settings) -> TrainState:
     """A state of copies, so that it can be donated: the caller's arrays stay usable."""
-    transformation = _transformation(settings.optimizer, hyperparameters)
+    transformation = transformation_of(settings.optimizer, hyperparameters)
     state = TrainState(params, transformation.init(params), jnp.zeros((), jnp.int32))
     return jax.tree.map(jnp.copy, state)
-
-
-def _as_partial(function: Callable[..., Any]) -> Partial:
-    return function if isinstance(function, Partial) else Partial(function)
 
 
 def _divisor(number: int, at_most: int) -> int:
     """The largest divisor of a number up to a bound, so that all chunks are alike and one program serves all."""
     return next(d for d in range(at_most, 0, -1) if number % d == 0)
-
-
-def _is_plain(forward: Callable[..., Any]) -> bool:
-    """Whether it is this library's forward, perhaps inside a Partial or jit."""
-    return inspect.unwrap(getattr(forward, "func", forward)) is inspect.unwrap(plain_forward)
-
-
-def _check_settings(
-    activation: Any,
-    loss: Any,
-    optimizer: Any,
-    batch_size: Any,
-    shuffle: Any,
-    epochs: Any,
-    gradient: Any,
-    forward: Any,
-    record: Any,
-    progress: Any,
-) -> tuple[Settings, Functions, int]:
-    """Return what is static in a run, its functions and its epochs, or raise."""
-    check.record("activation", activation, Activation)
-    check.record("loss", loss, Loss)
-    check.function("gradient", gradient)
-    check.function("forward", forward)
-    check.function("record", record or plain_forward)
-    check.function("progress", progress or plain_forward)
-    if not _is_plain(forward) and getattr(gradient, "func", gradient) in (backprop, autodiff):
-        expected, got = "the gradient of your own forward", "one of mlp_jax.forward"
-        cure = "give gradient(params, x, targets, activation, loss) -> (loss, gradients)"
-        raise check.mistake("gradient", expected, got, cure)
-    batch_size = check.whole_number("batch_size", batch_size, at_least=1)
-    functions = Functions(_as_partial(gradient), _as_partial(forward), record and _as_partial(record))
-    settings = Settings(activation, loss, optimizer, batch_size, bool(shuffle))
-    return settings, functions, check.whole_number("epochs", epochs, at_least=1)
-
-
-def _check_examples(
-    prefix: str,
-    data: Any,
-    params: PyTree,
-    forward: Partial,
-    activation: Activation,
-    loss: Loss,
-    width: int | None = None,
-) -> tuple[PyTree, tuple[Array, Array]]:
-    """Return params and (x, targets) as arrays that fit each other and the loss, or raise."""
-    if not isinstance(data, tuple | list) or len(data) != 2:
-        got = f"{type(data).__name__} of length {len(data)}" if isinstance(data, tuple | list) else type(data).__name__
-        raise TypeError(f"{prefix.strip()}: expected (x, targets), got {got}")
-    plain = _is_plain(forward)
-    if plain:
-        params = tuple(Layer(*layer) for layer in check.params(params))
-        width = params[0].weight.shape[0]
-    dtype = jnp.result_type(*jax.tree.leaves(params))
-    x = check.inputs(data[0], width, dtype, name=f"{prefix}x")
-    if plain:
-        classes = params[-1].bias.shape[0]
-    else:
-        logits = jax.eval_shape(lambda params, x: forward(params, x, activation=activation), params, x)
-        if getattr(logits, "ndim", None) != 2:
-            raise check.mistake("forward", "it to return logits (B, C)", logits)
-        classes = logits.shape[1]
-    targets = check.targets(data[1], x.shape[0], classes, dtype, name=f"{prefix}targets")
-    if loss is cross_entropy and targets.ndim == 2:
-        check.probabilities(data[1])
-    return params, (x, targets)
-
-
-def _check_hyperparameters(hyperparameters: Any, optimizer: Any, params: PyTree) -> dict[str, Array] | None:
-    """Return the hyperparameters as arrays in the parameters' dtype, or None for a ready transformation."""
-    if isinstance(optimizer, optax.GradientTransformation):
-        if hyperparameters:
-            expected, got = "a factory such as optax.adam to take them", "a ready transformation"
-            raise check.mistake("hyperparameters", expected, got, "give optimizer=optax.adam, not optax.adam(...)")
-        return None
-    if not callable(optimizer):
-        raise TypeError(f"optimizer: expected an optax transformation or a factory, got {type(optimizer).__name__}")
-    if hyperparameters is not None and not isinstance(hyperparameters, Mapping):
-        raise TypeError(f"hyperparameters: expected numbers by name, got {type(hyperparameters).__name__}")
-    named = dict(hyperparameters or {})
-    try:
-        inspect.signature(optimizer).bind(**named)
-    except TypeError as error:
-        raise check.mistake("hyperparameters", "what the optimizer's factory takes", f"{named} ({error})") from None
-    dtype = jnp.result_type(*jax.tree.leaves(params))
-    arrays = {name: check.number(f"hyperparameters[{name!r}]", value, dtype) for name, value in named.items()}
-    made = optimizer(**arrays)
-    if not isinstance(made, optax.GradientTransformation):
-        raise TypeError(f"optimizer: expected a factory of optax transformations, got one of {type(made).__name__}")
-    return arrays

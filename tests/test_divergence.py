@@ -14,7 +14,7 @@ from jax.tree_util import Partial
 from problems import quick
 
 import mlp_jax
-from mlp_jax import Layer, autodiff, backprop, divergence, forward, squared_error, train, training
+from mlp_jax import Layer, autodiff, backprop, divergence, forward, run_arguments, squared_error, train, training
 from mlp_jax.divergence import Divergence, find_divergence
 
 KEY = jax.random.key(3)
@@ -241,9 +241,9 @@ def test_diverging_runs_are_those_of_the_plain_loop():
 def test_the_run_is_made_again_to_the_bit():
     """The state before the bad epoch is what `train` leaves after as many, and a walk by steps is an epoch."""
     params, data, rate = layers(network(2)), tuple(map(jnp.asarray, examples(2))), {"learning_rate": jnp.float32(0.1)}
-    settings = training.Settings(fragile, fragile_loss, optax.sgd, BATCH, True)
-    inputs = (KEY, data, rate, training.Functions(Partial(backprop), Partial(forward), None))
-    state = training._init_state(params, rate, settings)
+    settings = run_arguments.Settings(fragile, fragile_loss, optax.sgd, BATCH, True)
+    inputs = (KEY, data, rate, run_arguments.Functions(Partial(backprop), Partial(forward), None))
+    state = training.init_state(params, rate, settings)
     watched = divergence._finite_leaves(state[:2])
     walk = divergence.first_bad_epoch(divergence._start(state), inputs, watched, 10**6, settings)
     bad_epoch = plain_loop(network(2), examples(2), 0.1, 100).epoch

@@ -13,7 +13,18 @@ from jax.tree_util import Partial
 from problems import quick
 
 import mlp_jax
-from mlp_jax import Layer, autodiff, backprop, evaluate, forward, init_params, train, training
+from mlp_jax import (
+    Layer,
+    autodiff,
+    backprop,
+    evaluate,
+    evaluation,
+    forward,
+    init_params,
+    run_arguments,
+    train,
+    training,
+)
 
 KEY = jax.random.key(7)
 SIZES = (3, 5, 4)  # the smallest with a hidden layer and more than two classes
@@ -278,8 +289,8 @@ def test_the_program_does_not_grow_with(n, epochs):
 
     def size(n, epochs):
         data, params = tuple(map(jnp.asarray, examples(n))), network()
-        functions = training.Functions(Partial(backprop), Partial(forward), None)
-        settings = training.Settings(mlp_jax.relu, mlp_jax.cross_entropy, MOMENTUM, 4, True)
+        functions = run_arguments.Functions(Partial(backprop), Partial(forward), None)
+        settings = run_arguments.Settings(mlp_jax.relu, mlp_jax.cross_entropy, MOMENTUM, 4, True)
         state = mlp_jax.TrainState(params, MOMENTUM.init(params), jnp.zeros((), jnp.int32))
         program = jax.jit(training.run_epochs, static_argnames=("settings", "epochs"))
         return len(program.lower(state, KEY, data, data, None, functions, settings, epochs).as_text())
@@ -505,7 +516,7 @@ def measured_by_numpy(params, x, labels):
 
 @pytest.mark.parametrize("n", [8, 9], ids=lambda n: f"{n} examples, 4 at a time")
 def test_evaluate_is_the_exact_mean(n, monkeypatch):
-    monkeypatch.setattr(training, "EVALUATION_BATCH", 4)  # read when traced: every n is a new shape in this file
+    monkeypatch.setattr(evaluation, "EVALUATION_BATCH", 4)  # read when traced: every n is a new shape in this file
     data = tuple(a[:n] for a in examples(9, seed=2))
     with jax.enable_x64(True):
         params = network((3, 4), dtype="float64")
@@ -515,7 +526,7 @@ def test_evaluate_is_the_exact_mean(n, monkeypatch):
 
 
 def test_evaluate_is_the_exact_mean_over_more_than_one_batch_of_its_own():
-    params, data = network((3, 4)), examples(2 * training.EVALUATION_BATCH + 3)
+    params, data = network((3, 4)), examples(2 * evaluation.EVALUATION_BATCH + 3)
     assert_close(copies(tuple(evaluate(params, *data))), tuple(measured_by_numpy(params, *data)))
 
 
