@@ -4,7 +4,7 @@ N is the number of examples, D of features, C of classes. A library that ships a
 function that needs it.
 """
 
-import importlib
+import importlib.util
 import os
 import random
 from collections.abc import Sequence
@@ -95,8 +95,7 @@ def load_digits(*, seed: int = 0, dtype: DTypeLike = np.float32) -> Dataset:
     70 % train, 10 % validation and 20 % test by a permutation of `seed`; one mean and scale for all pixels.
     Raises ModuleNotFoundError where scikit-learn is missing.
     """
-    digits = _import("sklearn.datasets", "scikit-learn", "digits").load_digits()
-    splits = _split(Examples(digits.data, digits.target), seed, "digits")
+    splits = _split(_digits(), seed, "digits")
     return _scaled("digits", splits, DIGITS, images=True, dtype=dtype)
 
 
@@ -243,6 +242,18 @@ def encode_labels(labels: Sequence[str], classes: Sequence[str], name: str = "la
     if unknown is not None:
         raise mistake(name, f"one of the classes {listed(classes)}", repr(unknown), "correct it or train anew")
     return np.array([index[text] for text in labels], np.int32)
+
+
+def _digits() -> Examples:
+    """Read the table that scikit-learn ships, without the package: importing it takes longer than to train on it."""
+    package = importlib.util.find_spec("sklearn")
+    folder = Path(package.submodule_search_locations[0]) if package and package.submodule_search_locations else Path()
+    table = folder / "datasets" / "data" / "digits.csv.gz"
+    if not table.exists():
+        digits = _import("sklearn.datasets", "scikit-learn", "digits").load_digits()
+        return Examples(digits.data, digits.target)
+    rows = np.loadtxt(table, delimiter=",", encoding="utf-8")
+    return Examples(rows[:, :-1], rows[:, -1].astype(int))
 
 
 def _paired(images: Array, labels: Array, part: str) -> Examples:

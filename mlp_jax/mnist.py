@@ -48,7 +48,7 @@ def read_mnist(
     `report` is told when a download starts. Raises ValueError for a damaged file, ConnectionError where no mirror
     works.
     """
-    folder = cache_folder() if cache is None else Path(cache)
+    folder = cache_folder() / "mnist" if cache is None else Path(cache)
     if None in [_locate(name, folder) for name in MNIST_SHA256]:
         _download(folder, mirrors, report)
     return {name: _read(_locate(name, folder) or folder / name, name) for name in MNIST_SHA256}
@@ -70,14 +70,14 @@ def parse_idx(raw: bytes, name: str) -> Bytes:
 
 
 def cache_folder() -> Path:
-    """Return where this system keeps a user's downloads that can be made again, for MNIST."""
+    """Return where this system keeps what can be downloaded or compiled again, for this library."""
     if sys.platform == "win32":
         base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
     elif sys.platform == "darwin":
         base = Path.home() / "Library" / "Caches"
     else:
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "mlp_jax" / "mnist"
+    return base / "mlp_jax"
 
 
 def _locate(name: str, cache: Path) -> Path | None:

@@ -439,7 +439,7 @@ def test_label_is_for_csv_only():
 
 @pytest.mark.parametrize(("name", "package"), [("digits", "scikit-learn"), ("mnist1d", "mnist1d")])
 def test_missing_library(monkeypatch, name, package):
-    for module in ("sklearn.datasets", "mnist1d.data"):
+    for module in ("sklearn", "sklearn.datasets", "mnist1d.data"):
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ModuleNotFoundError) as error:
         datasets.load(name)
@@ -581,7 +581,7 @@ def test_cache_folder(monkeypatch, tmp_path, platform, variable, expected):
     base = tmp_path / "base"
     if variable:
         monkeypatch.setenv(variable, str(base))
-    assert mnist.cache_folder() == Path(expected.format(base=base, home=tmp_path), "mlp_jax", "mnist")
+    assert mnist.cache_folder() == Path(expected.format(base=base, home=tmp_path), "mlp_jax")
 
 
 def flip_a_byte(raw):
