@@ -8,7 +8,7 @@ from pathlib import Path
 
 from experiments import QUESTIONS, protocol, records, report, walkthrough
 from experiments.protocol import Claim, Result, filled
-from mlp_jax.diagnosis import files
+from mlp_jax.diagnosis import files as answers
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -95,18 +95,31 @@ def escaped(cell: str) -> str:
 
 
 def walkthrough_block() -> str:
-    """The walkthrough as a block of code."""
-    return f"```text\n{walkthrough.text()}\n```"
+    """The walkthrough to the end of the backward pass, as a block of code."""
+    return f"```text\n{walkthrough.text().partition(chr(10) + 'update')[0]}\n```"
 
 
 def check_block() -> str:
     """A wrong backward pass, and what `mlp-jax check` says about it."""
-    report = files.judge(files.answers_of_file(EXAMPLE, {}))
+    report = answers.judge(answers.answers_of_file(EXAMPLE, {}))
     said = f"$ mlp-jax check {EXAMPLE.name}\n{report}"
     return f"```python\n{EXAMPLE.read_text(encoding='utf-8').strip()}\n```\n\n```text\n{said}\n```"
 
 
-PARTS: dict[str, Callable[[], str]] = {"check": check_block, "questions": questions, "walkthrough": walkthrough_block}
+def speed() -> str:
+    """The recorded benchmark in short."""
+    from experiments.benchmark import files, summary  # here alone: experiments do without the benchmark
+
+    result = files.recorded()
+    return "not measured yet" if result is None else summary.summary_table(result)
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "check": check_block,
+    "questions": questions,
+    "walkthrough": walkthrough_block,
+    "speed": speed,
+}
 
 
 def cells(claim: Claim) -> list[str]:

@@ -13,6 +13,7 @@ at 0 is off; their second derivatives are 0 everywhere. A NaN pre-activation giv
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import pi, sqrt
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +30,18 @@ Elementwise = Callable[[Array], Array]
 LECUN = lecun_normal()  # variance 1 / fan_in, for a slope of 1 (LeCun et al., 1998)
 GLOROT = glorot_uniform()  # 2 / (fan_in + fan_out), for s-shaped units, both ways (Glorot & Bengio, 2010)
 HE = he_normal()  # 2 / fan_in, for relu-like units, which pass half of the signal (He et al., 2015)
+
+
+@dataclass(frozen=True)
+class InTurn:
+    """The function of both a value and its derivative that calls the one and then the other."""
+
+    value: Callable[..., Array]
+    derivative: Callable[..., Array]
+
+    def __call__(self, *args: Any) -> tuple[Array, Array]:
+        """Return (value, derivative) of the same arguments."""
+        return self.value(*args), self.derivative(*args)
 
 
 @dataclass(frozen=True)
@@ -61,12 +74,8 @@ class Activation:
     name: str = ""
 
     def __post_init__(self) -> None:
-        if self.value_and_derivative is None:
-
-            def one_by_one(z: Array) -> tuple[Array, Array]:
-                return self.value(z), self.derivative(z)
-
-            object.__setattr__(self, "value_and_derivative", one_by_one)
+        if self.value_and_derivative is None or isinstance(self.value_and_derivative, InTurn):
+            object.__setattr__(self, "value_and_derivative", InTurn(self.value, self.derivative))
         object.__setattr__(self, "name", self.name or getattr(self.value, "__name__", "activation"))
 
     def __call__(self, z: ArrayLike) -> Float[Array, "..."]:

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Integer
 
 from mlp_jax import validation
+from mlp_jax.activations import InTurn
 from mlp_jax.validation import ArrayLike
 
 
@@ -99,7 +100,8 @@ class Loss:
       value: loss(logits (B, C), targets), a scalar: the mean over B. Plain `jax.numpy`, for autodiff.
       logits_gradient: delta_L = d loss / d z_L (B, C), by hand, the 1 / B of the mean included.
       name: for the command line and reports; by default the name of `value`.
-      value_and_logits_gradient: (loss, delta_L), for two that share work; by default one after the other.
+      value_and_logits_gradient: (loss, delta_L), which `backprop` calls, for two that share work; by default one
+        after the other. Who replaces one of the three gives the others anew.
 
     Example:
       >>> import mlp_jax, jax.numpy as jnp
@@ -118,12 +120,8 @@ class Loss:
     value_and_logits_gradient: Callable[[Any, Any], tuple[Array, Array]] = field(default=None, repr=False)  # type: ignore[assignment]  # set below
 
     def __post_init__(self) -> None:
-        if self.value_and_logits_gradient is None:
-
-            def one_by_one(logits: Array, targets: Array) -> tuple[Array, Array]:
-                return self.value(logits, targets), self.logits_gradient(logits, targets)
-
-            object.__setattr__(self, "value_and_logits_gradient", one_by_one)
+        if self.value_and_logits_gradient is None or isinstance(self.value_and_logits_gradient, InTurn):
+            object.__setattr__(self, "value_and_logits_gradient", InTurn(self.value, self.logits_gradient))
         object.__setattr__(self, "name", self.name or getattr(self.value, "__name__", "loss"))
         object.__setattr__(self, "__doc__", self.value.__doc__ or type(self).__doc__)
 

@@ -1,5 +1,6 @@
 """The gradient by hand against autodiff, finite differences, high precision, and numbers worked on paper."""
 
+import dataclasses
 from itertools import product
 
 import chex
@@ -249,3 +250,18 @@ def test_squared_error_of_labels_is_that_of_one_hot_targets(float64):
     p = problem((4, 6, 3), 8)._replace(loss=mlp_jax.squared_error)
     one_hot = p._replace(targets=jax.nn.one_hot(p.targets, 3))
     chex.assert_trees_all_equal(backprop(*p), backprop(*one_hot))
+
+
+@pytest.mark.parametrize(
+    ("record", "derivative", "pair"),
+    [
+        (mlp_jax.Activation(jnp.sin, jnp.cos), "derivative", lambda record: record.value_and_derivative),
+        (mlp_jax.Loss(jnp.sum, jnp.ones_like), "logits_gradient", lambda record: record.value_and_logits_gradient),
+    ],
+    ids=["activation", "loss"],
+)
+def test_the_default_pair_follows_what_it_is_made_of(record, derivative, pair):
+    other = dataclasses.replace(record, **{derivative: lambda z: 7 * z})
+    assert pair(other)(jnp.ones(1))[1] == 7
+    again = dataclasses.replace(record)
+    assert again == record != other and hash(again) == hash(record), "jit takes equal records for one"

@@ -16,6 +16,7 @@ from test_command_line import assert_fails, number
 
 import mlp_jax
 from mlp_jax import datasets
+from mlp_jax.command_line.sweep import Row, best_of
 
 SMALL = ("sweep", "--seeds", "2", "--hidden", "4", "--batch-size", "2000")  # full batches: quick to compile
 RATES = (*SMALL, "--epochs", "2", "--learning-rate", "0.001", "0.1", "1e30", "--optimizer", "sgd", "--memory", "1")
@@ -39,6 +40,7 @@ def test_the_summary_says_what_was_chosen_and_how(swept):
     assert lines["1e+30"][-3:] == ["2", "of", "2"] and lines["0.1"][-4:] == ["0", "of", "2", "best"]
     assert "chosen by the median validation accuracy: learning rate 0.1" in output
     assert number(output, "test accuracy") > 5
+    assert re.search(r"run 4 diverged: epoch \d, step 1 of 1 .* is the first that is not finite", output)
 
 
 def test_the_table_holds_every_run(swept):
@@ -51,6 +53,12 @@ def test_the_table_holds_every_run(swept):
     with np.load(folder / "table.npz", allow_pickle=False) as file:
         assert file["history.validation_accuracy"].shape == (6, 2)
     assert (folder / "plot.svg").read_text(encoding="utf-8").startswith("<?xml")
+
+
+def test_the_best_is_best_after_the_last_epoch():
+    fast, slow = np.array([[90.0, 90, 60]] * 3), np.array([[10.0, 20, 70]] * 3)
+    rows = [Row({}, 0, fast, 0.1, 0), Row({}, 3, slow, 0.2, 0), Row({}, 6, slow, 0.1, 0)]
+    assert best_of(rows) is rows[2]
 
 
 @pytest.mark.slow

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from mlp_jax.command_line.common import keep_compiled_programs
+
 
 def predict(
     model: Path,
@@ -39,6 +41,7 @@ def predict(
     """
     import jax
 
+    keep_compiled_programs()
     jax.config.update("jax_enable_x64", True)  # a float64 network is applied as such; float32 stays float32
     import mlp_jax
     from mlp_jax import datasets, model_file, user_files

@@ -108,19 +108,22 @@ def sweep(
     dataset = datasets.load(data, label, seed=split_seed, dtype=np.dtype(dtype), report=print)
     print(f"finished runs are kept in {folder}")
     describe_data(dataset)
-    steps = -(-len(dataset.train.x) // max(batch_size))  # an epoch
+    steps = -(-min([len(dataset.train.x), *examples]) // max(batch_size))  # of the shortest epoch
     epochs = max(10, -(-2000 // steps)) if epochs is None else epochs
     words = f"; {folder} keeps what is finished, and the same command goes on from there"
     signal.signal(signal.SIGINT, partial(interrupted, words=words))
+    run: dict[str, Any] = dict(
+        optimizer=optimizer_factory(optimizer),
+        loss=mlp_jax.LOSSES[loss],
+        gradient={"backprop": mlp_jax.backprop, "autodiff": mlp_jax.autodiff}[gradient],
+    )
     with progress_bar() as progress:
         result = mlp_jax.sweep(
             {**grid, "seed": range(seeds)},
             dataset.train,
             dataset.validation,
-            optimizer=optimizer_factory(optimizer),
+            **run,
             epochs=epochs,
-            loss=mlp_jax.LOSSES[loss],
-            gradient={"backprop": mlp_jax.backprop, "autodiff": mlp_jax.autodiff}[gradient],
             classes=len(dataset.classes),
             dtype=dtype,
             folder=folder,
@@ -129,10 +132,12 @@ def sweep(
             progress=progress,
         )
     rows = summary(result, list(grid), seeds)
-    best = max(rows, key=lambda row: (np.median(row.accuracy), -row.loss))
+    best = best_of(rows)
     varied = [name for name, values in grid.items() if len(values) > 1]
     show(rows, best, varied)
     show_test(result, best, varied, dataset.test, mlp_jax.LOSSES[loss])
+    if (diverged := np.flatnonzero(result.table()["diverged_epoch"])).size:
+        show_divergence(result, int(diverged[0]), dataset, epochs, dtype, run)
     result.write_csv(folder / "table.csv")
     result.write_npz(folder / "table.npz")
     written = [folder / "table.csv", folder / "table.npz"]
@@ -162,7 +167,7 @@ def checked_grid(values: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
                     validation.whole_number(flag, width, at_least=1)
             elif name in ("batch_size", "examples"):
                 validation.whole_number(flag, value, at_least=1)
-            else:
+            elif name != "weight_decay" or value != 0:
                 validation.positive(flag, value)
     return {name: list(dict.fromkeys(of_name)) for name, of_name in values.items() if of_name}
 
@@ -174,7 +179,8 @@ def check_folder(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise mistake("folder", "a folder", f"{folder}, a file", "give another name")
     names = [path.name for path in folder.iterdir()] if folder.exists() else []
-    if names and not any(re.fullmatch(r"[0-9a-f]{32}\.npz", name) for name in names):
+    ours = r"[0-9a-f]{32}\.npz|.*\.unfinished"  # the second: cut off by Ctrl-C
+    if names and not any(re.fullmatch(ours, name) for name in names):
         raise mistake("folder", "a new folder, or one of a sweep", f"{folder}, with other files", "give a new name")
 
 
@@ -189,6 +195,11 @@ def summary(result: Any, names: Sequence[str], seeds: int) -> list[Row]:
         diverged = int(np.count_nonzero(table["diverged_epoch"][runs]))
         rows.append(Row(setting, start, 100 * history.validation_accuracy[runs], float(np.median(losses)), diverged))
     return rows
+
+
+def best_of(rows: Sequence[Row]) -> Row:
+    """Return the row of the highest median accuracy after the last epoch; of equal ones that of the lowest loss."""
+    return max(rows, key=lambda row: (np.median(row.accuracy[:, -1]), -row.loss))
 
 
 def in_words(name: str, value: Any) -> str:
@@ -218,7 +229,12 @@ def show(rows: Sequence[Row], best: Row, varied: Sequence[str]) -> None:
     for row in rows:
         last = row.accuracy[:, -1]
         cells = [in_words(name, row.setting[name]) for name in columns]
-        cells += [f"{np.median(last):.2f}", spread(last), f"{row.loss:.4f}", f"{row.diverged} of {len(last)}"]
+        cells += [
+            f"{np.median(last):.2f}",
+            spread(last),
+            f"{row.loss:.4f}" if row.loss < 1e4 else f"{row.loss:.3g}",
+            f"{row.diverged} of {len(last)}",
+        ]
         lines.append([*cells, "best" if row is best else ""])
     print(f"\nover {len(best.accuracy)} seeds: medians, and the smallest and largest, after the last epoch")
     print("\n".join(text_table(header, lines, left=("hidden", "activation", ""))))
@@ -237,6 +253,28 @@ def show_test(result: Any, best: Row, varied: Sequence[str], test: Any, loss: An
     if varied:
         print(f"\nchosen by the median validation accuracy: {chosen}")
     print(f"test accuracy {np.median(accuracies):.2f} % ({spread(np.array(accuracies))} over {len(accuracies)} seeds)")
+
+
+def show_divergence(result: Any, i: int, dataset: Any, epochs: int, dtype: str, run: Mapping[str, Any]) -> None:
+    """Print where a run that diverged went bad: it is made again, alone."""
+    import jax.numpy as jnp
+
+    import mlp_jax
+    from mlp_jax.run_arguments import Settings
+    from mlp_jax.sweeps.program import start
+    from mlp_jax.sweeps.settings import NAMES, SEEDS, Run, Shape
+
+    setting, (x, labels) = result.settings[i], map(jnp.asarray, dataset.train)
+    activation, batch_size = setting["activation"], setting["batch_size"]
+    numbers = {name: value for name, value in setting.items() if name not in NAMES}
+    settings = Settings(activation, run["loss"], run["optimizer"], batch_size, shuffle=True)
+    sizes = (x.shape[1], *setting["hidden"], len(dataset.classes))
+    init, order, subset = (np.uint32(setting[name]) for name in SEEDS[1:])
+    of_run = Run(init, order, subset, setting["gain"], numbers)
+    key, params, data = start(of_run, (x, labels), Shape(sizes, setting["examples"], epochs, dtype, settings))
+    alike = dict(epochs=epochs, batch_size=batch_size, activation=activation, hyperparameters=numbers)
+    found = mlp_jax.find_divergence(key, params, data, **run, **alike)
+    print(f"run {i} diverged: {found or 'alone it stays finite'}")
 
 
 @contextmanager

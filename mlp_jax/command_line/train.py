@@ -115,8 +115,11 @@ def train(
     print(f"trained {epochs} epochs in {seconds:.1f} s, compilation included")
     numbers = (result.params, result.history.train_loss)
     if not all(np.isfinite(np.asarray(leaf)).all() for leaf in jax.tree.leaves(numbers)):
-        found = mlp_jax.find_divergence(key_run, params, examples, **run)
-        print(f"diverged: {found}; nothing is written; --learning-rate was {learning_rate:g}", file=sys.stderr)
+        found = mlp_jax.find_divergence(key_run, params, examples, **run) or "a number is not finite"
+        print(
+            f"diverged: {found}; nothing is written; --learning-rate was {learning_rate:g}",
+            file=sys.stderr,
+        )
         sys.exit(1)
     for name in ("train", "validation", "test"):
         x, labels = getattr(dataset, name)

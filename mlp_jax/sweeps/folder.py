@@ -9,6 +9,7 @@ import hashlib
 import inspect
 import json
 import os
+import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,7 @@ from jax.tree_util import Partial
 from jaxtyping import PyTree
 
 from mlp_jax import validation as check
-from mlp_jax.activations import ACTIVATIONS, GLOROT, HE, LECUN, Activation
+from mlp_jax.activations import ACTIVATIONS, GLOROT, HE, LECUN, Activation, InTurn
 from mlp_jax.losses import LOSSES, Loss
 from mlp_jax.sweeps.program import Shared
 from mlp_jax.sweeps.settings import Group, Plan, chunk_of
@@ -56,9 +57,10 @@ def _tokens(value: Any) -> Iterator[bytes]:
 
 def environment(device: Any) -> list[Any]:
     """Return what decides numbers beside a sweep's arguments: versions, kind of device, and settings of JAX."""
-    from mlp_jax import __version__
+    import mlp_jax
 
-    versions = [__version__, jax.__version__, optax.__version__, np.__version__]
+    library = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path(mlp_jax.__path__[0]).rglob("*.py"))))
+    versions = [mlp_jax.__version__, library.hexdigest(), jax.__version__, optax.__version__, np.__version__]
     return [*versions, device.platform, device.device_kind, *(repr(getattr(jax.config, name)) for name in CONFIG)]
 
 
@@ -73,6 +75,8 @@ def identity(name: str, value: Any) -> Any:
         return value
     if isinstance(value, tuple | list):
         return [identity(name, entry) for entry in value]
+    if isinstance(value, InTurn):
+        return ["in turn", *identity(name, [value.value, value.derivative])]
     if isinstance(value, Activation | Loss):
         return _identity_of_record(name, value)
     if isinstance(value, optax.GradientTransformation):
@@ -82,13 +86,23 @@ def identity(name: str, value: Any) -> Any:
         arguments = [identity(name, list(value.args)), identity(name, sorted(value.keywords.items()))]
         return ["partial", identity(name, value.func), *arguments]
     module, qualified = getattr(value, "__module__", None), getattr(value, "__qualname__", "<unnamed>")
+    if _named(module, qualified) is not value:  # a method of an object, or a wrapper that took the name of another
+        raise check.mistake(name, "a function that a file defines by name, since folder is given", repr(value), CURE)
     try:
         source = Path(inspect.getsourcefile(inspect.unwrap(value)) or "").read_bytes()
     except (OSError, TypeError):
         source = b""
-    if "<" in qualified or not module or not source:
+    if not source:
         raise check.mistake(name, "a function that a file defines by name, since folder is given", repr(value), CURE)
     return [module, qualified, hashlib.sha256(source).hexdigest()]
+
+
+def _named(module: str | None, qualified: str) -> Any:
+    """Return what a module has under a name, or None."""
+    found: Any = sys.modules.get(module or "")
+    for part in qualified.split("."):
+        found = getattr(found, part, None)
+    return found
 
 
 def _identity_of_record(name: str, value: Activation | Loss) -> Any:
@@ -96,11 +110,10 @@ def _identity_of_record(name: str, value: Activation | Loss) -> Any:
     if known.get(value.name) is value:
         return value.name
     if isinstance(value, Loss):
-        return [value.name, identity(name, value.value), identity(name, value.logits_gradient)]
-    shared, initialiser = value.value_and_derivative, value.weight_init
+        return [value.name, *identity(name, [value.value, value.logits_gradient, value.value_and_logits_gradient])]
+    initialiser = value.weight_init
     drawn = next((i for i, ours in enumerate((LECUN, GLOROT, HE)) if ours is initialiser), None)
-    is_default = getattr(shared, "__qualname__", "").startswith(f"{Activation.__qualname__}.__post_init__")
-    functions = [value.value, value.derivative, None if is_default else shared]
+    functions = [value.value, value.derivative, value.value_and_derivative]
     return [value.name, *identity(name, functions), drawn if drawn is not None else identity(name, initialiser)]
 
 

@@ -55,6 +55,9 @@ def sweep(
 ) -> SweepResult:
     """Train many networks, over a grid or a list of settings, as few compiled programs on all devices.
 
+    JAX takes a CPU as one device. `jax.config.update("jax_num_cpu_devices", cores)`, before anything else is done with
+    JAX, makes it one for each core, over which the runs are shared out; `mlp-jax sweep` does so by itself.
+
     A run may set, by name:
 
     - `seed` (default 0): with key_params, key_order = split(key(seed)) it draws the parameters by the one and orders
@@ -69,8 +72,8 @@ def sweep(
 
     A run equals what `train` gives for it alone but for rounding: vmap has the same sums and matrix products computed
     in another order. Measured on digits, the losses of 10 epochs at 64-64-10 differ by a relative 1e-6 in float32 and
-    2e-15 in float64. Where training is unstable it magnifies that: at 64-64-64-10 and ten times Adam's usual rate to
-    0.1 and 4e-11. Runs do not touch each other at all, also where one diverges.
+    2e-15 in float64. Where training is unstable it magnifies that: with up to two hidden layers and ten times Adam's
+    usual rate to 0.1 and 4e-11. Runs do not touch each other at all, also where one diverges.
 
     Args:
       runs: a grid, {"seed": range(20), "learning_rate": [1e-4, 1e-3]}, whose product is taken, the last name fastest;
@@ -91,14 +94,16 @@ def sweep(
       classes: C; by default the targets' width, or the largest label of data and validation, plus 1.
       dtype: of the parameters; None is jax.numpy's default float.
       folder: where each finished chunk of runs is written at once, atomically, without pickle, under a hash of all
-        that decides its numbers; a later call loads what is there instead of computing it, with equal bits. Other
+        that decides its numbers; the same call again loads what is there instead of computing it, with equal bits
+        (other runs are other chunks; where memory is scarce, give `memory`, since it cuts them). Other
         files in it are left alone. Functions are known by the file that defines them, so lambdas, functions made in
         functions and ready transformations are an error; changes in what that file imports go unseen. Without a
         folder an interrupt loses all runs; with one it loses those at work.
       memory: bytes that the runs at work and all results may take together; by default half of what is free. It
         decides how many runs are at work at once.
       report: is called with lines of text: how the runs are grouped, and the estimate of their memory.
-      progress: progress(runs done, runs in all), called after each chunk, about twenty times where runs suffice.
+      progress: progress(runs done, runs in all), called after each chunk, on a CPU about twenty times where runs
+        suffice; a GPU takes as many runs at once as its memory holds.
 
     Returns:
       `SweepResult`, which holds settings, histories, parameters and records of all runs in numpy arrays.

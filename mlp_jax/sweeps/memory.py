@@ -54,7 +54,7 @@ def run_bytes(group: Group, shared: Shared) -> RunBytes:
     itemsize, widths = jnp.dtype(shape.dtype).itemsize, shape.sizes[1:]
     batch = min(shape.settings.batch_size, shape.examples)
     step = 2 * bytes_of(params) + bytes_of(state) + batch * itemsize * (x.shape[1] + 4 * sum(widths))
-    rest = 4 * shape.examples
+    rest = 28 * shape.examples  # the order, and the numbers of 64 bits by which it is sorted
     if shape.examples < len(x):
         rest += shape.examples * bytes_of((x, targets)) // len(x)
     if validation is not None:
@@ -76,7 +76,8 @@ def planned(
     if results > free:
         cure = "record less, sweep over fewer runs at a time, or give more memory"
         raise check.mistake("memory", f"{in_words(results)} for the results of {total:,} runs", in_words(free), cure)
-    plans = [plan(count, total, cost, free - results, devices) for count, cost in zip(counts, costs, strict=True)]
+    left = free - results - (len(devices) - 1) * bytes_of(shared)  # each further device holds the data once more
+    plans = [plan(count, total, cost, left, devices) for count, cost in zip(counts, costs, strict=True)]
     for i, (group, cost, of_group) in enumerate(zip(groups, costs, plans, strict=True), 1):
         shape, count = group.shape, len(group.indices)
         network = f"{'-'.join(map(str, shape.sizes))} {shape.settings.activation.name}"

@@ -10,9 +10,10 @@ from functools import partial
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array
 
 from mlp_jax import training
-from mlp_jax.network import Layer, init_params
+from mlp_jax.network import Layer, Params, init_params
 from mlp_jax.run_arguments import Examples, Functions
 from mlp_jax.sweeps.many_runs import over_devices
 from mlp_jax.sweeps.settings import Group, Plan, Run, Shape
@@ -21,9 +22,8 @@ from mlp_jax.training import TrainResult
 Shared = tuple[Examples, Examples | None, Functions]
 
 
-@partial(jax.jit, static_argnames="shape")
-def run_one(run: Run, data: Examples, validation: Examples | None, functions: Functions, shape: Shape) -> TrainResult:
-    """One run: draw what it starts from, and train. Everything but its shape is traced."""
+def start(run: Run, data: Examples, shape: Shape) -> tuple[Array, Params, Examples]:
+    """Return what a run starts from: the key of its order, its parameters, and its examples."""
     key_params, _ = jax.random.split(jax.random.key(run.init_seed))
     _, key_order = jax.random.split(jax.random.key(run.order_seed))
     drawn = init_params(key_params, shape.sizes, shape.settings.activation, dtype=shape.dtype)
@@ -32,6 +32,13 @@ def run_one(run: Run, data: Examples, validation: Examples | None, functions: Fu
     if shape.examples < x.shape[0]:
         chosen = jax.random.permutation(jax.random.key(run.subset_seed), x.shape[0])[: shape.examples]
         x, targets = x[chosen], targets[chosen]
+    return key_order, params, (x, targets)
+
+
+@partial(jax.jit, static_argnames="shape")
+def run_one(run: Run, data: Examples, validation: Examples | None, functions: Functions, shape: Shape) -> TrainResult:
+    """One run: draw what it starts from, and train. Everything but its shape is traced."""
+    key_order, params, (x, targets) = start(run, data, shape)
     state = training.init_state(params, run.hyperparameters, shape.settings)
     state, (history, recorded) = training.run_epochs(
         state, key_order, (x, targets), validation, run.hyperparameters, functions, shape.settings, shape.epochs

@@ -53,7 +53,7 @@ class SweepResult:
         After the settings (hidden as '64-64', a hyperparameter that a run has not as NaN) come `train_loss`,
         `validation_loss` and `validation_accuracy` of the last epoch, `best_validation_accuracy` of any epoch (NaN
         where nothing was measured), and `diverged_epoch`, the first, counted from 1, whose training loss is not
-        finite; 0 for none.
+        finite, the last where only the final parameters are not; 0 for none.
         """
         return _table(self)
 
@@ -84,6 +84,9 @@ def _table(result: SweepResult) -> Columns:
         nothing if values is None else values for values in (history.validation_loss, history.validation_accuracy)
     )
     bad = ~np.isfinite(np.asarray(history.train_loss))
+    for indices, params in zip(result.groups, result.params, strict=True):
+        for leaf in map(_plain, jax.tree.leaves(params)):
+            bad[list(indices), -1] |= ~np.isfinite(leaf.reshape(len(indices), -1)).all(axis=1)
     return table | {
         "train_loss": np.asarray(history.train_loss[:, -1]),
         "validation_loss": np.asarray(losses[:, -1]),

@@ -1,0 +1,54 @@
+"""README's table of the benchmark: a row a workload, all its comparisons in one cell."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from experiments.benchmark.table import Row, limits, number, table
+from experiments.benchmark.workloads import EPOCHS, GRADIENTS, LOSSES, MANY, PROCESS, TINY, TRAININGS, Workload
+
+NOTHING = "–"
+CELLS = (  # workloads that share a row: its name, and theirs
+    *((workload.name, (workload,)) for workload in (*EPOCHS, TINY, *MANY[:2])),
+    ("cross-entropy and its gradient, 8192 x 10; 1024 x 1000", LOSSES),
+    ("`mlp-jax train --data digits`, second start", (PROCESS,)),
+)
+
+
+def summary_table(result: Mapping[str, Any]) -> str:
+    """Return Markdown: how many times as long others take, what bounds us, the aim behind each, and the machine."""
+    rows = [row for row in table(result) if row.wanted.bound is not None]
+    lines = ["| workload | time of others, over ours | ours, over |", "|---|---|---|"]
+    for name, workloads in CELLS:
+        of_row = [row for row in rows if row.wanted.workload in [workload.name for workload in workloads]]
+        others, bounds = (
+            "; ".join(words(row) for row in of_row if row.wanted.relation == relation) or NOTHING
+            for relation in (">=", "<=")
+        )
+        lines.append(f"| {name} | {others} | {bounds} |")
+    of_backprop = "; ".join(
+        f"`autodiff`'s {noun}, {what}: {spread(rows, workloads, quantity)}"
+        for quantity, noun in (("ratio", "time"), ("memory", "memory"))
+        for what, workloads in (("training", TRAININGS), ("alone", GRADIENTS))
+    )
+    lines.append(f"| `backprop`, over nets and activations | {NOTHING} | {of_backprop} (relu 1, others 1.05) |")
+    met, noise = (sum(row.verdict == verdict for row in rows) for verdict in ("met", "within noise"))
+    versions = ", ".join(f"{name} {result['versions'][name]}" for name in ("jax", "torch", "scikit-learn"))
+    machine = f"{result['processor']}, {result['cores']} cores, {', '.join(limits(result))}; {versions}"
+    lines.append(f"\nIn brackets the aim: {met} of {len(rows)} are met, {noise} within noise. Machine: {machine}.")
+    return "\n".join(lines)
+
+
+def spread(rows: Sequence[Row], workloads: Sequence[Workload], quantity: str) -> str:
+    """Return the least and the largest of a quantity over workloads, the tiny network aside."""
+    names = [workload.name for workload in workloads if workload.sizes != TINY.sizes]
+    chosen = [row for row in rows if row.wanted.workload in names and row.wanted.quantity == quantity]
+    medians = [row.measured.median for row in chosen if row.measured is not None]
+    return f"{number(min(medians))} to {number(max(medians))}" if medians else NOTHING
+
+
+def words(row: Row) -> str:
+    """Return one comparison: what is compared, the median, and the aim."""
+    of = row.wanted.of.removesuffix(", over mlp_jax").removeprefix("mlp_jax, over ")
+    of = of.removesuffix(", over all devices").removeprefix("by hand, over ").removesuffix(", over the second start")
+    measured = NOTHING if row.measured is None else number(row.measured.median)
+    return f"{of} {measured} ({row.wanted.bound:g})"
