@@ -232,6 +232,7 @@ def test_the_table_is_shown(capsys):
     assert "torch is not" in shown and "made up" in shown
 
 
+@pytest.mark.slow
 def test_the_other_experiments_do_not_load_the_benchmark():
     code = "import sys, experiments.__main__; print('experiments.benchmark' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8", timeout=120)

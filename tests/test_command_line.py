@@ -151,15 +151,12 @@ def test_npz_and_float64_and_no_hidden_layer(tmp_path):
     assert number(done.stderr, "accuracy") >= 85
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flags",
     [
-        pytest.param(
-            ("--gradient", "autodiff", "--optimizer", "momentum", "--learning-rate", "0.05"), marks=pytest.mark.slow
-        ),
-        pytest.param(
-            ("--loss", "squared_error", "--activation", "tanh", "--schedule", "constant"), marks=pytest.mark.slow
-        ),
+        ("--gradient", "autodiff", "--optimizer", "momentum", "--learning-rate", "0.05"),
+        ("--loss", "squared_error", "--activation", "tanh", "--schedule", "constant"),
         ("--label-smoothing", "0.1", "--optimizer", "adamw", "--weight-decay", "0.01", "--activation", "gelu"),
     ],
     ids=" ".join,
@@ -277,6 +274,7 @@ def test_interrupt_is_one_line(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_divergence_is_said_and_writes_nothing(tmp_path):
     path = tmp_path / "m.safetensors"
     done = run("train", "--optimizer", "sgd", "--learning-rate", "1e9", "--epochs", "3", "--output", path)

@@ -238,6 +238,7 @@ def test_diverging_runs_are_those_of_the_plain_loop():
     assert seen == {"finite", "h", "delta", "update"} | steps | epochs
 
 
+@pytest.mark.slow
 def test_the_run_is_made_again_to_the_bit():
     """The state before the bad epoch is what `train` leaves after as many, and a walk by steps is an epoch."""
     params, data, rate = layers(network(2)), tuple(map(jnp.asarray, examples(2))), {"learning_rate": jnp.float32(0.1)}
@@ -299,6 +300,7 @@ def sgd_with_squares(learning_rate):
     return optax.chain(optax.GradientTransformation(init, update), optax.sgd(learning_rate))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
 @pytest.mark.parametrize(("script", "rate", "expected"), SCRIPTS.values(), ids=SCRIPTS)
 def test_a_gradient_of_your_own(script, rate, expected, place):
@@ -360,6 +362,7 @@ def test_a_step_that_is_finite_by_itself_is_not_explained():
     assert "epoch 3, step 2 of 45 (step 92 in all): not finite in the run, but finite when" in str(found)
 
 
+@pytest.mark.slow
 def test_other_values_trace_nothing_again():
     gradient = chex.assert_max_traces(backprop, n=3)  # by epochs, by steps, and one step apart
     for seed, rate in ((4, 1e10), (5, 1e20)):

@@ -39,7 +39,7 @@ def folder(tmp_path_factory):
     """A folder with three results, each with one picture."""
     folder = tmp_path_factory.mktemp("results")
     for result in RESULTS:
-        records._write_json(folder / f"{result.name}.json", records.as_record(result))
+        records.write_json(folder / f"{result.name}.json", records.as_record(result))
         figure, axes = plt.subplots(figsize=(7.5, 3))
         axes.plot([0, 1])
         figure.savefig(folder / records.picture_name(result, result.measurements[0]), format="svg")

@@ -31,6 +31,7 @@ def swept(tmp_path_factory):
     return folder, done.stdout
 
 
+@pytest.mark.slow
 def test_the_summary_says_what_was_chosen_and_how(swept):
     folder, output = swept
     assert output.splitlines()[0] == f"finished runs are kept in {folder}"
@@ -43,6 +44,7 @@ def test_the_summary_says_what_was_chosen_and_how(swept):
     assert re.search(r"run 4 diverged: epoch \d, step 1 of 1 .* is the first that is not finite", output)
 
 
+@pytest.mark.slow
 def test_the_table_holds_every_run(swept):
     folder, output = swept
     with (folder / "table.csv").open(encoding="utf-8", newline="") as file:
@@ -72,12 +74,14 @@ def test_a_run_is_the_run_of_mlp_jax_train_with_that_seed(swept):
         np.testing.assert_allclose(file["history.train_loss"][3], result.history.train_loss, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_same_command_computes_nothing_again(swept, monkeypatch):
     folder, output = swept
     monkeypatch.setattr("mlp_jax.sweeps.host_loop.program_of", lambda *of_group: None)  # nothing that could be called
     assert run(*RATES, "--folder", folder).stdout == output
 
 
+@pytest.mark.slow
 def test_without_matplotlib_it_says_what_to_install(swept, monkeypatch):
     monkeypatch.delitem(sys.modules, "mlp_jax.command_line.sweep_plot", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
@@ -158,6 +162,7 @@ def test_mistakes(flags, words, tmp_path, monkeypatch):
     assert_fails(run("sweep", *flags), *words)
 
 
+@pytest.mark.slow
 def test_help_reads_well():
     done = run("sweep", "--help")
     assert done.returncode == 0

@@ -217,6 +217,7 @@ def test_the_plan(count, free, expected):
     assert plan.starts[-1] < count <= plan.starts[-1] + plan.chunk
 
 
+@pytest.mark.slow
 def test_less_memory_takes_more_chunks_and_gives_the_same(monkeypatch):
     monkeypatch.setattr(memory, "CHUNKS", 2)
     lines = []
@@ -340,6 +341,7 @@ def interrupted_after(chunks):
     return progress
 
 
+@pytest.mark.slow
 def test_an_interrupted_sweep_goes_on(tmp_path, monkeypatch):
     settings = COMMON | dict(memory=2_000, folder=tmp_path / "new" / "folder")
     grid = {"seed": range(5), "learning_rate": [0.1]}
@@ -409,6 +411,7 @@ def names_of_chunks(monkeypatch, folder, **settings):
     return seen
 
 
+@pytest.mark.slow
 def test_all_that_decides_the_numbers_decides_the_name(tmp_path, monkeypatch):
     name = partial(names_of_chunks, monkeypatch, tmp_path)
     assert name() == name() == name(data=tuple(map(jnp.asarray, DATA)), memory=2e8)
