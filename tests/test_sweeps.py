@@ -105,19 +105,16 @@ SETTINGS = {  # one run's settings in a sweep, and the same run alone
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("run", "expected"), SETTINGS.values(), ids=SETTINGS)
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_setting_means_what_is_said(run, expected, dtype):
-    with jax.enable_x64(dtype == "float64"):
-        result = sweep([run | RATE, {"seed": 9} | RATE], **FULL).run(0)
-        error = 1e-12 if dtype == "float64" else 1e-5
-        chex.assert_trees_all_close(result, alone(**expected), rtol=error, atol=error)
+def test_a_setting_means_what_is_said(float64, run, expected):
+    result = sweep([run | RATE, {"seed": 9} | RATE], **FULL).run(0)
+    chex.assert_trees_all_close(result, alone(**expected), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.slow
 def test_runs_of_many_shapes_come_back_in_their_order():
-    grid = {"hidden": [(5,), ()], "seed": range(2), "activation": ["relu", mlp_jax.tanh], "examples": [8, N]}
+    grid = {"hidden": [(5,), ()], "seed": range(2), "examples": [8, N]}
     result = sweep(grid, hyperparameters=RATE, validation=VALIDATION, record=first_bias, **FULL)
-    assert len(result.settings) == 16 and len(result.groups) == 8
+    assert len(result.settings) == 8 and len(result.groups) == 4
     for i, run in enumerate(result.settings):
         expected = alone(
             run["seed"],

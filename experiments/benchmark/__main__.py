@@ -86,7 +86,8 @@ def measured(
                 kept = files.kept(path)
                 if kept is None:
                     kept = rounds.measured(workload, ask, Path(folder), repeats_of(workload, quick), step)
-                    files.keep(path, kept)
+                    if not any("missing" in side for side in kept["sides"].values()):  # else try again next time
+                        files.keep(path, kept)
                 else:
                     for _ in range(slices(workload, quick)):
                         step(f"{workload.name}: measured before")

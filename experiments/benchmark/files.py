@@ -42,7 +42,8 @@ def write(path: Path, result: Mapping[str, Any]) -> None:
 
 def unfinished(workload: Workload, repeats: int) -> Path:
     """Return where a measured workload is kept until its run has ended."""
-    return records.unfinished(benchmark, (workload, repeats, os.environ.get("JAX_PLATFORMS")), 0)
+    surroundings = (versions(), processor(), *(os.environ.get(name) for name in ("JAX_PLATFORMS", "MLP_JAX_DATA")))
+    return records.unfinished(benchmark, (workload, repeats, *surroundings), 0)
 
 
 def keep(path: Path, record: Mapping[str, Any]) -> None:

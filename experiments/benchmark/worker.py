@@ -37,7 +37,7 @@ class Task(NamedTuple):
 
     run: Callable[[Any], float]
     units: float = 1.0
-    facts: dict[str, Any] = {}  # noqa: RUF012
+    facts: dict[str, Any] = {}  # noqa: RUF012  # nothing writes to it
     value: Callable[[], float] | None = None
     comparable: bool = True
 

@@ -157,7 +157,7 @@ def save(folder: Path, name: str, tree: PyTree) -> None:
     handle, temporary = tempfile.mkstemp(suffix=".unfinished", dir=folder)
     try:
         with os.fdopen(handle, "wb") as file:
-            np.savez(file, form=np.array(form), **raw)  # type: ignore[arg-type]
+            np.savez(file, form=np.array(form), **raw)  # type: ignore[arg-type]  # names are no keywords
         Path(temporary).replace(folder / f"{name}.npz")
     finally:
         Path(temporary).unlink(missing_ok=True)

@@ -72,7 +72,7 @@ class SweepResult:
         so on, of the runs in `group0.runs`; what was recorded is `group0.recorded`.
         """
         with Path(path).open("wb") as file:
-            np.savez_compressed(file, **_arrays(self))  # type: ignore[arg-type]
+            np.savez_compressed(file, **_arrays(self))  # type: ignore[arg-type]  # names are no keywords
 
 
 def _table(result: SweepResult) -> Columns:

@@ -209,7 +209,7 @@ def zeros(shape: Shape) -> Params:
     """Return parameters of the shape that cost nothing to make, for the checks of `train`."""
     zero = np.zeros((), jnp.dtype(shape.dtype))
     return tuple(
-        Layer(np.broadcast_to(zero, (a, b)), np.broadcast_to(zero, (b,)))  # type: ignore[arg-type]
+        Layer(np.broadcast_to(zero, (a, b)), np.broadcast_to(zero, (b,)))  # type: ignore[arg-type]  # of numpy: JAX would make them full
         for a, b in itertools.pairwise(shape.sizes)
     )
 

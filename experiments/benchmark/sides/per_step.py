@@ -47,7 +47,7 @@ def with_equinox(problem: Problem, workload: Workload) -> Task:
 
     phi = PHI[workload.activation]
 
-    class Network(eqx.Module):  # type: ignore[misc,unused-ignore]
+    class Network(eqx.Module):  # type: ignore[misc,unused-ignore]  # its package may not be there
         layers: list[Any]
 
         def __call__(self, h: Any) -> Any:
@@ -91,7 +91,7 @@ def with_flax(problem: Problem, workload: Workload) -> Task:
 
     phi = PHI[workload.activation]
 
-    class Network(nnx.Module):  # type: ignore[misc,unused-ignore]
+    class Network(nnx.Module):  # type: ignore[misc,unused-ignore]  # its package may not be there
         def __init__(self) -> None:
             shapes = (weight.shape for weight, _ in problem.params)
             self.layers = nnx.List([nnx.Linear(*shape, rngs=nnx.Rngs(0)) for shape in shapes])
