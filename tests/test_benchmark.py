@@ -229,7 +229,7 @@ def test_the_recorded_result_is_whole(name):
 def test_the_table_is_shown(capsys):
     command.show(RESULT, times=True)
     shown = capsys.readouterr().out
-    assert "torch is not" in shown and "made up" in shown
+    assert "torch is not" in shown and "[benchmark]" in shown and "made up" in shown
 
 
 @pytest.mark.slow

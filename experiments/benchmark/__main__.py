@@ -129,6 +129,7 @@ def slices(workload: Workload, quick: bool) -> int:
 def show(result: dict[str, Any], times: bool = False) -> None:
     """Print the ratios, and what the machine can do."""
     from rich import box
+    from rich.markup import escape
 
     console = rich_console.Console(width=None if sys.stdout.isatty() else 150)
     safe = (console.encoding or "").lower().startswith("utf")
@@ -138,7 +139,7 @@ def show(result: dict[str, Any], times: bool = False) -> None:
         for title in columns:
             shown.add_column(title, justify="left" if title in left else "right")
         for row in rows:
-            shown.add_row(*row)
+            shown.add_row(*map(escape, row))  # [benchmark] in a cell is no markup
         console.print(shown)
 
     if times:
