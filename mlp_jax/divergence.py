@@ -25,7 +25,7 @@ from mlp_jax import run_arguments, training
 from mlp_jax import validation as check
 from mlp_jax.activations import Activation, relu
 from mlp_jax.backpropagation import BackwardTrace, autodiff, backprop, backprop_with_trace
-from mlp_jax.batches import epoch_order, scan_batches
+from mlp_jax.batches import scan_batches
 from mlp_jax.losses import Loss, cross_entropy
 from mlp_jax.network import forward as plain_forward
 from mlp_jax.run_arguments import Examples, Functions, Settings
@@ -188,8 +188,7 @@ def first_bad_step(
 ) -> tuple[Walk, Int[Array, " N"]]:
     """Walk through an epoch to its first bad step or its end, by (params, optimizer_state); return also its order."""
     key, (x, targets), hyperparameters, functions = inputs
-    is_shuffled = settings.shuffle and settings.batch_size < len(x)
-    order = epoch_order(key, state.epoch, len(x)) if is_shuffled else jnp.arange(len(x))
+    order = training.order_of_epoch(key, state.epoch, len(x), settings)
 
     def step(walk: Walk, batch: Int[Array, " B"] | slice) -> tuple[Walk, tuple[()]]:
         def go(walk: Walk) -> Walk:

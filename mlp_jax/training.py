@@ -192,10 +192,7 @@ def _epoch(
 ) -> tuple[TrainState, Float[Array, ""]]:
     """One pass over the data, a step a batch; returns the mean of the losses that it saw."""
     x, targets = data
-    examples = x.shape[0]
-    order = jnp.arange(examples)
-    if settings.shuffle and settings.batch_size < examples:
-        order = epoch_order(key, state.epoch, examples)
+    order = order_of_epoch(key, state.epoch, x.shape[0], settings)
 
     def step(carry: tuple[PyTree, PyTree], batch: Int[Array, " B"] | slice) -> tuple[tuple[PyTree, PyTree], Array]:
         return train_step(*carry, x[batch], targets[batch], hyperparameters, functions, settings)
@@ -204,6 +201,12 @@ def _epoch(
         step, (state.params, state.optimizer_state), order, settings.batch_size
     )
     return TrainState(params, optimizer_state, state.epoch + 1), loss
+
+
+def order_of_epoch(key: Array, epoch: Int[Array, ""], examples: int, settings: Settings) -> Int[Array, " N"]:
+    """Return the order in which an epoch sees its examples: as they are without shuffling, or in a full batch."""
+    is_shuffled = settings.shuffle and settings.batch_size < examples
+    return epoch_order(key, epoch, examples) if is_shuffled else jnp.arange(examples)
 
 
 def train_step(

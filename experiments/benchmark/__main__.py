@@ -1,6 +1,7 @@
 """`python -m experiments.benchmark [--quick] [--only NAME ...] [--record] [--table]`: speed beside the peers'."""
 
 import io
+import os
 import sys
 import tempfile
 import time
@@ -18,8 +19,6 @@ try:
 except ModuleNotFoundError as error:
     print(f"error: the benchmark needs {error.name}: pip install -e '.[benchmark]'", file=sys.stderr)
     sys.exit(2)
-
-import os
 
 from experiments import records
 from experiments.benchmark import files, rounds, table, worker, workloads

@@ -92,6 +92,11 @@ def mnist_examples(count: int) -> tuple[Array, Array] | None:
     return (x - x.mean()) / x.std(), files["train-labels-idx1-ubyte"][:count].astype(np.int64)
 
 
+def units_of_training(workload: Workload) -> float:
+    """Return the steps with full batches, and else the share of an epoch of MNIST."""
+    return workload.steps if workload.full_batch else workload.examples / MNIST_EXAMPLES
+
+
 def parameters(sizes: tuple[int, ...]) -> int:
     """Count the weights and biases of a network.
 

@@ -41,6 +41,12 @@ def optimizer_factory(name: str) -> Callable[..., Any]:
     return {"adam": optax.adam, "adamw": optax.adamw, "sgd": optax.sgd, "momentum": momentum}[name]
 
 
+def default_epochs(examples: int, batch_size: int) -> int:
+    """Return as many passes as make 2,000 steps, and at least 10."""
+    steps = -(-examples // batch_size)  # an epoch
+    return max(10, -(-2000 // steps))
+
+
 def describe_data(dataset: Any) -> None:
     """Print the sizes of a data set."""
     print(

@@ -13,6 +13,7 @@ import tyro
 
 from mlp_jax.command_line.common import (
     OPTIMIZERS,
+    default_epochs,
     describe_data,
     interrupted,
     keep_compiled_programs,
@@ -108,14 +109,14 @@ def sweep(
     dataset = datasets.load(data, label, seed=split_seed, dtype=np.dtype(dtype), report=print)
     print(f"finished runs are kept in {folder}")
     describe_data(dataset)
-    steps = -(-min([len(dataset.train.x), *examples]) // max(batch_size))  # of the shortest epoch
-    epochs = max(10, -(-2000 // steps)) if epochs is None else epochs
+    fewest = min([len(dataset.train.x), *examples])
+    epochs = default_epochs(fewest, max(batch_size)) if epochs is None else epochs
     words = f"; {folder} keeps what is finished, and the same command goes on from there"
     signal.signal(signal.SIGINT, partial(interrupted, words=words))
     run: dict[str, Any] = dict(
         optimizer=optimizer_factory(optimizer),
         loss=mlp_jax.LOSSES[loss],
-        gradient={"backprop": mlp_jax.backprop, "autodiff": mlp_jax.autodiff}[gradient],
+        gradient=getattr(mlp_jax, gradient),
     )
     with progress_bar() as progress:
         result = mlp_jax.sweep(

@@ -10,7 +10,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mlp_jax.command_line.common import OPTIMIZERS, describe_data, keep_compiled_programs, optimizer_factory
+from mlp_jax.command_line.common import (
+    OPTIMIZERS,
+    default_epochs,
+    describe_data,
+    keep_compiled_programs,
+    optimizer_factory,
+)
 
 
 def train(
@@ -94,8 +100,8 @@ def train(
     targets: Any = dataset.train.labels
     if label_smoothing:
         targets = mlp_jax.smooth_labels(targets, classes, label_smoothing)
+    epochs = default_epochs(len(dataset.train.x), batch_size) if epochs is None else epochs
     steps = -(-len(dataset.train.x) // batch_size)  # an epoch
-    epochs = max(10, -(-2000 // steps)) if epochs is None else epochs
     rate = optax.cosine_decay_schedule(learning_rate, epochs * steps) if schedule == "cosine" else learning_rate
     keywords = {} if weight_decay is None else {"weight_decay": weight_decay}
     run: dict[str, Any] = dict(
@@ -104,7 +110,7 @@ def train(
         batch_size=batch_size,
         activation=phi,
         loss=loss_record,
-        gradient={"backprop": mlp_jax.backprop, "autodiff": mlp_jax.autodiff}[gradient],
+        gradient=getattr(mlp_jax, gradient),
     )
     start = time.perf_counter()
     with progress_bar(epochs, len(dataset.train.x)) as progress:

@@ -14,6 +14,7 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import PyTree
 
 CACHE = 2**19  # bytes: half of the second-level cache of a usual core, whose other half serves the kernels
+FEWEST_AT_ONCE = 4  # on a CPU: 2 or 3 side by side are slower than one after another
 MOST_AT_ONCE = 64  # on a CPU: from here on a longer vmap has no overhead left to save
 
 
@@ -34,7 +35,7 @@ def runs_at_once(bytes_of_a_run: int, platform: str) -> int:
     if platform != "cpu":
         return 0
     fit = min(MOST_AT_ONCE, CACHE // max(1, bytes_of_a_run))
-    return 1 if fit < 4 else 2 ** (fit.bit_length() - 1)
+    return 1 if fit < FEWEST_AT_ONCE else 2 ** (fit.bit_length() - 1)
 
 
 def padded(runs: PyTree, multiple: int) -> PyTree:

@@ -19,7 +19,7 @@ from jaxtyping import PyTree
 
 from mlp_jax import evaluation, training
 from mlp_jax import validation as check
-from mlp_jax.sweeps.many_runs import runs_at_once
+from mlp_jax.sweeps.many_runs import FEWEST_AT_ONCE, runs_at_once
 from mlp_jax.sweeps.program import Shared, result_of_one
 from mlp_jax.sweeps.settings import Group, Plan, zeros
 
@@ -104,7 +104,7 @@ def plan(count: int, total: int, cost: RunBytes, free: int, devices: Sequence[ja
     at_once = min(runs_at_once(cost.step, platform) or fit, fit // len(devices))
     rounds = -(-count // (len(devices) * at_once))
     at_once = -(-count // (len(devices) * rounds))
-    if at_once < 4 and platform == "cpu":  # 2 or 3 side by side gain nothing there
+    if at_once < FEWEST_AT_ONCE and platform == "cpu":
         at_once, rounds = 1, -(-count // len(devices))
     together = len(devices) * at_once
     most = max(1, min(-(-total // CHUNKS), fit) // together)

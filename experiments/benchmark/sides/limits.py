@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.benchmark.problems import Problem
-from experiments.benchmark.sides.ours import facts, units_of_training
+from experiments.benchmark.problems import Problem, units_of_training
+from experiments.benchmark.sides.ours import facts
 from experiments.benchmark.worker import Task
 from experiments.benchmark.workloads import Workload
 

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 
 import mlp_jax
-from experiments.benchmark.problems import MNIST_EXAMPLES, Problem, parameters
+from experiments.benchmark.problems import Problem, parameters, units_of_training
 from experiments.benchmark.worker import Missing, Task
 from experiments.benchmark.workloads import Workload
 
@@ -34,11 +34,6 @@ def training(problem: Problem, workload: Workload, gradient: str = "backprop") -
         return float(np.mean(jax.block_until_ready(result).history.train_loss))
 
     return Task(run, units_of_training(workload), facts())
-
-
-def units_of_training(workload: Workload) -> float:
-    """Return the steps with full batches, and else the share of an epoch."""
-    return workload.steps if workload.full_batch else workload.examples / MNIST_EXAMPLES
 
 
 def many(

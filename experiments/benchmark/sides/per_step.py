@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.benchmark.problems import Problem
-from experiments.benchmark.sides.ours import facts, units_of_training
+from experiments.benchmark.problems import Problem, units_of_training
+from experiments.benchmark.sides.ours import facts
 from experiments.benchmark.worker import Task
 from experiments.benchmark.workloads import Workload
 
@@ -25,9 +25,7 @@ def with_optax(problem: Problem, workload: Workload) -> Task:
     @partial(jax.jit, donate_argnums=(0, 1))
     def step(params: Any, state: Any, x: Any, labels: Any, batch: Any) -> Any:
         x, labels = (x, labels) if batch is None else (x[batch], labels[batch])
-        loss, gradient = jax.value_and_grad(_loss)(params, x, labels, PHI[workload.activation])
-        updates, state = ADAM.update(gradient, state)
-        return optax.apply_updates(params, updates), state, loss
+        return _step(PHI[workload.activation], params, state, x, labels)
 
     def run(order: Any) -> float:
         params = jax.tree.map(jnp.array, problem.params)
@@ -126,11 +124,7 @@ def many(problem: Problem, workload: Workload) -> Task:
     """`jax.vmap` of the jitted step over networks, called from Python for every step, on one device."""
     x, labels = jnp.asarray(problem.x), jnp.asarray(problem.labels)
 
-    def step(params: Any, state: Any, x: Any, labels: Any) -> Any:
-        loss, gradient = jax.value_and_grad(_loss)(params, x, labels, PHI[workload.activation])
-        updates, state = ADAM.update(gradient, state)
-        return optax.apply_updates(params, updates), state, loss
-
+    step = partial(_step, PHI[workload.activation])
     vmapped = jax.jit(jax.vmap(step, in_axes=(0, 0, None, None)), donate_argnums=(0, 1))
     initial = jax.jit(jax.vmap(ADAM.init))
 
@@ -144,6 +138,12 @@ def many(problem: Problem, workload: Workload) -> Task:
         return float(np.mean(jax.device_get(losses)))
 
     return Task(run, workload.nets * workload.steps, facts())
+
+
+def _step(phi: Callable[[Any], Any], params: Any, state: Any, x: Any, labels: Any) -> Any:
+    loss, gradient = jax.value_and_grad(_loss)(params, x, labels, phi)
+    updates, state = ADAM.update(gradient, state)
+    return optax.apply_updates(params, updates), state, loss
 
 
 def _loss(params: Any, x: Any, labels: Any, phi: Callable[[Any], Any]) -> Any:

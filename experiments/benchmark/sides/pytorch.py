@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from experiments.benchmark.problems import MNIST_EXAMPLES, Problem
+from experiments.benchmark.problems import Problem, units_of_training
 from experiments.benchmark.worker import Task
 from experiments.benchmark.workloads import Workload
 
@@ -44,8 +44,7 @@ def training(problem: Problem, workload: Workload, compiled: bool = False, adam:
                 total += stepper.step(x.index_select(0, batch), labels.index_select(0, batch))
         return total.item() / workload.steps
 
-    units = workload.steps if workload.full_batch else workload.examples / MNIST_EXAMPLES
-    return Task(run, units, {"device": "cpu", "adam": how, "threads": torch.get_num_threads()})
+    return Task(run, units_of_training(workload), {"device": "cpu", "adam": how, "threads": torch.get_num_threads()})
 
 
 def one_by_one(problem: Problem, workload: Workload, nets: int, steps: int) -> Task:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from experiments.benchmark.problems import MNIST_EXAMPLES, Problem
+from experiments.benchmark.problems import Problem, units_of_training
 from experiments.benchmark.worker import Task
 from experiments.benchmark.workloads import Workload
 
@@ -33,4 +33,4 @@ def training(problem: Problem, workload: Workload) -> Task:
         network.partial_fit(*ordered, classes=classes)
         return float(network.loss_)
 
-    return Task(run, workload.examples / MNIST_EXAMPLES, {"device": "cpu"})
+    return Task(run, units_of_training(workload), {"device": "cpu"})
