@@ -138,6 +138,7 @@ def test_a_diverged_run_touches_no_other(mixed):
 # Programs
 
 
+@pytest.mark.slow
 def test_other_values_and_data_trace_nothing():
     chex.clear_trace_counter()
     gradient = chex.assert_max_traces(backprop, n=2)  # for the shapes of the results, and to compile
