@@ -6,6 +6,7 @@ result = train(key, params, (x, labels), epochs=10)
 classes = predict(forward(result.params, x))
 """
 
+from mlp_jax import derivatives_by_autodiff as derivatives_by_autodiff
 from mlp_jax.activations import ACTIVATIONS as ACTIVATIONS
 from mlp_jax.activations import Activation as Activation
 from mlp_jax.activations import gelu as gelu
@@ -22,6 +23,17 @@ from mlp_jax.backpropagation import BackwardTrace as BackwardTrace
 from mlp_jax.backpropagation import autodiff as autodiff
 from mlp_jax.backpropagation import backprop as backprop
 from mlp_jax.backpropagation import backprop_with_trace as backprop_with_trace
+from mlp_jax.derivatives import fisher_vector_product as fisher_vector_product
+from mlp_jax.derivatives import gauss_newton_vector_product as gauss_newton_vector_product
+from mlp_jax.derivatives import hessian_vector_product as hessian_vector_product
+from mlp_jax.derivatives import input_gradient as input_gradient
+from mlp_jax.derivatives import logits_input_jacobian as logits_input_jacobian
+from mlp_jax.derivatives import logits_jacobian as logits_jacobian
+from mlp_jax.derivatives import logits_jvp as logits_jvp
+from mlp_jax.derivatives import logits_vjp as logits_vjp
+from mlp_jax.derivatives import per_example_gradient_norms as per_example_gradient_norms
+from mlp_jax.derivatives import per_example_gradients as per_example_gradients
+from mlp_jax.derivatives import softmax_jacobian as softmax_jacobian
 from mlp_jax.diagnosis.backprop_check import check_backprop as check_backprop
 from mlp_jax.diagnosis.report import BackpropReport as BackpropReport
 from mlp_jax.divergence import Divergence as Divergence
@@ -47,6 +59,7 @@ from mlp_jax.losses import log_softmax as log_softmax
 from mlp_jax.losses import predict as predict
 from mlp_jax.losses import smooth_labels as smooth_labels
 from mlp_jax.losses import softmax as softmax
+from mlp_jax.losses import softmax_jvp as softmax_jvp
 from mlp_jax.losses import squared_error as squared_error
 from mlp_jax.network import Layer as Layer
 from mlp_jax.network import Params as Params

@@ -53,7 +53,8 @@ class Activation:
     Attributes:
       value: phi(z), in plain `jax.numpy`, so that autodiff can differentiate it.
       derivative: phi'(z), by hand.
-      second_derivative: phi''(z), by hand. Only Hessian products need it.
+      second_derivative: phi''(z), by hand. Only Hessian products need it; where it is `jax.numpy.zeros_like`, as for a
+        phi of straight pieces, they leave it out.
       value_and_derivative: (phi(z), phi'(z)) for functions that share work; by default one after the other.
       weight_init: what `init_params` draws weights with unless told otherwise. LeCun's by default, which is
         right for a slope of about 1.

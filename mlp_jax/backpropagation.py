@@ -16,10 +16,10 @@ from typing import NamedTuple
 import jax
 from jaxtyping import Array, Float
 
-from mlp_jax import validation
+from mlp_jax import network, validation
 from mlp_jax.activations import Activation, relu
 from mlp_jax.losses import Loss, cross_entropy
-from mlp_jax.network import Layer, Params, Trace, forward, forward_with_trace, validate
+from mlp_jax.network import Layer, Params, Trace, forward, forward_with_trace
 from mlp_jax.validation import ArrayLike
 
 
@@ -35,8 +35,8 @@ def linear_gradient(h: Float[Array, "B fan_in"], delta: Float[Array, "B fan_out"
     return Layer(weight=h.T @ delta, bias=delta.sum(axis=0))
 
 
-def activation_backward(derivative: Float[Array, "B d"], dh: Float[Array, "B d"]) -> Float[Array, "B d"]:
-    """Delta = d h * phi'(z), for h = phi(z)."""
+def activation_backward(derivative: Float[Array, "#B d"], dh: Float[Array, "B d"]) -> Float[Array, "B d"]:
+    """Delta = d h * phi'(z), for h = phi(z): of B examples, or for one example of B different d h."""
     return dh * derivative
 
 
@@ -45,6 +45,14 @@ def loss_backward(
 ) -> tuple[Float[Array, ""], Float[Array, "B C"]]:
     """The loss, and delta_L = d loss / d z_L: (p - one_hot(y)) / B for cross_entropy, 2 (z - t) / B for squares."""
     return loss.value_and_logits_gradient(logits, targets)
+
+
+def backward(params: Params, trace: Trace, delta: Float[Array, "B C"]) -> tuple[Float[Array, "B _"], ...]:
+    """(delta_1, ..., delta_L) from delta_L: the chain from W_L back to W_2."""
+    deltas = [delta]
+    for (weight, _), derivative in zip(reversed(params[1:]), reversed(trace.derivative), strict=True):
+        deltas.insert(0, activation_backward(derivative, linear_backward(weight, deltas[0])))
+    return tuple(deltas)
 
 
 class BackwardTrace(NamedTuple):
@@ -81,14 +89,12 @@ def backprop_with_trace(
       >>> [delta.shape for delta in trace.delta]
       [(1, 4), (1, 2)]
     """
-    params, x, targets = _validate(params, x, targets, activation, loss)
+    params, x, targets = validate(params, x, targets, activation, loss)
     logits, trace = forward_with_trace(params, x, activation)
     value, delta = loss_backward(loss, logits, targets)
-    deltas = [delta]
-    for (weight, _), derivative in zip(reversed(params[1:]), reversed(trace.derivative), strict=True):
-        deltas.insert(0, activation_backward(derivative, linear_backward(weight, deltas[0])))
+    deltas = backward(params, trace, delta)
     gradients = tuple(linear_gradient(h, delta) for h, delta in zip(trace.h, deltas, strict=True))
-    return BackwardTrace(value, gradients, trace, tuple(deltas))
+    return BackwardTrace(value, gradients, trace, deltas)
 
 
 def backprop(
@@ -144,14 +150,14 @@ def autodiff(
       >>> gradients[0].weight.shape
       (2, 2)
     """
-    params, x, targets = _validate(params, x, targets, activation, loss)
+    params, x, targets = validate(params, x, targets, activation, loss)
     return jax.value_and_grad(lambda params: loss(forward(params, x, activation), targets))(params)
 
 
-def _validate(
+def validate(
     params: Params, x: ArrayLike, targets: ArrayLike, activation: Activation, loss: Loss
 ) -> tuple[Params, Float[Array, "B D"], Array]:
-    """Return params, x and targets as arrays that fit each other, or raise."""
+    """Return params, x and targets as arrays that fit each other, or raise; the check at every gradient's door."""
     validation.record("loss", loss, Loss)
-    params, x = validate(params, x, activation)
+    params, x = network.validate(params, x, activation)
     return params, x, validation.targets(targets, x.shape[0], params[-1].bias.shape[0], x.dtype)

@@ -43,6 +43,32 @@ def softmax(logits: ArrayLike) -> Float[Array, "... C"]:
     return e / jnp.sum(e, axis=-1, keepdims=True)
 
 
+def softmax_jvp(logits: ArrayLike, r: Float[Array, "... C"]) -> Float[Array, "... C"]:
+    """Return how softmax changes along r, (diag p - p p^T) r = p * (r - <p, r>).
+
+    Adding a number to all of r changes nothing: with r_j = 0 for the largest p_j, no digit of 1 - p_j is lost.
+
+    Args:
+      logits: (..., C).
+      r: the direction, (..., C).
+
+    Returns:
+      d p, (..., C), which sums to 0.
+
+    Raises:
+      ValueError, TypeError: if logits have no axis, no classes, or are not real numbers, or r is not like them.
+
+    Example:
+      >>> print(softmax_jvp([0.0, 0.0], jnp.array([2.0, 0.0])))
+      [ 0.5 -0.5]
+    """
+    z = validation.logits(logits)
+    r = validation.like("r", r, "the logits", z)
+    p = softmax(z)
+    r = r - jnp.take_along_axis(r, jnp.argmax(z, axis=-1, keepdims=True), axis=-1)
+    return p * (r - jnp.sum(p * r, axis=-1, keepdims=True))
+
+
 def log_softmax(logits: ArrayLike) -> Float[Array, "... C"]:
     """Return log p_j = (z_j - m) - log1p(sum of exp(z_k - m) over k != argmax z), m = max z.
 
@@ -102,6 +128,8 @@ class Loss:
       name: for the command line and reports; by default the name of `value`.
       value_and_logits_gradient: (loss, delta_L), which `backprop` calls, for two that share work; by default one
         after the other. Who replaces one of the three gives the others anew.
+      logits_hessian_product: (logits, targets, r) -> H_L r (B, C), where H_L is the Hessian of the loss in the logits.
+        Only Hessian- and Gauss-Newton-vector products need it.
 
     Example:
       >>> import mlp_jax, jax.numpy as jnp
@@ -118,6 +146,7 @@ class Loss:
     logits_gradient: Callable[[Any, Any], Array] = field(repr=False)
     name: str = ""
     value_and_logits_gradient: Callable[[Any, Any], tuple[Array, Array]] = field(default=None, repr=False)  # type: ignore[assignment]  # set below
+    logits_hessian_product: Callable[[Any, Any, Array], Array] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.value_and_logits_gradient is None or isinstance(self.value_and_logits_gradient, InTurn):
@@ -239,8 +268,21 @@ def _cross_entropy_value_and_logits_gradient(
     return _cross_entropy(z, targets), delta
 
 
+def _cross_entropy_logits_hessian_product(
+    logits: ArrayLike, targets: ArrayLike, r: Float[Array, "B C"]
+) -> Float[Array, "B C"]:
+    """Return H_L r = (sum_j q_j) (diag p - p p^T) r / B: the same whatever the label."""
+    z, t = validation.logits_and_targets(logits, targets)
+    q = _one_hot(t, like=z) if _holds_labels(t) else _probabilities(t)
+    return jnp.sum(q, axis=1, keepdims=True) * softmax_jvp(z, r) / z.shape[0]
+
+
 cross_entropy = Loss(
-    _cross_entropy, _cross_entropy_logits_gradient, "cross_entropy", _cross_entropy_value_and_logits_gradient
+    _cross_entropy,
+    _cross_entropy_logits_gradient,
+    "cross_entropy",
+    _cross_entropy_value_and_logits_gradient,
+    _cross_entropy_logits_hessian_product,
 )
 
 
@@ -274,7 +316,12 @@ def _squared_error_logits_gradient(logits: ArrayLike, targets: ArrayLike) -> Flo
     return 2 * (z - t) / z.shape[0]
 
 
-squared_error = Loss(_squared_error, _squared_error_logits_gradient, name="squared_error")
+squared_error = Loss(
+    _squared_error,
+    _squared_error_logits_gradient,
+    name="squared_error",
+    logits_hessian_product=lambda logits, targets, r: 2 * r / r.shape[0],
+)
 
 LOSSES: dict[str, Loss] = {record.name: record for record in (cross_entropy, squared_error)}
 

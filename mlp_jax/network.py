@@ -149,3 +149,8 @@ def validate(params: Params, x: ArrayLike, activation: Activation) -> tuple[Para
     layers = tuple(Layer(weight, bias) for weight, bias in validation.params(params))
     weight = layers[0].weight
     return layers, validation.inputs(x, weight.shape[0], weight.dtype)
+
+
+def validate_tangent(tangent: Params, params: Params) -> Params:
+    """Return a direction of the parameters as arrays of their shapes and dtype, or raise."""
+    return tuple(Layer(weight, bias) for weight, bias in validation.tangent(tangent, params))

@@ -136,6 +136,17 @@ def record(name: str, value: Any, kind: type) -> None:
         )
 
 
+def has(name: str, record: Any, field: str) -> Callable[..., jax.Array]:
+    """Return a function that a record may lack."""
+    found: Callable[..., jax.Array] | None = getattr(record, field)
+    if found is None:
+        kind = type(record).__name__
+        raise mistake(
+            name, f"a record with {field}", f"{record.name!r} without", f"give mlp_jax.{kind}(..., {field}=...)"
+        )
+    return found
+
+
 def function(name: str, value: Any) -> None:
     """Check that `value` can be called."""
     if not callable(value):
@@ -228,6 +239,31 @@ def params(value: Any) -> tuple[tuple[jax.Array, jax.Array], ...]:
                 )
         layers.append((weight, bias))
     return tuple(layers)
+
+
+def tangent(value: Any, params_value: Any) -> tuple[tuple[jax.Array, jax.Array], ...]:
+    """Return a direction of params: (weight, bias) of every layer, each of the parameter's shape and dtype."""
+    is_pairs = isinstance(value, tuple | list) and all(isinstance(v, tuple | list) and len(v) == 2 for v in value)
+    if not is_pairs or len(value) != len(params_value):
+        got = f"{len(value)} of them" if is_pairs else _describe(value)
+        raise TypeError(f"tangent: expected {len(params_value)} times Layer(weight, bias), as in params, got {got}")
+    return tuple(
+        (
+            like(f"tangent[{i}].weight", weight, f"params[{i}].weight", layer[0]),
+            like(f"tangent[{i}].bias", bias, f"params[{i}].bias", layer[1]),
+        )
+        for i, ((weight, bias), layer) in enumerate(zip(value, params_value, strict=True))
+    )
+
+
+def like(name: str, value: Any, other_name: str, other: Any) -> jax.Array:
+    """Return an array that has the shape and dtype of another."""
+    array = _array(name, value)
+    expected, got = (f"{a.dtype} of shape {a.shape}" for a in (other, array))
+    if got != expected:
+        cure = f"{name}.astype({other.dtype})" if array.shape == other.shape else ""
+        raise mistake(name, f"{expected}, as {other_name}", got, cure)
+    return array
 
 
 def inputs(value: Any, width: int | None, dtype: Any, name: str = "x") -> jax.Array:
