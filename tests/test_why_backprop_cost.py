@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from latex2mathml.converter import convert
 
-from experiments.why_backprop import cost, vanishing
+from experiments.why_backprop import beyond, cost, vanishing
 from mlp_jax import Activation, backprop, relu, sigmoid, tanh
 
 
-@pytest.mark.parametrize("module", [cost, vanishing])
+@pytest.mark.parametrize("module", [beyond, cost, vanishing])
 def test_formulas_are_shown(module):
     assert convert(module.FORMULA).startswith("<math")
 
@@ -51,6 +51,39 @@ def test_all_programs_give_the_same_gradient():
     assert by_backprop.shape == (2, exact.size)
     np.testing.assert_allclose(by_backprop[0], forward_mode, atol=1e-3)
     assert np.median(np.abs(differences - forward_mode)) < 1e-3  # a few cross a kink
+
+
+# ---- beyond
+
+
+def test_operations_beyond_the_gradient_by_hand():
+    theory = [beyond.expected_ratios(sizes) for sizes in cost.NETWORKS]
+    np.testing.assert_allclose(
+        [[ratios[beyond.HESSIAN], ratios[beyond.NORMS]] for ratios in theory],
+        [[1.5156, 0.5031], [1.9196, 0.5833], [2.0557, 0.6107], [2.3208, 0.6604]],
+        atol=5e-5,
+    )
+
+
+@pytest.mark.parametrize(
+    ("what", "factor", "failed"), [(None, 1, 0), (beyond.HESSIAN, 1.03, 4), (beyond.NORMS, 2.1, 4)]
+)
+def test_other_counts_fail_the_claims(what, factor, failed):
+    theory = [beyond.expected_ratios(sizes) for sizes in cost.NETWORKS]
+    counted = [{name: ratio * (factor if name == what else 1) for name, ratio in row.items()} for row in theory]
+    verdicts = [claim.verdict for claim in beyond._claims_of_operations(theory, counted)]
+    assert verdicts.count("does not hold") == failed and len(verdicts) == 8
+
+
+@pytest.mark.slow
+def test_what_is_counted_and_timed_is_what_is_named():
+    arguments = beyond._arguments(jax.random.key(0), (4, 6, 5, 3), 8)
+    gradient, *others = (function(*arguments) for function in beyond.functions().values())
+    product, norms, formed = others
+    assert jax.tree.structure(product) == jax.tree.structure(gradient[1])
+    np.testing.assert_allclose(norms, formed, rtol=1e-5)
+    ratios = beyond.counted_ratios((784, 128, 10), 64)
+    assert ratios[beyond.FORMED] > 1.2 and ratios[beyond.NORMS] < 0.55
 
 
 # ---- vanishing

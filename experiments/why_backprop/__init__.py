@@ -6,7 +6,7 @@ the operations of the loss alone (784-512-512-10), while forward mode takes 5,77
 largest network that was timed.
 """
 
-from experiments.why_backprop import agreement, cost, trainings, vanishing
+from experiments.why_backprop import agreement, beyond, cost, trainings, vanishing
 
 ANSWER = (
     "It is jax.grad's to rounding: on real digits, for every activation and depth that was tried, the gradient of "
@@ -16,4 +16,4 @@ ANSWER = (
     "the largest network that was timed."
 )
 KEY = "{operations_784_512_512_10:.2f} times the operations of the loss, for loss and whole gradient"
-MEASUREMENTS = (agreement, trainings, cost, vanishing)
+MEASUREMENTS = (agreement, trainings, cost, beyond, vanishing)
