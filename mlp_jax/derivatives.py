@@ -150,10 +150,10 @@ def softmax_jacobian(logits: ArrayLike) -> Float[Array, "... C C"]:
       1.9287499e-22
     """
     p = softmax(logits)
-    products = p[..., :, None] * p[..., None, :]
-    is_diagonal = jnp.broadcast_to(jnp.eye(p.shape[-1], dtype=bool), products.shape)
-    products = jnp.where(is_diagonal, 0, products)
-    return jnp.where(is_diagonal, jnp.sum(products, axis=-1, keepdims=True), -products)
+    identity = jnp.eye(p.shape[-1], dtype=p.dtype)
+    others = jnp.matmul(p, 1 - identity, precision="highest")  # sum of all other p_k
+    is_diagonal = jnp.broadcast_to(identity == 1, (*p.shape, p.shape[-1]))
+    return p[..., :, None] * jnp.where(is_diagonal, others[..., :, None], -p[..., None, :])
 
 
 # ---- of the loss

@@ -62,6 +62,7 @@ def per_example_gradients(
 ) -> Params:
     """Gradients of batches of one, by `jax.grad` under `jax.vmap`."""
     params, x, targets = backpropagation.validate(params, x, targets, activation, loss)
+    loss(jnp.zeros((x.shape[0], params[-1].bias.shape[0]), x.dtype), targets)  # checks targets: vmap hides their values
 
     def of_one(params: Params, x: Array, target: Array) -> Array:
         return loss(forward(params, x[None], activation), target[None])

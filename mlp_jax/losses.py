@@ -43,7 +43,7 @@ def softmax(logits: ArrayLike) -> Float[Array, "... C"]:
     return e / jnp.sum(e, axis=-1, keepdims=True)
 
 
-def softmax_jvp(logits: ArrayLike, r: Float[Array, "... C"]) -> Float[Array, "... C"]:
+def softmax_jvp(logits: ArrayLike, r: ArrayLike) -> Float[Array, "... C"]:
     """Return how softmax changes along r, (diag p - p p^T) r = p * (r - <p, r>).
 
     Adding a number to all of r changes nothing: with r_j = 0 for the largest p_j, no digit of 1 - p_j is lost.
@@ -178,8 +178,9 @@ def _rivals(z: Float[Array, "B C"], labels: Integer[Array, " B"]) -> Float[Array
     return jnp.where(is_label & ~jnp.isnan(z), -jnp.inf, z - z_y)
 
 
-def _probabilities(q: Float[Array, "B C"]) -> Float[Array, "B C"]:
-    """q, with NaN in the rows that are no distribution."""
+def _probabilities(targets: ArrayLike, q: Float[Array, "B C"]) -> Float[Array, "B C"]:
+    """q, or an error where the targets are no distributions and can be read; NaN in such rows where they cannot."""
+    validation.probabilities(targets)
     good = jnp.all(q >= 0, axis=1, keepdims=True) & (jnp.abs(jnp.sum(q, axis=1, keepdims=True) - 1) <= 1e-2)
     return jnp.where(good, q, jnp.nan)
 
@@ -216,8 +217,7 @@ def _cross_entropy(logits: ArrayLike, targets: ArrayLike) -> Float[Array, ""]:
     z, t = validation.logits_and_targets(logits, targets)
     if _holds_labels(t):
         return jnp.mean(jax.nn.softplus(jax.nn.logsumexp(_rivals(z, t), axis=1)))
-    validation.probabilities(targets)
-    q = _probabilities(t)
+    q = _probabilities(targets, t)
     return -jnp.mean(jnp.sum(jnp.where(q == 0, 0, q * log_softmax(z)), axis=1))
 
 
@@ -258,8 +258,7 @@ def _cross_entropy_value_and_logits_gradient(
         S = jnp.sum(e, axis=1, keepdims=True)
         delta = jnp.where(jax.nn.one_hot(t, classes, dtype=bool), -S, e) / (S + jnp.exp(-m)) / batch
         return jnp.mean(jax.nn.softplus(m + jnp.log(S))), delta
-    validation.probabilities(targets)
-    q = _probabilities(t)
+    q = _probabilities(targets, t)
     e = jnp.exp(z - jnp.max(z, axis=1, keepdims=True))
     S = jnp.sum(e, axis=1, keepdims=True)
     is_max = jax.nn.one_hot(jnp.argmax(z, axis=1), classes, dtype=bool)
@@ -273,7 +272,7 @@ def _cross_entropy_logits_hessian_product(
 ) -> Float[Array, "B C"]:
     """Return H_L r = (sum_j q_j) (diag p - p p^T) r / B: the same whatever the label."""
     z, t = validation.logits_and_targets(logits, targets)
-    q = _one_hot(t, like=z) if _holds_labels(t) else _probabilities(t)
+    q = _one_hot(t, like=z) if _holds_labels(t) else _probabilities(targets, t)
     return jnp.sum(q, axis=1, keepdims=True) * softmax_jvp(z, r) / z.shape[0]
 
 

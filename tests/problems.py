@@ -21,6 +21,14 @@ def quick(cases, *names):
     ]
 
 
+# For programs that run once on a few numbers: compiling them is all of the time.
+QUICK_COMPILATION = {
+    "xla_backend_optimization_level": 0,
+    "xla_llvm_disable_expensive_passes": True,
+    "xla_cpu_use_fusion_emitters": False,
+}
+
+
 class Problem(NamedTuple):
     params: mlp_jax.Params
     x: jax.Array
@@ -53,6 +61,12 @@ def problem(sizes, batch, activation=mlp_jax.tanh, loss=mlp_jax.cross_entropy, d
     else:
         targets = jnp.asarray(rng.integers(0, sizes[-1], batch), jnp.int32)
     return Problem(params, x, targets, activation, loss)
+
+
+def direction(tree, seed=1):
+    """Normal numbers of the shapes and dtypes of a tree's leaves."""
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda leaf: jnp.asarray(rng.standard_normal(leaf.shape), leaf.dtype), tree)
 
 
 def relative_error(actual, expected):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import mlp_jax as m
-from mlp_jax import Layer
+from mlp_jax import Layer, derivatives, derivatives_by_autodiff
 
 pytestmark = pytest.mark.usefixtures("no_annotation_checks")
 
@@ -62,7 +62,63 @@ FUNCTIONS = {
     "train": lambda params, x, t: m.train(KEY, params, (x, t), epochs=1),
     "train, validation": lambda params, x, t: m.train(KEY, PARAMS, (X, Y), validation=(x, t), epochs=1),
 }
+TAKE_TARGETS = [
+    "input_gradient", "hessian_vector_product", "gauss_newton_vector_product",
+    "per_example_gradients", "per_example_gradient_norms",
+]  # fmt: skip
 TAKES_TARGETS = [name for name in FUNCTIONS if "forward" not in name]
+
+MODULES = {"by hand": derivatives, "by autodiff": derivatives_by_autodiff}
+DERIVATIVES = {  # function of (module, params, x, targets)
+    "logits_jvp": lambda d, params, x, t: d.logits_jvp(params, x, PARAMS),
+    "logits_vjp": lambda d, params, x, t: d.logits_vjp(params, x, jnp.ones((5, 2))),
+    "logits_jacobian": lambda d, params, x, t: d.logits_jacobian(params, x),
+    "logits_input_jacobian": lambda d, params, x, t: d.logits_input_jacobian(params, x),
+    "fisher_vector_product": lambda d, params, x, t: d.fisher_vector_product(params, x, PARAMS),
+    "input_gradient": lambda d, params, x, t: d.input_gradient(params, x, t),
+    "per_example_gradients": lambda d, params, x, t: d.per_example_gradients(params, x, t),
+    "per_example_gradient_norms": lambda d, params, x, t: d.per_example_gradient_norms(params, x, t),
+    "hessian_vector_product": lambda d, params, x, t: d.hessian_vector_product(params, x, t, PARAMS),
+    "gauss_newton_vector_product": lambda d, params, x, t: d.gauss_newton_vector_product(params, x, t, PARAMS),
+}
+ALONG = {  # function of (module, tangent)
+    "logits_jvp": lambda d, v: d.logits_jvp(PARAMS, X, v),
+    "fisher_vector_product": lambda d, v: d.fisher_vector_product(PARAMS, X, v),
+    "hessian_vector_product": lambda d, v: d.hessian_vector_product(PARAMS, X, Y, v),
+    "gauss_newton_vector_product": lambda d, v: d.gauss_newton_vector_product(PARAMS, X, Y, v),
+}
+V = (jax.tree.map(np.asarray, PARAMS[0]), jax.tree.map(np.asarray, PARAMS[1]))
+LAYERS = "tangent: expected 2 times Layer(weight, bias), as in params"
+WEIGHT = "tangent[0].weight: expected float32 of shape (3, 4), as params[0].weight"
+TANGENTS = {
+    "too few layers": (V[:1], [LAYERS, "1 of them"]),
+    "too many layers": (V + V[:1], [LAYERS, "3 of them"]),
+    "a layer of one array": ((V[0], V[1].weight), [LAYERS, "tuple"]),
+    "a flat vector": (np.ones(26, np.float32), [LAYERS, "ndarray of shape (26,)"]),
+    "no layers": (None, [LAYERS, "NoneType"]),
+    "a weight transposed": ((V[0]._replace(weight=V[0].weight.T), V[1]), [WEIGHT, "float32 of shape (4, 3)"]),
+    "a bias too long": (
+        (V[0], V[1]._replace(bias=np.ones(3, np.float32))),
+        ["tangent[1].bias: expected float32 of shape (2,), as params[1].bias", "float32 of shape (3,)"],
+    ),
+    "integers": (
+        (V[0]._replace(weight=np.ones((3, 4), np.int32)), V[1]), [WEIGHT, "int32", "tangent[0].weight.astype(float32)"],
+    ),
+    "bfloat16": (
+        (V[0]._replace(weight=jnp.ones((3, 4), jnp.bfloat16)), V[1]),
+        [WEIGHT, "bfloat16", "tangent[0].weight.astype(float32)"],
+    ),
+    "text": ((V[0]._replace(weight="ones"), V[1]), ["tangent[0].weight: expected an array of numbers", "'ones'"]),
+}  # fmt: skip
+U = "cotangent: expected float32 of shape (5, 2), as the logits"
+COTANGENTS = {
+    "one example's": (np.ones(2, np.float32), [U, "float32 of shape (2,)"]),
+    "transposed": (np.ones((2, 5), np.float32), [U, "float32 of shape (2, 5)"]),
+    "integers": (np.ones((5, 2), np.int32), [U, "int32", "cotangent.astype(float32)"]),
+    "bfloat16": (jnp.ones((5, 2), jnp.bfloat16), [U, "bfloat16", "cotangent.astype(float32)"]),
+    "text": ("ones", ["cotangent: expected an array of numbers", "'ones'"]),
+}
+of_modules = pytest.mark.parametrize("module", MODULES.values(), ids=MODULES)
 
 
 def assert_says(words, function, *args, **kwargs):
@@ -89,6 +145,67 @@ def test_targets(function, case):
     assert_says(words, FUNCTIONS[function], PARAMS, X, targets)
 
 
+@of_modules
+@pytest.mark.parametrize("function", DERIVATIVES)
+def test_params_x_and_targets_of_derivatives(function, module):
+    for params, x, targets, words in COMMON.values():
+        assert_says(words, DERIVATIVES[function], module, params, x, targets)
+    if function in TAKE_TARGETS:
+        for targets, words in TARGETS.values():
+            assert_says(words, DERIVATIVES[function], module, PARAMS, X, targets)
+
+
+@of_modules
+@pytest.mark.parametrize("case", TANGENTS)
+@pytest.mark.parametrize("function", ALONG)
+def test_tangent(function, case, module):
+    tangent, words = TANGENTS[case]
+    assert_says(words, ALONG[function], module, tangent)
+
+
+@of_modules
+def test_tangent_and_cotangent_of_float64(float64, module):
+    """Even there: a direction is never rounded on the way."""
+    words = ["float64", "astype(float32)"]
+    v = (V[0]._replace(weight=np.ones((3, 4))), V[1])
+    params = jax.tree.map(jnp.asarray, V)
+    assert_says([WEIGHT, *words], module.logits_jvp, params, X, v)
+    assert_says([U, *words], module.logits_vjp, params, X, np.ones((5, 2)))
+
+
+@of_modules
+@pytest.mark.parametrize("case", COTANGENTS)
+def test_cotangent(case, module):
+    cotangent, words = COTANGENTS[case]
+    assert_says(words, module.logits_vjp, PARAMS, X, cotangent)
+
+
+@pytest.mark.parametrize("case", COTANGENTS)
+def test_direction_of_softmax(case):
+    r, words = COTANGENTS[case]
+    words = [word.replace("cotangent", "r") for word in words]
+    assert_says(words, m.softmax_jvp, np.ones((5, 2), np.float32), r)
+
+
+def test_hessian_product_without_a_second_derivative():
+    cube = m.Activation(lambda z: z**3, lambda z: 3 * z**2, name="cube")
+    words = [
+        "activation: expected",
+        "second_derivative",
+        "'cube' without",
+        "mlp_jax.Activation(..., second_derivative=",
+    ]
+    assert_says(words, m.hessian_vector_product, PARAMS, X, Y, PARAMS, cube)
+    jax.eval_shape(lambda: m.gauss_newton_vector_product(PARAMS, X, Y, PARAMS, cube))
+
+
+@pytest.mark.parametrize("product", [m.hessian_vector_product, m.gauss_newton_vector_product])
+def test_products_without_the_hessian_of_the_loss(product):
+    own = m.Loss(m.squared_error.value, m.squared_error.logits_gradient, name="own")
+    words = ["loss: expected", "logits_hessian_product", "'own' without", "mlp_jax.Loss(..., logits_hessian_product="]
+    assert_says(words, product, PARAMS, X, Y, PARAMS, loss=own)
+
+
 @pytest.mark.parametrize("case", TARGETS)
 @pytest.mark.parametrize("function", [m.cross_entropy, m.cross_entropy.logits_gradient], ids=["value", "gradient"])
 def test_targets_of_cross_entropy(function, case):
@@ -113,7 +230,11 @@ def test_targets_of_squared_error(function, case):
     ],
     ids=["scalar", "no classes", "complex", "text"],
 )
-@pytest.mark.parametrize("function", [m.softmax, m.log_softmax, m.predict])
+@pytest.mark.parametrize(
+    "function",
+    [m.softmax, m.log_softmax, m.predict, m.softmax_jacobian, derivatives_by_autodiff.softmax_jacobian],
+    ids=["softmax", "log_softmax", "predict", "softmax_jacobian", "softmax_jacobian by autodiff"],
+)
 def test_logits(function, logits, words):
     assert_says(words, function, logits)
 

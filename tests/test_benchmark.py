@@ -13,11 +13,24 @@ import pytest
 
 from experiments import records
 from experiments.benchmark import __main__ as command
-from experiments.benchmark import files, rounds, table, worker, workloads
-from experiments.benchmark.statistics import paired_ratios, slopes, summary
+from experiments.benchmark import files, problems, rounds, summary, table, worker, workloads
+from experiments.benchmark.sides import gradients
+from experiments.benchmark.statistics import paired_ratios, slopes
+from experiments.benchmark.statistics import summary as summary_of
 from experiments.benchmark.wanted import WANTED, Wanted
 from experiments.benchmark.worker import Answer
-from experiments.benchmark.workloads import OURS, Side, Workload
+from experiments.benchmark.workloads import (
+    AUTODIFF,
+    BY_HAND,
+    DERIVATIVES,
+    EPOCHS,
+    NORMS,
+    ONE_GRADIENT,
+    OURS,
+    Side,
+    Workload,
+)
+from mlp_jax import derivatives
 
 # ---- numbers
 
@@ -26,7 +39,7 @@ def test_ratios_are_paired():
     """The machine slowed down by 3 in the second repeat: no ratio changes, while that of the medians would."""
     ours, theirs = [1.0, 3.0, 1.0], [2.0, 6.0, 6.0]
     assert paired_ratios(theirs, ours) == [2.0, 2.0, 6.0]
-    assert summary(paired_ratios(theirs, ours)).median == 2.0 != np.median(theirs) / np.median(ours)
+    assert summary_of(paired_ratios(theirs, ours)).median == 2.0 != np.median(theirs) / np.median(ours)
 
 
 def test_slopes_are_those_of_powers():
@@ -51,8 +64,8 @@ RESULT = {
             "source": "MNIST",
             "settings": {"unit": "s an epoch", "sizes": [784, 10]},
             "sides": {
-                OURS: side(1.0, 3.0, 1.0, facts={"memory": 100, "size": 1}),
-                "PyTorch": side(2.0, 9.0, 4.0, facts={"memory": 50, "size": 2}),
+                OURS: side(1.0, 3.0, 1.0, facts={"memory": 100, "flops": 30.0, "size": 1}),
+                "PyTorch": side(2.0, 9.0, 4.0, facts={"memory": 50, "flops": 40.0, "size": 2}),
                 "gone": {"missing": "torch is not installed: pip install -e '.[benchmark]'"},
             },
         }
@@ -66,6 +79,7 @@ ROWS = {  # what is wanted, the measured median, the verdict
     "upper bound not met": (("ratio", OURS, "PyTorch", "<=", 0.2), 1 / 3, "not met"),
     "reported": (("ratio", "PyTorch", OURS, ">=", None), 3.0, "reported"),
     "memory": (("memory", OURS, "PyTorch", "<=", 1.0), 2.0, "not met"),
+    "flops": (("flops", OURS, "PyTorch", "<=", 1.05), 0.75, "met"),
     "value": (("value", OURS, "", "<=", 1.0), 1.0, "met"),
     "missing side": (("ratio", "gone", OURS, ">=", 3.0), None, "missing: gone: torch is not installed"),
     "left out": (("ratio", "flax", OURS, ">=", 3.0), None, "missing: flax: left out"),
@@ -97,6 +111,22 @@ def test_a_quick_run_has_no_row_for_what_it_left_out():
     assert table.table(RESULT | {"quick": True}, (wanted,)) == []
 
 
+def test_the_short_table_has_rows_for_what_is_recorded_alone():
+    """A record that is older than a workload lacks it."""
+    facts = {"memory": 8, "flops": 2.0}
+    recorded = {
+        workload.name: {
+            "sides": {one.name: side(0.5 if one.name == ONE_GRADIENT else 1.0, facts=facts) for one in workload.sides}
+        }
+        for workload in (*DERIVATIVES, NORMS)
+    }
+    versions = dict.fromkeys(("jax", "torch", "scikit-learn"), "1.0")
+    text = summary.summary_table(RESULT | {"workloads": recorded, "versions": versions})
+    assert "| autodiff's time: 1.00 to 1.00; its flops: 1.00 to 1.00 (1.05) |" in text
+    assert "vmapped gradients: memory 1.00 (0.1)" in text and "one gradient: time 2.00 (1.3)" in text
+    assert EPOCHS[0].name not in text
+
+
 # ---- what is wanted
 
 
@@ -118,6 +148,8 @@ BOUNDS = {  # of the ratio table
     "1024 nets at once": [2.5, 25.0, 1.8, 1.6],
     "gradient 784-128-10 relu, batch 32": [1.0, 1.0],
     "training 784-1024-1024-10 sigmoid, batch 512": [1.05, 1.05],
+    **{workload.name: [1.05] for workload in DERIVATIVES},
+    "per-example norms 784-512-512-10, batch 1024": [0.1, 1.05, 1.3],
     "cross-entropy 8192 x 10": [1.4],
     "compilation": [10.0, 1.1],
     "whole process": [1.0],
@@ -181,7 +213,7 @@ def test_a_side_that_does_the_same_work_is_timed_as_often_as_ours(small):
     assert small["sides"][OURS]["values"] == small["sides"]["right"]["values"] == [1.0, 1.0, 1.0]
 
 
-MISSING = {"wrong": "not the same work: a loss of 0.00", "gone": "torch is not installed", "dies": "exit code -9"}
+MISSING = {"wrong": "not the same work: 0.00", "gone": "torch is not installed", "dies": "exit code -9"}
 
 
 @pytest.mark.parametrize(("name", "words"), MISSING.items(), ids=MISSING)
@@ -195,6 +227,42 @@ def test_a_side_is_missing_with_a_reason_where_it(small, name, words):
 def test_a_side_that_is_set_aside_is_not_timed(small):
     assert fake_ask.calls.count(("wrong", "measure")) == 1  # the first run
     assert ("gone", "measure") not in fake_ask.calls
+
+
+WRONG = {
+    "negated": lambda jacobian: -jacobian,
+    "in another order": lambda jacobian: jacobian[::-1],
+    "too long": lambda jacobian: 1.01 * jacobian,
+    "zero": lambda jacobian: 0 * jacobian,
+}
+
+
+@pytest.mark.parametrize("wrong", [None, *WRONG.values()], ids=["right", *WRONG])
+def test_a_derivative_is_timed_only_if_it_is(wrong, monkeypatch):
+    right = derivatives.softmax_jacobian
+    if wrong:
+        monkeypatch.setattr(derivatives, "softmax_jacobian", lambda logits: wrong(right(logits)))
+    tiny = Workload("tiny", "s", (), (3, 3), batch=4, full_batch=True)
+    problem = problems.Problem(np.zeros((4, 3), "float32"), np.zeros(4, int), [], np.arange(4), "made up")
+    tasks = {by: gradients.derivative(problem, tiny, "softmax_jacobian", by) for by in (BY_HAND, AUTODIFF)}
+    outcomes = {by: rounds.Outcome(loss=task.run(None)) for by, task in tasks.items()}
+    rounds.disagreements(outcomes)
+    assert outcomes[AUTODIFF].missing.startswith("not the same work" if wrong else "")
+    assert bool(outcomes[AUTODIFF].missing) == bool(wrong)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workload", (*DERIVATIVES, NORMS), ids=lambda workload: workload.name)
+def test_both_sides_of_a_derivative_do_the_same(workload, tmp_path):
+    tiny = dataclasses.replace(workload, sizes=(5, 4, 3), batch=6, steps=2)
+    problems.make(tiny, tmp_path / "problem.npz")
+    problem = problems.load(tmp_path / "problem.npz")
+    tasks = [getattr(gradients, one.function.split(":")[1])(problem, tiny, **dict(one.options)) for one in tiny.sides]
+    by_hand, autodiff = (task.run(None) for task in tasks if task.comparable)
+    assert by_hand == pytest.approx(autodiff, rel=1e-5) != 0
+    for task, one in zip(tasks, tiny.sides, strict=True):
+        assert task.units == dict(one.options).get("calls", 2)
+        assert task.facts["flops"] > 0 <= task.facts["memory"]
 
 
 def test_the_turns_rotate(small):

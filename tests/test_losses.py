@@ -12,7 +12,19 @@ from mpmath import mp
 from oracles import DTYPES, ULP
 
 import mlp_jax
-from mlp_jax import LOSSES, Loss, cross_entropy, log_softmax, predict, smooth_labels, softmax, squared_error
+from mlp_jax import (
+    LOSSES,
+    Loss,
+    cross_entropy,
+    derivatives_by_autodiff,
+    log_softmax,
+    predict,
+    smooth_labels,
+    softmax,
+    softmax_jacobian,
+    softmax_jvp,
+    squared_error,
+)
 
 CLASSES = (2, 10, 100, 1000)
 SCALES = (1e-3, 1.0, 30.0, 1e3, 1e4)
@@ -261,6 +273,112 @@ def test_probability_targets(scale, classes, dtype):
     np.testing.assert_allclose(loss, -(q * log_p).sum(axis=1).mean(), rtol=(spread + 8) * ULP[dtype])
     for gradient in gradients:
         np.testing.assert_allclose(gradient, (p * total - q) / len(z), rtol=0, atol=16 * ULP[dtype] / len(z))
+
+
+# Second derivatives
+
+
+def columns_by_jvp(z):
+    """The Jacobian of softmax from its products with every e_k."""
+    e = jnp.broadcast_to(jnp.eye(z.shape[-1], dtype=z.dtype), (*z.shape, z.shape[-1]))
+    return jax.vmap(softmax_jvp, (None, -2), -1)(z, e)
+
+
+def textbook_jacobian(z):
+    p = jax.nn.softmax(z)
+    return jax.vmap(jnp.diag)(p) - p[:, :, None] * p[:, None, :]
+
+
+SOFTMAX_JACOBIANS = {"softmax_jacobian": softmax_jacobian, "softmax_jvp": columns_by_jvp, "textbook": textbook_jacobian}
+
+
+@functools.cache
+def near_one_hot(dtype: str):
+    """Logits up to 50 or 300 apart, and the Jacobians of their softmax, with 1 - p_j as the sum of the others."""
+    z = np.random.default_rng(0).uniform(-1, 1, (4, 5)) * [[1], [5], [12], [25]]
+    z = (z * {"float32": 1, "float64": 6}[dtype]).astype(dtype)
+    exact = []
+    with mp.workdps(oracles.DIGITS):
+        for row in z:
+            e = [mp.exp(mp.mpf(float(entry))) for entry in row]
+            p = [entry / mp.fsum(e) for entry in e]
+            others = [mp.fsum(p[:j] + p[j + 1 :]) for j in range(len(p))]
+            exact += [p[j] * (others[j] if j == k else -p[k]) for j in range(len(p)) for k in range(len(p))]
+        return z, oracles.as_truth(exact, (4, 5, 5))
+
+
+def worst_of_jacobian(name: str, dtype: str) -> float:
+    z, exact = near_one_hot(dtype)
+    with oracles.precision(dtype):
+        actual = compiled(SOFTMAX_JACOBIANS[name])(z)
+    assert actual.dtype == dtype
+    spread = np.ptp(z, axis=1)[:, None, None].astype(np.float64)
+    return oracles.worst_ratio(actual, exact, oracles.relative_bound(exact, dtype, 2 * (spread + 8)))
+
+
+@all_dtypes
+@pytest.mark.parametrize("name", ["softmax_jacobian", "softmax_jvp"])
+def test_every_digit_of_the_jacobian_of_softmax_is_right(name, dtype):
+    assert worst_of_jacobian(name, dtype) <= 1
+
+
+@all_dtypes
+def test_the_bound_rejects_the_textbook_jacobian_of_softmax(dtype):
+    assert worst_of_jacobian("textbook", dtype) > 1
+
+
+@pytest.mark.parametrize("shape", [(4,), pytest.param((3, 4), marks=pytest.mark.slow), (2, 3, 4)], ids=str)
+def test_the_jacobian_of_softmax_of_any_shape(shape):
+    rng = np.random.default_rng(0)
+    z, r = (rng.normal(size=shape).astype(np.float32) for _ in range(2))
+    J = np.asarray(compiled(softmax_jacobian)(z))
+    by_autodiff = np.asarray(compiled(derivatives_by_autodiff.softmax_jacobian)(z))
+    assert J.shape == by_autodiff.shape == (*shape, 4)
+    np.testing.assert_allclose(J, by_autodiff, rtol=0, atol=2 * ULP["float32"])
+    np.testing.assert_array_equal(J, np.swapaxes(J, -1, -2))
+    np.testing.assert_allclose(J.sum(axis=-1), 0, atol=ULP["float32"])
+    np.testing.assert_allclose(compiled(softmax_jvp)(z, r), np.einsum("...jk,...k->...j", J, r), atol=4e-7)
+
+
+@pytest.mark.parametrize("f", [softmax_jacobian, derivatives_by_autodiff.softmax_jacobian], ids=["hand", "autodiff"])
+def test_the_jacobian_of_softmax_of_nan_is_nan(f):
+    assert np.isnan(compiled(f)(np.array([nan, 0, 1, 2], np.float32))).all()
+
+
+TARGETS_OF_HESSIANS = {
+    "labels": np.array([0, 2, 1]),
+    "probabilities": np.array([[0.5, 0.25, 0.25], [0, 0, 1], [0.125, 0.75, 0.125]]),
+    "probabilities that sum to 1.005": 1.005 * np.array([[0.5, 0.25, 0.25], [0, 0, 1], [0.125, 0.75, 0.125]]),
+}
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def hessian_product_by_autodiff(loss, z, t, r):
+    return jax.jvp(jax.grad(lambda z: loss(z, t)), (z,), (r,))[1]
+
+
+@pytest.mark.parametrize("targets", TARGETS_OF_HESSIANS.values(), ids=TARGETS_OF_HESSIANS)
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_the_hessian_product_in_the_logits(float64, loss, targets):
+    z, r = np.random.default_rng(0).normal(size=(2, 3, 3))
+    expected = hessian_product_by_autodiff(loss, z, targets, r)
+    actual = compiled(loss.logits_hessian_product)(z, targets, r)
+    np.testing.assert_allclose(actual, expected, rtol=1e-12, atol=1e-15)
+    if loss is cross_entropy:
+        total = targets.sum(axis=1, keepdims=True) if targets.ndim == 2 else 1
+        np.testing.assert_allclose(actual, total * softmax_jvp(z, jnp.asarray(r)) / 3, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("logits", "targets"),
+    [([[nan, 0], [1, 0]], [0, 1]), ([[1, 0], [1, 0]], [2, 1]), ([[1, 0], [1, 0]], [[1.5, -0.5], [0.0, 1]])],
+    ids=["nan of a logit", "label of C", "negative probability"],
+)
+def test_the_hessian_product_of_a_bad_example_is_nan(logits, targets):
+    z, t, r = np.array(logits, np.float32), np.array(targets), np.ones((2, 2), np.float32)
+    t = t if t.dtype == int else t.astype(np.float32)
+    is_nan = np.isnan(compiled(cross_entropy.logits_hessian_product)(z, t, r))
+    np.testing.assert_array_equal(is_nan, [[True] * 2, [False] * 2])
 
 
 PREDICTIONS = {

@@ -24,7 +24,7 @@ class Outcome:
 
     values: list[float] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
-    loss: float | None = None
+    loss: float | None = None  # or what else `Task.run` returns
     first: float | None = None  # seconds of preparing and of the first run, compilation included
     missing: str = ""
 
@@ -60,13 +60,11 @@ def measured(
 
 
 def disagreements(outcomes: dict[str, Outcome], tolerance: float = TOLERANCE) -> None:
-    """Set sides aside whose loss after the same steps is not the first side's: they would do other work."""
+    """Set sides aside whose loss or result after the same steps is not the first side's: they would do other work."""
     losses = [outcome.loss for outcome in outcomes.values() if outcome.loss is not None]
     for outcome in outcomes.values():
         if outcome.loss is not None and not abs(outcome.loss - losses[0]) <= tolerance * abs(losses[0]):
-            outcome.missing = (
-                f"not the same work: a loss of {outcome.loss:.5g}, not {losses[0]:.5g}, after the same steps"
-            )
+            outcome.missing = f"not the same work: {outcome.loss:.5g}, not {losses[0]:.5g}, after the same steps"
 
 
 def _prepare(side: Side, workload: Workload, path: Path, ask: Ask, outcome: Outcome) -> None:

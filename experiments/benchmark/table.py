@@ -62,8 +62,8 @@ def numbers(workload: Mapping[str, Any], wanted: Wanted) -> list[float]:
         if len(used) < 2:
             raise Missing("fewer than two sizes")
         return slopes([large[name] for name in used], [values[name] for name in used])
-    if wanted.quantity == "memory":
-        a, b = (float(fact(workload, name, "memory")) for name in (wanted.numerator, wanted.denominator))
+    if wanted.quantity in ("memory", "flops"):
+        a, b = (fact(workload, name, wanted.quantity) for name in (wanted.numerator, wanted.denominator))
         return [a / b if b else 1.0 if a == b else float("inf")]
     if wanted.quantity == "value":
         return values_of(workload, wanted.numerator)

@@ -6,12 +6,11 @@ from typing import Literal
 from experiments.benchmark.workloads import (
     ALONE,
     ALONE_EAGER,
-    AUTODIFF,
-    BACKPROP,
     BY_GRAD,
     BY_HAND,
     COMPILATION,
     COMPILED,
+    DERIVATIVES,
     EAGER,
     ENSEMBLE,
     ENSEMBLE_COMPILED,
@@ -22,7 +21,9 @@ from experiments.benchmark.workloads import (
     MANY,
     MANY_STEPS,
     MEMORY,
+    NORMS,
     ONE_DEVICE,
+    ONE_GRADIENT,
     OPTAX,
     OURS,
     PLAIN,
@@ -36,7 +37,7 @@ from experiments.benchmark.workloads import (
     Workload,
 )
 
-Quantity = Literal["ratio", "memory", "slope", "value"]
+Quantity = Literal["ratio", "memory", "flops", "slope", "value"]
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,9 @@ class Wanted:
     Attributes:
       workload: its name.
       of: what is compared, in words.
-      quantity: "ratio" of two sides' numbers, paired by repeat; "memory", the ratio of the sides' memory; "slope"
-        of the log of the numbers of all sides that have a size of `least` or more over the log of the size; "value".
+      quantity: "ratio" of two sides' numbers, paired by repeat; "memory" and "flops", the ratio of these facts of the
+        sides; "slope" of the log of the numbers of all sides that have a size of `least` or more over the log of the
+        size; "value".
       numerator, denominator: sides.
       relation, bound: what the number has to keep to; a bound of None: it is reported alone.
       least: the smallest size of a slope.
@@ -74,13 +76,32 @@ def _over_products(workload: Workload, bound: float | None) -> Wanted:
     return Wanted(workload.name, f"{OURS}, over {PRODUCTS}", "ratio", OURS, PRODUCTS, "<=", bound)
 
 
-def _over_autodiff(workload: Workload) -> tuple[Wanted, ...]:
-    bound = None if workload.sizes[0] == 2 else 1.0 if workload.activation == "relu" else 1.05
-    quantities: tuple[tuple[str, Quantity], ...] = (("time", "ratio"), ("memory", "memory"))
+QUANTITIES: dict[str, Quantity] = {"time": "ratio", "memory": "memory", "flops": "flops"}
+
+
+def _over_autodiff(workload: Workload, **bounds: float | None) -> tuple[Wanted, ...]:
+    """The first side over the second."""
+    by_hand, autodiff = (side.name for side in workload.sides[:2])
     return tuple(
-        Wanted(workload.name, f"{BACKPROP}, over {AUTODIFF}: {words}", quantity, BACKPROP, AUTODIFF, "<=", bound)
-        for words, quantity in quantities
+        Wanted(workload.name, f"{by_hand}, over {autodiff}: {words}", QUANTITIES[words], by_hand, autodiff, "<=", bound)
+        for words, bound in bounds.items()
     )
+
+
+def _of_gradient(workload: Workload) -> tuple[Wanted, ...]:
+    bound = None if workload.sizes[0] == 2 else 1.0 if workload.activation == "relu" else 1.05
+    return _over_autodiff(workload, time=bound, memory=bound)
+
+
+def _of_derivative(
+    workload: Workload, memory: float | None = None, gradients: float | None = None
+) -> tuple[Wanted, ...]:
+    """Beside autodiff and, where that is a side, in gradients."""
+    rows = _over_autodiff(workload, time=None, memory=memory, flops=1.05)
+    if ONE_GRADIENT not in [side.name for side in workload.sides]:
+        return rows
+    of = f"{BY_HAND}, over {ONE_GRADIENT}: time"
+    return *rows, Wanted(workload.name, of, "ratio", BY_HAND, ONE_GRADIENT, "<=", gradients)
 
 
 OTHERS: dict[str, float | None] = {PLAIN: None, COMPILED: None, "equinox": None, "flax": None}
@@ -99,7 +120,9 @@ WANTED: tuple[Wanted, ...] = (
         Wanted(workload.name, f"{ONE_DEVICE}, over all devices", "ratio", ONE_DEVICE, OURS, ">=", 1.6)
         for workload in MANY
     ),
-    *(wanted for workload in (*GRADIENTS, *TRAININGS) for wanted in _over_autodiff(workload)),
+    *(wanted for workload in (*GRADIENTS, *TRAININGS) for wanted in _of_gradient(workload)),
+    *(wanted for workload in DERIVATIVES for wanted in _of_derivative(workload)),
+    *_of_derivative(NORMS, memory=0.1, gradients=1.3),
     *(Wanted(workload.name, "by hand, over optax", "ratio", BY_HAND, OPTAX, "<=", 1.4) for workload in LOSSES),
     *(Wanted(workload.name, "jax.grad of ours, over optax", "ratio", BY_GRAD, OPTAX) for workload in LOSSES),
     Wanted(COMPILATION.name, "784-128-10", "value", "784-128-10"),

@@ -27,12 +27,12 @@ class Task(NamedTuple):
     """What a side does for a workload.
 
     Attributes:
-      run: run(order) does it once and returns the mean loss of its steps, which makes it wait for the end; with None
-        the side orders the examples itself, anew.
+      run: run(order) does it once, waits for the end, and returns the mean loss of its steps, or another number that
+        tells results apart; with None the side orders the examples itself, anew.
       units: how many units of the workload that is: epochs, or steps times networks.
       facts: what else is worth recording.
       value: for what is not the time of `run`: returns the measured number itself.
-      comparable: whether the loss has to agree with the other sides'.
+      comparable: whether that number has to agree with the other sides'.
     """
 
     run: Callable[[Any], float]

@@ -86,6 +86,8 @@ PRODUCTS = "its matrix products alone"
 EAGER, PLAIN, COMPILED = "PyTorch eager", "PyTorch eager, plain Adam", "PyTorch compiled"
 STEPS = "per-step jit"
 BACKPROP, AUTODIFF = "backprop", "autodiff"
+BY_HAND, BY_GRAD, OPTAX = "by hand", "jax.grad of ours", "optax"
+ONE_GRADIENT, VMAPPED = "one gradient", "vmapped gradients"
 ENSEMBLE, ENSEMBLE_COMPILED = "torch.func", "torch.func compiled"
 ALONE, ALONE_EAGER = "one after another", "PyTorch eager, one by one"
 ONE_DEVICE, MANY_STEPS = "on one device", "vmap of the per-step loop"
@@ -192,7 +194,50 @@ def _by_hand_and_not(what: str, unit: str, function: str) -> tuple[Workload, ...
 
 GRADIENTS = _by_hand_and_not("gradient", "s a gradient", "gradients:alone")
 TRAININGS = _by_hand_and_not("training", "s a step", "gradients:in_training")
-BY_HAND, BY_GRAD, OPTAX = "by hand", "jax.grad of ours", "optax"
+_NARROW, _WIDE, _LOGITS = (NETS[0][0], 32), (NETS[2][0], 128), ((10, 10), 1024)  # sizes, batch
+_DERIVATIVES = (  # function, sizes and batch, calls of a repeat
+    ("logits_jvp", _WIDE, 50),
+    ("logits_vjp", _WIDE, 50),
+    ("logits_jacobian", _NARROW, 3),  # 32 x 10 x 101,770 numbers
+    ("logits_input_jacobian", _WIDE, 10),
+    ("softmax_jacobian", _LOGITS, 400),
+    ("input_gradient", _WIDE, 80),
+    ("per_example_gradients", _NARROW, 50),
+    ("hessian_vector_product", _WIDE, 30),
+    ("gauss_newton_vector_product", _WIDE, 40),
+    ("fisher_vector_product", _WIDE, 40),
+)
+
+
+def _derivative(function: str, by: str, name: str = "", **options: Any) -> Side:
+    return Side(name or by, "mlp_jax", "gradients:derivative", (("name", function), ("by", by), *options.items()))
+
+
+_ONE_GRADIENT = Side(ONE_GRADIENT, "mlp_jax", "gradients:one_gradient")
+DERIVATIVES = tuple(
+    Workload(
+        f"derivative {name} " + (f"{batch} x 10" if sizes == _LOGITS[0] else f"{written(sizes)}, batch {batch}"),
+        "s a call",
+        (_derivative(name, BY_HAND), _derivative(name, AUTODIFF), *((_ONE_GRADIENT,) if "hessian" in name else ())),
+        sizes,
+        batch=batch,
+        steps=calls,
+        full_batch=True,
+        quick=(("steps", calls // 2),) if "hessian" in name else None,
+    )
+    for name, (sizes, batch), calls in _DERIVATIVES
+)
+NORMS = dataclasses.replace(
+    DERIVATIVES[0],
+    name=f"per-example norms {written(_WIDE[0])}, batch 1024",
+    sides=(
+        _derivative("per_example_gradient_norms", BY_HAND),
+        _derivative("per_example_gradient_norms", AUTODIFF, VMAPPED, calls=1),  # 1,024 x 669,706 numbers
+        _ONE_GRADIENT,
+    ),
+    batch=1024,
+    steps=12,
+)
 LOSSES = tuple(
     Workload(
         f"cross-entropy {batch} x {classes}",
@@ -296,4 +341,7 @@ MACHINE = Workload(
     "s",
     (Side("matrix product", "mlp_jax", "limits:peak"), Side("triad", "mlp_jax", "limits:bandwidth")),
 )
-WORKLOADS = (MACHINE, *EPOCHS, TINY, *MANY, *GRADIENTS, *TRAININGS, *LOSSES, COMPILATION, PROCESS, *MEMORY, *SCALING)
+WORKLOADS = (
+    *(MACHINE, *EPOCHS, TINY, *MANY, *GRADIENTS, *TRAININGS, *DERIVATIVES, NORMS, *LOSSES),
+    *(COMPILATION, PROCESS, *MEMORY, *SCALING),
+)

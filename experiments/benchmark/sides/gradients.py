@@ -1,5 +1,6 @@
-"""The hand-derived gradient beside autodiff's, alone and in training; and the accurate cross-entropy beside optax's."""
+"""By hand beside autodiff: the gradient, alone and in training, and other derivatives; cross-entropy beside optax's."""
 
+import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -13,18 +14,43 @@ import mlp_jax
 from experiments.benchmark.problems import Problem
 from experiments.benchmark.sides import ours
 from experiments.benchmark.worker import Task
-from experiments.benchmark.workloads import BY_GRAD, BY_HAND, OPTAX, Workload
+from experiments.benchmark.workloads import AUTODIFF, BACKPROP, BY_GRAD, BY_HAND, OPTAX, Workload
+from mlp_jax import derivatives, derivatives_by_autodiff
+
+DERIVATIVES = {BY_HAND: derivatives, AUTODIFF: derivatives_by_autodiff}
 
 
 def alone(problem: Problem, workload: Workload, name: str) -> Task:
-    """Loss and gradient, jitted, called as many times as there are steps; and the memory that the program takes."""
+    """Loss and gradient, jitted, called as many times as there are steps."""
     gradient = partial(getattr(mlp_jax, name), activation=mlp_jax.ACTIVATIONS[workload.activation])
     arguments = ours.as_params(problem), *_first_batch(problem, workload)
     return _called(gradient, arguments, workload.steps)
 
 
+def one_gradient(problem: Problem, workload: Workload) -> Task:
+    """An ordinary gradient, for its time: its result is another one."""
+    return alone(problem, workload, BACKPROP)._replace(comparable=False)
+
+
+def derivative(problem: Problem, workload: Workload, name: str, by: str, calls: int | None = None) -> Task:
+    """A derivative by hand or by autodiff, jitted; with ReLU, and along directions that both sides draw alike."""
+    function = getattr(DERIVATIVES[by], name)
+    params, (x, labels) = ours.as_params(problem), _first_batch(problem, workload)
+    like_logits = _drawn((workload.batch, workload.sizes[-1]))
+    given = {
+        "params": params,
+        "x": x,
+        "targets": labels,
+        "tangent": jax.tree.map(lambda leaf: _drawn(leaf.shape), params),
+        "cotangent": like_logits,
+        "logits": like_logits,
+    }
+    arguments = [given[argument] for argument in inspect.signature(function).parameters if argument in given]
+    return _called(function, arguments, calls or workload.steps)
+
+
 def in_training(problem: Problem, workload: Workload, name: str) -> Task:
-    """The same steps of training by `train`; and the memory of the program of one step with Adam."""
+    """The same steps of training by `train`; and the cost of the program of one step with Adam."""
     activation, adam, params = mlp_jax.ACTIVATIONS[workload.activation], optax.adam(1e-3), ours.as_params(problem)
 
     def step(params: Any, state: Any, x: Any, labels: Any) -> Any:
@@ -33,15 +59,14 @@ def in_training(problem: Problem, workload: Workload, name: str) -> Task:
         return optax.apply_updates(params, updates), state, loss
 
     program = jax.jit(step, donate_argnums=(0, 1))
-    memory = temporary(program, params, adam.init(params), *_first_batch(problem, workload))
+    cost_of_step = cost(program, params, adam.init(params), *_first_batch(problem, workload))
     task = ours.training(problem, workload, gradient=name)
-    return task._replace(units=workload.steps, facts=task.facts | {"memory": memory})
+    return task._replace(units=workload.steps, facts=task.facts | cost_of_step)
 
 
 def of_loss(problem: Problem, workload: Workload, name: str) -> Task:
     """Value and gradient of cross-entropy in the logits, jitted."""
-    logits = jnp.asarray(np.random.default_rng(0).normal(size=(workload.batch, workload.sizes[-1])), jnp.float32)
-    labels = jnp.asarray(problem.labels)
+    logits, labels = _drawn((workload.batch, workload.sizes[-1])), jnp.asarray(problem.labels)
 
     def by_hand(logits: Any, labels: Any) -> Any:
         return mlp_jax.cross_entropy.value_and_logits_gradient(logits, labels)
@@ -57,20 +82,36 @@ def of_loss(problem: Problem, workload: Workload, name: str) -> Task:
     return _called(functions[name], (logits, labels), workload.steps)
 
 
-def temporary(program: Any, *arguments: Any) -> int:
-    """Return the bytes that a compiled program takes beside its arguments and results."""
-    return int(program.lower(*arguments).compile().memory_analysis().temp_size_in_bytes)
+def cost(program: Any, *arguments: Any) -> dict[str, float]:
+    """Return the bytes that a compiled program takes beside its arguments and results, and XLA's count of its flops."""
+    compiled = program.lower(*arguments).compile()
+    return {"memory": compiled.memory_analysis().temp_size_in_bytes, "flops": compiled.cost_analysis()["flops"]}
 
 
 def _called(function: Callable[..., Any], arguments: Any, times: int) -> Task:
     program = jax.jit(function)
+    told_apart = float(_number(program(*arguments)))  # here, outside of what is timed
 
     def run(order: Any) -> float:
         for _ in range(times):
             result = program(*arguments)
-        return float(jax.block_until_ready(result)[0])
+        jax.block_until_ready(result)
+        return told_apart
 
-    return Task(run, times, ours.facts(memory=temporary(program, *arguments)))
+    return Task(run, times, ours.facts(**cost(program, *arguments)))
+
+
+@jax.jit
+def _number(result: Any) -> jax.Array:
+    """A number that tells results apart: their length and, for signs and places, half a product with cosines."""
+    leaves = [leaf.ravel() for leaf in jax.tree.leaves(result)]
+    length = jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in leaves))
+    return length + sum(jnp.sum(leaf * jnp.cos(jnp.arange(leaf.size))) for leaf in leaves) / 2
+
+
+def _drawn(shape: tuple[int, ...]) -> jax.Array:
+    """Normal numbers, the same on every side."""
+    return jnp.asarray(np.random.default_rng(0).normal(size=shape), jnp.float32)
 
 
 def _first_batch(problem: Problem, workload: Workload) -> tuple[jax.Array, jax.Array]:
