@@ -5,21 +5,24 @@ derivative, so each line of the forward and of the backward pass has an R (Pearl
 
     R{z_l}     = h_{l-1} V_l + R{h_{l-1}} W_l + c_l        R{h_0} = 0, and J v = R{z_L}
     R{h_l}     = phi'(z_l) * R{z_l}
-    R{delta_L} = H_L R{z_L}                                H_L, the loss's Hessian in z_L: (diag p - p p^T) / B
+    R{delta_L} = H_L R{z_L}
     R{delta_l} = (R{delta_{l+1}} W_{l+1}^T + delta_{l+1} V_{l+1}^T) * phi'(z_l)
                  + (delta_{l+1} W_{l+1}^T) * phi''(z_l) * R{z_l}
     R{d W_l}   = R{h_{l-1}}^T delta_l + h_{l-1}^T R{delta_l}        R{d b_l} = sum over the batch of R{delta_l}
 
-The last line is H v. J^T u is the backward pass from delta_L = u, a row of J that from delta_L = e_k, and
-d x = delta_1 W_1^T. Without the terms that hold a delta the lines are J^T H_L J v, the Gauss-Newton product G v
-(Schraudolph, 2002). What is left out, H - G = sum_k delta_{L,k} (Hessian of z_{L,k}), is 0 where z_L is linear in the
-parameters (L = 1), and for ReLU, whose phi'' is 0, has no part within a layer: V_{l+1} reaches no other term of layer
-l + 1.
+The last line is H v. H_L, the loss's Hessian in z_L, is 2 / B for squared error, and for cross-entropy softmax's
+Jacobian d p_j / d z_k = p_j ([j = k] - p_k), diag p - p p^T, over B. J^T u is the backward pass from delta_L = u, a row
+of J that from e_k; in the input d x = delta_1 W_1^T, and d z_L / d x = W_1 diag(phi'(z_1)) W_2 ... W_L, transposed.
 
-The Fisher matrix is the mean of g_y g_y^T over y drawn from p, with g_y = J^T (p - e_y). The scores p - e_y have mean 0
-and covariance diag p - p p^T, which is B H_L: for softmax and cross-entropy F = G (Martens, 2020).
+Leave out delta_{l+1} V_{l+1}^T, phi'' and R{h_{l-1}}^T delta_l, and the backward pass from H_L J v remains: the
+Gauss-Newton product G v = J^T H_L J v (Schraudolph, 2002). The rest, H - G = sum of delta_{L,k} (Hessian of z_{L,k})
+over batch and k, is 0 for one layer, where z_L is linear in the parameters. For ReLU, phi'' = 0, it is 0 within each
+layer: along V_l alone R{h_{l-1}} = 0, and delta_l V_l^T goes on to the layers below.
 
-One example's gradient of its own loss, with delta B times the batch's, is the outer product h_{l-1}^T delta_l in every
+The Fisher matrix is the mean over the batch of g_y g_y^T, y drawn from an example's p, with g_y = J^T (p - e_y) for its
+rows J. The scores p - e_y have mean 0 and covariance diag p - p p^T: with cross-entropy F = G (Martens, 2020).
+
+An example's gradient of its own loss, with delta B times the batch's, is the outer product h_{l-1}^T delta_l in every
 layer, of norm |h_{l-1}| |delta_l|; so the norm of the whole needs no gradient (Goodfellow, 2015):
 
     |g_i|^2 = sum_l (|h_{l-1,i}|^2 + 1) |delta_{l,i}|^2             the 1 is the bias's
@@ -47,7 +50,7 @@ def logits_jvp(params: Params, x: ArrayLike, tangent: Params, activation: Activa
     Args:
       params: the layers, as `init_params` gives them.
       x: examples, (B, D).
-      tangent: v, the direction: (V_l, c_l) of every layer, of the shapes and dtype of params.
+      tangent: v, the direction: (V_l, c_l) of every layer, finite, of the shapes and dtype of params.
       activation: phi, between the layers.
 
     Returns:
@@ -57,9 +60,7 @@ def logits_jvp(params: Params, x: ArrayLike, tangent: Params, activation: Activa
       ValueError, TypeError: for a tangent of another structure, shape or dtype; for params and x as `forward`.
 
     Example:
-      >>> from mlp_jax import init_params
-      >>> params = init_params(jax.random.key(0), (2, 2))
-      >>> tangent = (Layer(jnp.eye(2), jnp.ones(2)),)
+      >>> params, tangent = (Layer(jnp.ones((2, 2)), jnp.zeros(2)),), (Layer(jnp.eye(2), jnp.ones(2)),)
       >>> print(logits_jvp(params, [[1.0, 2.0]], tangent))  # x V + c
       [[2. 3.]]
     """
@@ -72,19 +73,19 @@ def logits_jvp(params: Params, x: ArrayLike, tangent: Params, activation: Activa
 def logits_vjp(params: Params, x: ArrayLike, cotangent: ArrayLike, activation: Activation = relu) -> Params:
     """Return J^T u, the gradient of <z_L, u> in the parameters: the backward pass from delta_L = u.
 
-    With u, the cotangent, (B, C) in the parameters' dtype, or an error; the rest as `logits_jvp`. The result has the
-    form of params.
+    The cotangent u is (B, C), finite, in the parameters' dtype, or it is an error; all else is as for `logits_jvp`. The
+    result has the form of params.
 
     Example:
-      >>> from mlp_jax import init_params
-      >>> params = init_params(jax.random.key(0), (2, 2))
+      >>> params = (Layer(jnp.ones((2, 2)), jnp.zeros(2)),)
       >>> print(logits_vjp(params, [[1.0, 2.0]], jnp.array([[1.0, 0.0]]))[0].weight)  # x^T u
       [[1. 0.]
        [2. 0.]]
     """
     params, x = network.validate(params, x, activation)
     logits, trace = forward_with_trace(params, x, activation)
-    return _gradients(params, trace, validation.like("cotangent", cotangent, "the logits", logits))
+    u = validation.direction("cotangent", cotangent, "the logits", logits)
+    return _gradients(params, trace, u + 0 * logits)  # NaN where they are, which relu' forgets
 
 
 def logits_jacobian(params: Params, x: ArrayLike, activation: Activation = relu) -> Params:
@@ -94,8 +95,7 @@ def logits_jacobian(params: Params, x: ArrayLike, activation: Activation = relu)
     which products with J, `logits_jvp` and `logits_vjp`, do not need. Arguments and errors as `forward`.
 
     Example:
-      >>> from mlp_jax import init_params
-      >>> jacobian = logits_jacobian(init_params(jax.random.key(0), (2, 3)), [[5.0, 7.0]])
+      >>> jacobian = logits_jacobian((Layer(jnp.ones((2, 3)), jnp.zeros(3)),), [[5.0, 7.0]])
       >>> print(jacobian[0].weight[0, 1])  # of logit 1: x, in column 1
       [[0. 5. 0.]
        [0. 7. 0.]]
@@ -104,7 +104,7 @@ def logits_jacobian(params: Params, x: ArrayLike, activation: Activation = relu)
 
     def of_example(x: Float[Array, " D"]) -> Params:
         logits, trace = forward_with_trace(params, x[None], activation)
-        return _example_gradients(params, trace, jnp.eye(logits.size, dtype=logits.dtype))
+        return _example_gradients(params, trace, _unit_vectors(logits))
 
     return jax.vmap(of_example)(x)
 
@@ -124,23 +124,16 @@ def logits_input_jacobian(params: Params, x: ArrayLike, activation: Activation =
     def of_example(x: Float[Array, " D"]) -> Float[Array, "C D"]:
         logits, trace = forward_with_trace(params, x[None], activation)
         if x.size < logits.size:
-            return _input_tangents(params, trace, jnp.eye(x.size, dtype=x.dtype)).T
-        return _input_gradients(params, trace, jnp.eye(logits.size, dtype=logits.dtype))
+            return _input_tangents(params, trace, _unit_vectors(x[None])).T
+        return _input_gradients(params, trace, _unit_vectors(logits))
 
     return jax.vmap(of_example)(x)
 
 
 def softmax_jacobian(logits: ArrayLike) -> Float[Array, "... C C"]:
-    """Return d p_j / d z_k = p_j ([j = k] - p_k), the matrix diag p - p p^T, with 1 - p_j as the sum of all other p_k.
+    """Return d p_j / d z_k = p_j ([j = k] - p_k), the matrix diag p - p p^T (..., C, C), for logits (..., C).
 
-    Args:
-      logits: (..., C).
-
-    Returns:
-      (..., C, C), symmetric; rows and columns sum to 0.
-
-    Raises:
-      ValueError, TypeError: as `softmax`.
+    With 1 - p_j as the sum of all other p_k, which keeps its digits. Symmetric; rows sum to 0. Errors as `softmax`.
 
     Example:
       >>> print(softmax_jacobian([0.0, 0.0]))
@@ -186,8 +179,7 @@ def per_example_gradients(
     `per_example_gradient_norms` does not need. Arguments and errors as `backprop`.
 
     Example:
-      >>> from mlp_jax import init_params
-      >>> params = init_params(jax.random.key(0), (2, 3))
+      >>> params = (Layer(jnp.ones((2, 3)), jnp.zeros(3)),)
       >>> per_example_gradients(params, [[5.0, 7.0]] * 4, jnp.array([0, 1, 2, 0]))[0].weight.shape
       (4, 2, 3)
     """
@@ -213,7 +205,10 @@ def per_example_gradient_norms(
     params, x, targets = backpropagation.validate(params, x, targets, activation, loss)
     logits, trace = forward_with_trace(params, x, activation)
     deltas = backward(params, trace, x.shape[0] * loss.logits_gradient(logits, targets))
-    return jnp.sqrt(sum((_squares(h) + 1) * _squares(delta) for h, delta in zip(trace.h, deltas, strict=True)))
+    scale = jnp.max(jnp.abs(jnp.concatenate(deltas, axis=1)), axis=1, keepdims=True)
+    scale = jnp.where(scale == 0, 1, scale)  # the square of a delta of 1e-23 would be 0 in float32
+    squares = sum((_squares(h) + 1) * _squares(delta / scale) for h, delta in zip(trace.h, deltas, strict=True))
+    return scale[:, 0] * jnp.sqrt(squares)
 
 
 # ---- curvature
@@ -229,7 +224,8 @@ def hessian_vector_product(
 ) -> Params:
     """Return H v, how the gradient changes along a direction: R of every line of `backprop` (Pearlmutter, 1994).
 
-    Costs about two gradients: eight products of matrices a layer where `backprop` takes three.
+    Costs 1.5 to 2.7 gradients: eight products of matrices a layer where `backprop` takes three, but in the first layer
+    three where it takes two.
 
     With v, the tangent, as in `logits_jvp`, and the rest as in `backprop`; the activation needs its
     `second_derivative`, the loss its `logits_hessian_product`, or it is an error. The result has the form of params.
@@ -292,7 +288,7 @@ def fisher_vector_product(params: Params, x: ArrayLike, tangent: Params, activat
     No labels of the data: with these it would be the empirical Fisher matrix, another thing (Kunstner, Hennig & Balles,
     2019). F = G for cross_entropy; and for squared_error G is the F of values of variance 1/2 around z_L.
 
-    Arguments, result and errors as `gauss_newton_vector_product`.
+    Arguments and errors as `logits_jvp`; the result has the form of params.
 
     Example:
       >>> params = (Layer(jnp.zeros((1, 2)), jnp.zeros(2)),)
@@ -342,6 +338,11 @@ def _input_tangents(params: Params, trace: Trace, R_x: Float[Array, "rows D"]) -
     for (W, _), derivative in zip(params[1:], trace.derivative, strict=True):
         R_z = (derivative * R_z) @ W
     return R_z
+
+
+def _unit_vectors(like: Float[Array, "1 d"]) -> Float[Array, "d d"]:
+    """e_1, ..., e_d, with NaN in the places where `like` has it: relu' would forget it."""
+    return jnp.eye(like.size, dtype=like.dtype) + 0 * like
 
 
 def _squares(rows: Float[Array, "B d"]) -> Float[Array, " B"]:

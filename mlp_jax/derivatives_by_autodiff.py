@@ -1,7 +1,8 @@
 """What `derivatives` derives by hand, by jax's transformations of the plain forward pass, softmax and loss.
 
-Each function has the name, signature, result and errors of its twin there, so that either can be used and each be
-checked against the other: no hand-written rule of ours is inside.
+Each function has the name, signature and result of its twin there, so that either can be used and each be checked
+against the other: no hand-written rule of ours is inside. The errors are the same, but for records that lack a
+second derivative: here none is needed.
 """
 
 import jax
@@ -26,7 +27,7 @@ def logits_vjp(params: Params, x: ArrayLike, cotangent: ArrayLike, activation: A
     """J^T u by `jax.vjp`."""
     params, x = network.validate(params, x, activation)
     logits, vjp = jax.vjp(lambda params: forward(params, x, activation), params)
-    return vjp(validation.like("cotangent", cotangent, "the logits", logits))[0]
+    return vjp(validation.direction("cotangent", cotangent, "the logits", logits))[0]
 
 
 def logits_jacobian(params: Params, x: ArrayLike, activation: Activation = relu) -> Params:

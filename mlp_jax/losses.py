@@ -44,19 +44,10 @@ def softmax(logits: ArrayLike) -> Float[Array, "... C"]:
 
 
 def softmax_jvp(logits: ArrayLike, r: ArrayLike) -> Float[Array, "... C"]:
-    """Return how softmax changes along r, (diag p - p p^T) r = p * (r - <p, r>).
+    """Return how softmax changes along r (..., C), (diag p - p p^T) r = p * (r - <p, r>), (..., C), which sums to 0.
 
-    Adding a number to all of r changes nothing: with r_j = 0 for the largest p_j, no digit of 1 - p_j is lost.
-
-    Args:
-      logits: (..., C).
-      r: the direction, (..., C).
-
-    Returns:
-      d p, (..., C), which sums to 0.
-
-    Raises:
-      ValueError, TypeError: if logits have no axis, no classes, or are not real numbers, or r is not like them.
+    Adding a number to all of r changes nothing: with r_j = 0 for the largest p_j, no digit of 1 - p_j is lost. Errors
+    as `softmax`, and for r that has not the shape and dtype of the logits.
 
     Example:
       >>> print(softmax_jvp([0.0, 0.0], jnp.array([2.0, 0.0])))
@@ -127,9 +118,9 @@ class Loss:
       logits_gradient: delta_L = d loss / d z_L (B, C), by hand, the 1 / B of the mean included.
       name: for the command line and reports; by default the name of `value`.
       value_and_logits_gradient: (loss, delta_L), which `backprop` calls, for two that share work; by default one
-        after the other. Who replaces one of the three gives the others anew.
-      logits_hessian_product: (logits, targets, r) -> H_L r (B, C), where H_L is the Hessian of the loss in the logits.
-        Only Hessian- and Gauss-Newton-vector products need it.
+        after the other. Who replaces one of these functions gives the others anew.
+      logits_hessian_product: (logits, targets, r) -> H_L r (B, C), H_L the Hessian of the loss in the logits. Only
+        Hessian- and Gauss-Newton-vector products need it.
 
     Example:
       >>> import mlp_jax, jax.numpy as jnp
@@ -315,11 +306,20 @@ def _squared_error_logits_gradient(logits: ArrayLike, targets: ArrayLike) -> Flo
     return 2 * (z - t) / z.shape[0]
 
 
+def _squared_error_logits_hessian_product(
+    logits: ArrayLike, targets: ArrayLike, r: Float[Array, "B C"]
+) -> Float[Array, "B C"]:
+    """Return H_L r = 2 r / B, with NaN for a label outside [0, C)."""
+    z, t = validation.logits_and_targets(logits, targets)
+    one = jnp.sum(_one_hot(t, like=z), axis=1, keepdims=True) if _holds_labels(t) else 1
+    return 2 * one * r / z.shape[0]
+
+
 squared_error = Loss(
     _squared_error,
     _squared_error_logits_gradient,
-    name="squared_error",
-    logits_hessian_product=lambda logits, targets, r: 2 * r / r.shape[0],
+    "squared_error",
+    logits_hessian_product=_squared_error_logits_hessian_product,
 )
 
 LOSSES: dict[str, Loss] = {record.name: record for record in (cross_entropy, squared_error)}

@@ -249,20 +249,29 @@ def tangent(value: Any, params_value: Any) -> tuple[tuple[jax.Array, jax.Array],
         raise TypeError(f"tangent: expected {len(params_value)} times Layer(weight, bias), as in params, got {got}")
     return tuple(
         (
-            like(f"tangent[{i}].weight", weight, f"params[{i}].weight", layer[0]),
-            like(f"tangent[{i}].bias", bias, f"params[{i}].bias", layer[1]),
+            direction(f"tangent[{i}].weight", weight, f"params[{i}].weight", layer[0]),
+            direction(f"tangent[{i}].bias", bias, f"params[{i}].bias", layer[1]),
         )
         for i, ((weight, bias), layer) in enumerate(zip(value, params_value, strict=True))
     )
+
+
+def direction(name: str, value: Any, other_name: str, other: Any) -> jax.Array:
+    """Return finite numbers in the shape and dtype of another array."""
+    array = like(name, value, other_name, other)
+    _all(name, _is_finite, value, "finite numbers", other.dtype)
+    return array
 
 
 def like(name: str, value: Any, other_name: str, other: Any) -> jax.Array:
     """Return an array that has the shape and dtype of another."""
     array = _array(name, value)
     expected, got = (f"{a.dtype} of shape {a.shape}" for a in (other, array))
-    if got != expected:
-        cure = f"{name}.astype({other.dtype})" if array.shape == other.shape else ""
-        raise mistake(name, f"{expected}, as {other_name}", got, cure)
+    if array.shape != other.shape:
+        raise mistake(name, f"{expected}, as {other_name}", got)
+    if array.dtype != other.dtype:
+        cure = f"jnp.asarray({name}, '{other.dtype}')"
+        raise TypeError(f"{name}: expected {expected}, as {other_name}, got {got}; {cure}")
     return array
 
 

@@ -1,4 +1,5 @@
 import functools
+import pickle
 
 import jax
 import jax.numpy as jnp
@@ -343,6 +344,11 @@ def test_the_jacobian_of_softmax_of_any_shape(shape):
 @pytest.mark.parametrize("f", [softmax_jacobian, derivatives_by_autodiff.softmax_jacobian], ids=["hand", "autodiff"])
 def test_the_jacobian_of_softmax_of_nan_is_nan(f):
     assert np.isnan(compiled(f)(np.array([nan, 0, 1, 2], np.float32))).all()
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_losses_can_be_pickled(loss):
+    assert pickle.loads(pickle.dumps(loss)) == loss
 
 
 TARGETS_OF_HESSIANS = {

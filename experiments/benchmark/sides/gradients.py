@@ -36,12 +36,13 @@ def derivative(problem: Problem, workload: Workload, name: str, by: str, calls: 
     """A derivative by hand or by autodiff, jitted; with ReLU, and along directions that both sides draw alike."""
     function = getattr(DERIVATIVES[by], name)
     params, (x, labels) = ours.as_params(problem), _first_batch(problem, workload)
-    like_logits = _drawn((workload.batch, workload.sizes[-1]))
+    leaves, structure = jax.tree.flatten(params)
+    like_logits, *directions = _drawn((workload.batch, workload.sizes[-1]), *(leaf.shape for leaf in leaves))
     given = {
         "params": params,
         "x": x,
         "targets": labels,
-        "tangent": jax.tree.map(lambda leaf: _drawn(leaf.shape), params),
+        "tangent": jax.tree.unflatten(structure, directions),
         "cotangent": like_logits,
         "logits": like_logits,
     }
@@ -66,7 +67,7 @@ def in_training(problem: Problem, workload: Workload, name: str) -> Task:
 
 def of_loss(problem: Problem, workload: Workload, name: str) -> Task:
     """Value and gradient of cross-entropy in the logits, jitted."""
-    logits, labels = _drawn((workload.batch, workload.sizes[-1])), jnp.asarray(problem.labels)
+    (logits,), labels = _drawn((workload.batch, workload.sizes[-1])), jnp.asarray(problem.labels)
 
     def by_hand(logits: Any, labels: Any) -> Any:
         return mlp_jax.cross_entropy.value_and_logits_gradient(logits, labels)
@@ -109,9 +110,10 @@ def _number(result: Any) -> jax.Array:
     return length + sum(jnp.sum(leaf * jnp.cos(jnp.arange(leaf.size))) for leaf in leaves) / 2
 
 
-def _drawn(shape: tuple[int, ...]) -> jax.Array:
+def _drawn(*shapes: tuple[int, ...]) -> list[jax.Array]:
     """Normal numbers, the same on every side."""
-    return jnp.asarray(np.random.default_rng(0).normal(size=shape), jnp.float32)
+    rng = np.random.default_rng(0)
+    return [jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in shapes]
 
 
 def _first_batch(problem: Problem, workload: Workload) -> tuple[jax.Array, jax.Array]:
