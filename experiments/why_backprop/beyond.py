@@ -198,9 +198,9 @@ def picture(data: dict[str, Any]) -> Figure:
         counted = [ratios[name] for ratios in data["counted"]]
         left.bar(positions + shift, counted, 0.36, color=colours[name], label=f"{name}, XLA's count")
         for position, ratios in zip(positions + shift, data["expected"], strict=True):
-            label = "matrix products by hand" if (position, name) == (positions[0] + shift, NORMS) else None
+            label = "theory" if (position, name) == (positions[0] + shift, NORMS) else None
             left.plot((position - 0.2, position + 0.2), (ratios[name],) * 2, color="black", lw=1.5, label=label)
-    left.set_xticks(positions, data["networks"], fontsize=8)
+    left.set_xticks(positions, [name.replace("784-", "784-\n") for name in data["networks"]], fontsize=8)
     left.set(ylabel="operations, in gradients", ylim=(0, 3.4), title="Operations")
     names = list(data["times"])
     right.barh(names, list(data["times"].values()), color=[colours[name] for name in names])
