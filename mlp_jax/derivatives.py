@@ -30,6 +30,8 @@ layer, of norm |h_{l-1}| |delta_l|; so the norm of the whole needs no gradient (
 `derivatives_by_autodiff` has a function of the same name, signature and result for each.
 """
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -104,7 +106,9 @@ def logits_jacobian(params: Params, x: ArrayLike, activation: Activation = relu)
 
     def of_example(x: Float[Array, " D"]) -> Params:
         logits, trace = forward_with_trace(params, x[None], activation)
-        return _example_gradients(params, trace, _unit_vectors(logits))
+        deltas = backward(params, trace, jnp.eye(logits.size, dtype=logits.dtype))
+        nan_or_0 = jnp.sum(0 * x)  # NaN in x, which relu' forgets
+        return _example_gradients(trace, [delta + nan_or_0 for delta in deltas])
 
     return jax.vmap(of_example)(x)
 
@@ -123,9 +127,10 @@ def logits_input_jacobian(params: Params, x: ArrayLike, activation: Activation =
 
     def of_example(x: Float[Array, " D"]) -> Float[Array, "C D"]:
         logits, trace = forward_with_trace(params, x[None], activation)
+        nan_or_0 = jnp.sum(0 * x)  # NaN in x, which relu' forgets
         if x.size < logits.size:
-            return _input_tangents(params, trace, _unit_vectors(x[None])).T
-        return _input_gradients(params, trace, _unit_vectors(logits))
+            return _input_tangents(params, trace, jnp.eye(x.size, dtype=x.dtype)).T + nan_or_0
+        return _input_gradients(params, trace, jnp.eye(logits.size, dtype=logits.dtype)) + nan_or_0
 
     return jax.vmap(of_example)(x)
 
@@ -185,7 +190,7 @@ def per_example_gradients(
     """
     params, x, targets = backpropagation.validate(params, x, targets, activation, loss)
     logits, trace = forward_with_trace(params, x, activation)
-    return _example_gradients(params, trace, x.shape[0] * loss.logits_gradient(logits, targets))
+    return _example_gradients(trace, backward(params, trace, x.shape[0] * loss.logits_gradient(logits, targets)))
 
 
 def per_example_gradient_norms(
@@ -321,9 +326,8 @@ def _gradients(params: Params, trace: Trace, delta: Float[Array, "B C"]) -> Para
     return tuple(linear_gradient(h, d) for h, d in zip(trace.h, backward(params, trace, delta), strict=True))
 
 
-def _example_gradients(params: Params, trace: Trace, delta: Float[Array, "rows C"]) -> Params:
+def _example_gradients(trace: Trace, deltas: Sequence[Float[Array, "rows _"]]) -> Params:
     """The same, but for the sum over the batch: of B examples, or of one from several delta_L."""
-    deltas = backward(params, trace, delta)
     return tuple(Layer(h[:, :, None] * d[:, None, :], d) for h, d in zip(trace.h, deltas, strict=True))
 
 
@@ -338,11 +342,6 @@ def _input_tangents(params: Params, trace: Trace, R_x: Float[Array, "rows D"]) -
     for (W, _), derivative in zip(params[1:], trace.derivative, strict=True):
         R_z = (derivative * R_z) @ W
     return R_z
-
-
-def _unit_vectors(like: Float[Array, "1 d"]) -> Float[Array, "d d"]:
-    """e_1, ..., e_d, with NaN in the places where `like` has it: relu' would forget it."""
-    return jnp.eye(like.size, dtype=like.dtype) + 0 * like
 
 
 def _squares(rows: Float[Array, "B d"]) -> Float[Array, " B"]:

@@ -22,11 +22,7 @@ def quick(cases, *names):
 
 
 # For programs that run once on a few numbers: compiling them is all of the time.
-QUICK_COMPILATION = {
-    "xla_backend_optimization_level": 0,
-    "xla_llvm_disable_expensive_passes": True,
-    "xla_cpu_use_fusion_emitters": False,
-}
+QUICK_COMPILATION = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
 
 class Problem(NamedTuple):

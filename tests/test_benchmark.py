@@ -252,7 +252,7 @@ def test_a_derivative_is_timed_only_if_it_is(wrong, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workload", (*DERIVATIVES, NORMS), ids=lambda workload: workload.name)
+@pytest.mark.parametrize("workload", (*DERIVATIVES[1::3], NORMS), ids=lambda workload: workload.name)
 def test_both_sides_of_a_derivative_do_the_same(workload, tmp_path):
     tiny = dataclasses.replace(workload, sizes=(5, 4, 3), batch=6, steps=2)
     problems.make(tiny, tmp_path / "problem.npz")

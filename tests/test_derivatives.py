@@ -20,7 +20,6 @@ from mlp_jax import ACTIVATIONS, LOSSES, Layer, derivatives, derivatives_by_auto
 
 SIZES, BATCH = (4, 6, 5, 4), 8  # D = C: a Jacobian that is not transposed has the right shape
 WIDE = (3, 4, 5)  # D < C
-DEPTHS = (0, 1, 2, 8, 32)
 OF_LOGITS = {  # function of (module, problem, v, u)
     "logits_jvp": lambda m, p, v, u: m.logits_jvp(p.params, p.x, v, p.activation),
     "logits_vjp": lambda m, p, v, u: m.logits_vjp(p.params, p.x, u, p.activation),
@@ -132,27 +131,35 @@ def test_the_table_holds_every_derivative_of_both_modules_with_one_signature():
 # Against autodiff.
 
 
-@pytest.mark.parametrize("activation", quick(ACTIVATIONS, "relu", "tanh"))
+@pytest.mark.parametrize("activation", [mlp_jax.relu, mlp_jax.tanh], ids=["relu", "tanh"])
 def test_hand_agrees_with_autodiff(activation):
     assert_agree(case(activation).of, case(activation).by_autodiff)
 
 
-@pytest.mark.slow
-@of_losses
-@pytest.mark.parametrize("activation", ACTIVATIONS.values(), ids=ACTIVATIONS)
-def test_hand_agrees_with_autodiff_at_every_depth(float64, activation, loss):
-    """Op by op: all layers of width 16 share what is compiled."""
-    for depth, batch in (*((depth, 33) for depth in DEPTHS), (0, 1), (2, 1)):
+def assert_agree_op_by_op(activation, depth, batch=33):
+    """All layers of width 16 share what is compiled."""
+    for loss in LOSSES.values():
         p = problem((12, *depth * (16,), 5), batch, activation, loss)
         v, u = direction(p.params), direction(jnp.zeros((batch, 5)))
-        for f in DERIVATIVES.values():
+        for f in (DERIVATIVES if loss is mlp_jax.cross_entropy else OF_LOSS).values():
             assert_agree(*(f(module, p, v, u) for module in MODULES.values()))
 
 
 @pytest.mark.slow
-@of_losses
-def test_hand_agrees_with_autodiff_in_float32(loss):
-    p = problem(SIZES, BATCH, mlp_jax.gelu_tanh, loss, jnp.float32)
+@pytest.mark.parametrize("activation", ACTIVATIONS.values(), ids=ACTIVATIONS)
+def test_hand_agrees_with_autodiff_for_every_activation(float64, activation):
+    assert_agree_op_by_op(activation, depth=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("depth", "batch"), [(0, 1), (1, 33), (8, 33), (32, 33)])
+def test_hand_agrees_with_autodiff_at_every_depth(float64, depth, batch):
+    assert_agree_op_by_op(mlp_jax.tanh, depth, batch)
+
+
+@pytest.mark.slow
+def test_hand_agrees_with_autodiff_in_float32(loss=mlp_jax.cross_entropy):
+    p = problem(SIZES, BATCH, mlp_jax.tanh, loss, jnp.float32)
     v, u = direction(p.params), direction(jnp.zeros((BATCH, SIZES[-1]), jnp.float32))
     targets = {name: problem(SIZES, BATCH, loss=other, dtype=jnp.float32).targets for name, other in LOSSES.items()}
     results, _ = compiled(p.activation)(p.params, p.x, targets, v, u)
@@ -195,15 +202,14 @@ def test_one_trace_for_changing_data():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DERIVATIVES)
 def test_jit_vmap_and_plain_agree(float64, name):
-    p = problem(SIZES, BATCH, mlp_jax.gelu)
+    p = problem(SIZES, BATCH)
 
     def plain(params, x, v, u):
         return DERIVATIVES[name](derivatives, p._replace(params=params, x=x), v, u)
 
-    each = [direction((p.params, p.x, p.params, jnp.zeros((BATCH, SIZES[-1]))), seed) for seed in range(3)]
-    batched = jax.vmap(plain)(*jax.tree.map(lambda *leaves: jnp.stack(leaves), *each))
+    each = [direction((p.params, p.x, p.params, jnp.zeros((BATCH, SIZES[-1]))), seed) for seed in range(2)]
+    batched = quick_jit(jax.vmap(plain))(*jax.tree.map(lambda *leaves: jnp.stack(leaves), *each))
     for i, one in enumerate(each):
-        assert relative_error(quick_jit(plain)(*one), plain(*one)) <= 1e-14
         assert relative_error(jax.tree.map(lambda leaf, i=i: leaf[i], batched), plain(*one)) <= 1e-14
 
 
@@ -211,8 +217,7 @@ def test_jit_vmap_and_plain_agree(float64, name):
 
 
 @of_losses
-@pytest.mark.parametrize("activation", quick(ACTIVATIONS, "tanh"))
-def test_hessian_product_is_the_central_difference_of_backprop(activation, loss):
+def test_hessian_product_is_the_central_difference_of_backprop(loss, activation=mlp_jax.tanh):
     step, here = 1e-5, case(activation)
     ahead, behind = (
         Case(activation, params=combined(1, here.params, sign * step, here.v)).gradient[loss.name] for sign in (1, -1)
@@ -222,8 +227,8 @@ def test_hessian_product_is_the_central_difference_of_backprop(activation, loss)
     assert report.ok, report
 
 
-def small(loss=mlp_jax.cross_entropy):
-    return problem((2, 3, 2), 3, loss=loss, dtype=jnp.float32)
+def small():
+    return problem((2, 3, 2), 3, dtype=jnp.float32)
 
 
 @pytest.mark.slow
@@ -245,9 +250,8 @@ def test_jvp_and_vjp_as_custom_rules():
 
 
 @pytest.mark.slow
-@of_losses
-def test_hessian_product_is_the_gradient_of_the_slope_along_v(loss):
-    p = small(loss)
+def test_hessian_product_is_the_gradient_of_the_slope_along_v():
+    p = small()
     v = direction(p.params)
 
     def slope(params, v):
@@ -263,7 +267,7 @@ def test_hessian_product_is_the_gradient_of_the_slope_along_v(loss):
 
 # Laws.
 
-cases = st.builds(case, st.sampled_from([mlp_jax.relu, mlp_jax.tanh]), st.integers(0, 2**20))
+cases = st.tuples(st.sampled_from([mlp_jax.relu, mlp_jax.tanh]), st.integers(0, 2**20))  # arguments of `case`
 loss_names = st.sampled_from(sorted(LOSSES))
 
 
@@ -273,28 +277,32 @@ def assert_close(a, b, size):
 
 @law
 @given(cases)
-def test_jvp_and_vjp_are_adjoint(c):
+def test_jvp_and_vjp_are_adjoint(at):
+    c = case(*at)
     Jv, JTu = c.of_logits["logits_jvp"], c.of_logits["logits_vjp"]
     assert_close(inner(Jv, c.u), inner(c.v, JTu), np.linalg.norm(Jv) * np.linalg.norm(c.u))
 
 
 @law
 @given(cases, loss_names, st.sampled_from(SYMMETRIC))
-def test_curvature_is_symmetric(c, loss, name):
+def test_curvature_is_symmetric(at, loss, name):
+    c = case(*at)
     Mv, Mw = c.of[loss][name], c.along(c.w).of[loss][name]
     assert_close(inner(c.w, Mv), inner(c.v, Mw), (inner(c.w, c.w) * inner(Mv, Mv)) ** 0.5)
 
 
 @law
 @given(cases, loss_names, st.sampled_from(SYMMETRIC[1:]))
-def test_gauss_newton_and_fisher_are_positive_semidefinite(c, loss, name):
+def test_gauss_newton_and_fisher_are_positive_semidefinite(at, loss, name):
+    c = case(*at)
     Mv = c.of[loss][name]
     assert inner(c.v, Mv) >= -1e-12 * (inner(c.v, c.v) * inner(Mv, Mv)) ** 0.5
 
 
 @law
 @given(cases, loss_names, st.floats(-4, 4), st.floats(-4, 4))
-def test_products_are_linear(c, loss, a, b):
+def test_products_are_linear(at, loss, a, b):
+    c = case(*at)
     of_v, of_w = c.of[loss], c.along(c.w, c.t).of[loss]
     of_sum = c.along(combined(a, c.v, b, c.w), combined(a, c.u, b, c.t)).of[loss]
     for name in LINEAR:
@@ -307,8 +315,7 @@ def test_products_are_linear(c, loss, a, b):
 
 
 @of_losses
-@pytest.mark.parametrize("activation", quick(ACTIVATIONS, "tanh"))
-def test_hessian_is_gauss_newton_and_the_curvature_of_the_logits(float64, activation, loss):
+def test_hessian_is_gauss_newton_and_the_curvature_of_the_logits(float64, loss, activation=mlp_jax.tanh):
     c = case(activation)
     p = c.problem(loss)
 
@@ -348,8 +355,7 @@ def along_layer(c, layer):
 
 
 @of_losses
-@pytest.mark.parametrize("activation", quick({n: ACTIVATIONS[n] for n in ("relu", "leaky_relu", "identity")}, "relu"))
-def test_hessian_and_gauss_newton_of_straight_pieces_differ_only_between_layers(activation, loss):
+def test_hessian_and_gauss_newton_of_relu_differ_only_between_layers(loss, activation=mlp_jax.relu):
     for layer in range(len(SIZES) - 1):
         H, G = (along_layer(case(activation), layer).of[loss.name][name] for name in SYMMETRIC[:2])
         for other in range(len(SIZES) - 1):
@@ -536,20 +542,13 @@ COSTLY = ("hessian_vector_product", "per_example_gradient_norms")
 
 
 @pytest.mark.parametrize("name", quick({name: name for name in DERIVATIVES}, *COSTLY))
-@pytest.mark.parametrize("activation", quick({n: ACTIVATIONS[n] for n in ("relu", "tanh")}, "relu"))
-def test_hand_takes_no_more_flops_than_autodiff(name, activation):
-    assert_costs_no_more(name, (784, 128, 10), 32, activation)
+def test_hand_takes_no_more_flops_than_autodiff(name):
+    assert_costs_no_more(name, (784, 128, 10), 32, mlp_jax.relu)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", DERIVATIVES)
-def test_hand_takes_no_more_flops_than_autodiff_in_a_larger_network(name):
-    assert_costs_no_more(name, (784, 512, 512, 10), 128, mlp_jax.relu)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("activation", ACTIVATIONS.values(), ids=ACTIVATIONS)
-def test_hand_takes_no_more_flops_than_autodiff_with_any_activation(activation):
+@pytest.mark.parametrize("activation", [mlp_jax.identity, mlp_jax.tanh], ids=["identity", "tanh"])
+def test_hand_takes_no_more_flops_than_autodiff_with_other_activations(activation):
     for name in DERIVATIVES:
         assert_costs_no_more(name, (64, 64, 64, 10), 32, activation)
 
@@ -583,25 +582,25 @@ MUTATIONS = {  # what is wrong: the derivative, the correct text, which occurs o
     "mean for sum": ("logits_vjp", "linear_gradient(h, d) for h", "linear_gradient(h, d / len(d)) for h"),
     "gradients of all logits below k": (
         "logits_jacobian",
-        "_example_gradients(params, trace, _unit_vectors(logits))",
-        "_example_gradients(params, trace, jnp.tri(logits.size))",
+        "deltas = backward(params, trace, jnp.eye(logits.size,",
+        "deltas = backward(params, trace, jnp.tri(logits.size,",
     ),
     "weight's gradient for example 1": (
         "logits_jacobian", "Layer(h[:, :, None] * d[:, None, :], d)", "Layer(h[:, :, None] * d[:1, None, :], d)"
     ),
     "input Jacobian transposed": (
         "logits_input_jacobian",
-        "return _input_gradients(params, trace, _unit_vectors(logits))",
-        "return _input_gradients(params, trace, _unit_vectors(logits)).T",
+        "return _input_gradients(params, trace, jnp.eye(logits.size, dtype=logits.dtype))",
+        "return _input_gradients(params, trace, jnp.eye(logits.size, dtype=logits.dtype)).T",
     ),
     "tangents not transposed": (
         "logits_input_jacobian",
-        "x.size < logits.size:\n            return _input_tangents(params, trace, _unit_vectors(x[None])).T",
-        "True:\n            return _input_tangents(params, trace, _unit_vectors(x[None]))",
+        "x.size < logits.size:\n            return _input_tangents(params, trace, jnp.eye(x.size, dtype=x.dtype)).T",
+        "True:\n            return _input_tangents(params, trace, jnp.eye(x.size, dtype=x.dtype))",
     ),
     "phi' dropped from the tangents": (
         "logits_input_jacobian",
-        "x.size < logits.size:\n            return _input_tangents(params, trace, _unit_vectors(x[None])).T",
+        "x.size < logits.size:\n            return _input_tangents(params, trace, jnp.eye(x.size, dtype=x.dtype)).T",
         "True:\n            return _input_tangents(params, trace._replace(derivative=(1.0, 1.0)), jnp.eye(x.size)).T",
     ),
     "sign": ("softmax_jacobian", "None], -p[..., None, :])", "None], p[..., None, :])"),
@@ -613,13 +612,13 @@ MUTATIONS = {  # what is wrong: the derivative, the correct text, which occurs o
     ),
     "gradient of the mean": (
         "per_example_gradients",
-        "_example_gradients(params, trace, x.shape[0] * loss",
-        "_example_gradients(params, trace, loss",
+        "_example_gradients(trace, backward(params, trace, x.shape[0] * loss",
+        "_example_gradients(trace, backward(params, trace, loss",
     ),
     "norms of the mean's": (
         "per_example_gradient_norms",
-        "backward(params, trace, x.shape[0] * loss",
-        "backward(params, trace, loss",
+        "deltas = backward(params, trace, x.shape[0] * loss",
+        "deltas = backward(params, trace, loss",
     ),
     "norm without biases": ("per_example_gradient_norms", "(_squares(h) + 1)", "_squares(h)"),
     "squared norm": ("per_example_gradient_norms", "jnp.sqrt(squares)", "squares"),
@@ -647,7 +646,10 @@ def module_with(correct, broken):
     return module
 
 
-@pytest.mark.parametrize(("name", "correct", "broken"), MUTATIONS.values(), ids=MUTATIONS)
+TRIED = ("c_l dropped", "delta V^T dropped", "phi'' dropped", "norm without biases", "1 / B dropped", "sign")
+
+
+@pytest.mark.parametrize(("name", "correct", "broken"), quick(MUTATIONS, *TRIED))
 def test_broken_derivative_is_rejected(float64, name, correct, broken):
     c = case(mlp_jax.tanh)
     p = c.problem(mlp_jax.squared_error)
