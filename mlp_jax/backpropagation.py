@@ -55,6 +55,11 @@ def backward(params: Params, trace: Trace, delta: Float[Array, "B C"]) -> tuple[
     return tuple(deltas)
 
 
+def gradients_of(trace: Trace, deltas: tuple[Float[Array, "B _"], ...]) -> Params:
+    """d W_l and d b_l of every layer, from its input and its delta."""
+    return tuple(linear_gradient(h, delta) for h, delta in zip(trace.h, deltas, strict=True))
+
+
 class BackwardTrace(NamedTuple):
     """All that a backward pass computes.
 
@@ -93,8 +98,7 @@ def backprop_with_trace(
     logits, trace = forward_with_trace(params, x, activation)
     value, delta = loss_backward(loss, logits, targets)
     deltas = backward(params, trace, delta)
-    gradients = tuple(linear_gradient(h, delta) for h, delta in zip(trace.h, deltas, strict=True))
-    return BackwardTrace(value, gradients, trace, deltas)
+    return BackwardTrace(value, gradients_of(trace, deltas), trace, deltas)
 
 
 def backprop(

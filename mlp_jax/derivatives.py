@@ -38,7 +38,7 @@ from jaxtyping import Array, Float
 
 from mlp_jax import backpropagation, network, validation
 from mlp_jax.activations import Activation, relu
-from mlp_jax.backpropagation import activation_backward, backward, linear_backward, linear_gradient
+from mlp_jax.backpropagation import activation_backward, backward, gradients_of, linear_backward, linear_gradient
 from mlp_jax.losses import Loss, cross_entropy, softmax, softmax_jvp
 from mlp_jax.network import Layer, Params, Trace, forward_with_trace, linear
 from mlp_jax.validation import ArrayLike
@@ -87,7 +87,7 @@ def logits_vjp(params: Params, x: ArrayLike, cotangent: ArrayLike, activation: A
     params, x = network.validate(params, x, activation)
     logits, trace = forward_with_trace(params, x, activation)
     u = validation.direction("cotangent", cotangent, "the logits", logits)
-    return _gradients(params, trace, u + 0 * logits)  # NaN where they are, which relu' forgets
+    return gradients_of(trace, backward(params, trace, u + _nan_or_0(x)))
 
 
 def logits_jacobian(params: Params, x: ArrayLike, activation: Activation = relu) -> Params:
@@ -107,8 +107,7 @@ def logits_jacobian(params: Params, x: ArrayLike, activation: Activation = relu)
     def of_example(x: Float[Array, " D"]) -> Params:
         logits, trace = forward_with_trace(params, x[None], activation)
         deltas = backward(params, trace, jnp.eye(logits.size, dtype=logits.dtype))
-        nan_or_0 = jnp.sum(0 * x)  # NaN in x, which relu' forgets
-        return _example_gradients(trace, [delta + nan_or_0 for delta in deltas])
+        return _example_gradients(trace, [delta + _nan_or_0(x) for delta in deltas])
 
     return jax.vmap(of_example)(x)
 
@@ -127,10 +126,9 @@ def logits_input_jacobian(params: Params, x: ArrayLike, activation: Activation =
 
     def of_example(x: Float[Array, " D"]) -> Float[Array, "C D"]:
         logits, trace = forward_with_trace(params, x[None], activation)
-        nan_or_0 = jnp.sum(0 * x)  # NaN in x, which relu' forgets
         if x.size < logits.size:
-            return _input_tangents(params, trace, jnp.eye(x.size, dtype=x.dtype)).T + nan_or_0
-        return _input_gradients(params, trace, jnp.eye(logits.size, dtype=logits.dtype)) + nan_or_0
+            return _input_tangents(params, trace, jnp.eye(x.size, dtype=x.dtype)).T + _nan_or_0(x)
+        return _input_gradients(params, trace, jnp.eye(logits.size, dtype=logits.dtype)) + _nan_or_0(x)
 
     return jax.vmap(of_example)(x)
 
@@ -284,7 +282,7 @@ def gauss_newton_vector_product(
     hessian_product = validation.has("loss", loss, "logits_hessian_product")
     logits, trace = forward_with_trace(params, x, activation)
     _, R_z = _forward_tangents(params, trace, tangent)
-    return _gradients(params, trace, hessian_product(logits, targets, R_z[-1]))
+    return gradients_of(trace, backward(params, trace, hessian_product(logits, targets, R_z[-1])))
 
 
 def fisher_vector_product(params: Params, x: ArrayLike, tangent: Params, activation: Activation = relu) -> Params:
@@ -305,7 +303,7 @@ def fisher_vector_product(params: Params, x: ArrayLike, tangent: Params, activat
     tangent = network.validate_tangent(tangent, params)
     logits, trace = forward_with_trace(params, x, activation)
     _, R_z = _forward_tangents(params, trace, tangent)
-    return _gradients(params, trace, softmax_jvp(logits, R_z[-1]) / x.shape[0])
+    return gradients_of(trace, backward(params, trace, softmax_jvp(logits, R_z[-1]) / x.shape[0]))
 
 
 # ---- the passes that they share
@@ -321,13 +319,8 @@ def _forward_tangents(params: Params, trace: Trace, tangent: Params) -> tuple[li
     return R_h, R_z
 
 
-def _gradients(params: Params, trace: Trace, delta: Float[Array, "B C"]) -> Params:
-    """The gradients that a backward pass from delta_L gives."""
-    return tuple(linear_gradient(h, d) for h, d in zip(trace.h, backward(params, trace, delta), strict=True))
-
-
 def _example_gradients(trace: Trace, deltas: Sequence[Float[Array, "rows _"]]) -> Params:
-    """The same, but for the sum over the batch: of B examples, or of one from several delta_L."""
+    """`gradients_of` without the sum over the batch: of B examples, or of one from several delta_L."""
     return tuple(Layer(h[:, :, None] * d[:, None, :], d) for h, d in zip(trace.h, deltas, strict=True))
 
 
@@ -342,6 +335,11 @@ def _input_tangents(params: Params, trace: Trace, R_x: Float[Array, "rows D"]) -
     for (W, _), derivative in zip(params[1:], trace.derivative, strict=True):
         R_z = (derivative * R_z) @ W
     return R_z
+
+
+def _nan_or_0(x: Float[Array, "*shape"]) -> Float[Array, ""]:
+    """NaN if x holds one, which relu' would forget: relu'(NaN) = 0."""
+    return jnp.sum(0 * x)
 
 
 def _squares(rows: Float[Array, "B d"]) -> Float[Array, " B"]:

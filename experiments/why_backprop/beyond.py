@@ -212,11 +212,10 @@ def picture(data: dict[str, Any]) -> Figure:
     right.set_xlim(0.1, 3 * max(data["times"].values()))
     right.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     right.tick_params(axis="y", labelsize=8)
-    for axes in (left, right):
-        axes.axhline(1, color="black", lw=0.8, ls=":") if axes is left else axes.axvline(
-            1, color="black", lw=0.8, ls=":"
-        )
-        axes.grid(axis="y" if axes is left else "x", alpha=0.3)
+    left.axhline(1, color="black", lw=0.8, ls=":")
+    right.axvline(1, color="black", lw=0.8, ls=":")
+    for axes, axis in ((left, "y"), (right, "x")):
+        axes.grid(axis=axis, alpha=0.3)
         axes.set_axisbelow(True)
     left.legend(fontsize=8, ncols=1, loc="upper right")
     return figure
