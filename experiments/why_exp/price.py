@@ -33,7 +33,7 @@ CAPTION = (
     "without the subtraction p - 1 it is right to where float32 ends."
 )
 
-LABEL = jnp.zeros(1, jnp.int32)  # the leader is option 0
+LABEL = np.zeros(1, np.int32)  # the leader is option 0
 EPS = 2.0**-23  # of float32
 
 
