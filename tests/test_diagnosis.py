@@ -140,9 +140,13 @@ def test_a_known_mistake_is_named(mistake):
 
 @bulk
 @pytest.mark.slow
-@pytest.mark.parametrize("activation", TEXTBOOK)
-@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name)
-def test_every_known_mistake_is_named_for_every_activation(mistake, activation):
+@pytest.mark.parametrize(
+    "mistake, activation",
+    [(mistake, name) for i, mistake in enumerate(MISTAKES) for name in list(TEXTBOOK)[i % 2 :: 2]],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_every_known_mistake_is_named_for_half_of_the_activations(mistake, activation):
+    """Neighbours in the table, which are often forms of one mistake, take the other half."""
     assert_named(mistake, activation)
 
 
@@ -589,9 +593,9 @@ def test_no_false_alarm(case):
 
 @bulk
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(drawn())
-def test_no_false_alarm_in_150_new_draws(case):
+def test_no_false_alarm_in_75_new_draws(case):
     assert_no_false_alarm(case)
 
 
