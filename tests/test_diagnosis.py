@@ -142,7 +142,7 @@ def test_a_known_mistake_is_named(mistake):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "mistake, activation",
-    [(mistake, name) for i, mistake in enumerate(MISTAKES) for name in list(TEXTBOOK)[i % 2 :: 2]],
+    [(mistake, name) for i, mistake in enumerate(MISTAKES) for name in TEXTBOOK[i % 2 :: 2]],
     ids=lambda value: getattr(value, "name", value),
 )
 def test_every_known_mistake_is_named_for_half_of_the_activations(mistake, activation):
