@@ -356,9 +356,10 @@ def along_layer(c, layer):
 
 
 @of_losses
-def test_hessian_and_gauss_newton_of_relu_differ_only_between_layers(loss):
+@pytest.mark.parametrize("activation", quick({n: ACTIVATIONS[n] for n in ("relu", "leaky_relu", "identity")}, "relu"))
+def test_hessian_and_gauss_newton_of_straight_pieces_differ_only_between_layers(activation, loss):
     for layer in range(len(SIZES) - 1):
-        H, G = (along_layer(case(mlp_jax.relu), layer).of[loss.name][name] for name in SYMMETRIC[:2])
+        H, G = (along_layer(case(activation), layer).of[loss.name][name] for name in SYMMETRIC[:2])
         for other in range(len(SIZES) - 1):
             if other == layer:
                 assert_agree(H[other], G[other], 1e-13)
