@@ -18,8 +18,8 @@ except ModuleNotFoundError as error:
 
 from experiments import QUESTIONS, protocol, readme, records, report, walkthrough
 from experiments.protocol import Result
-from mlp_jax import validation
-from mlp_jax.command_line.common import interrupted, use_all_cores
+from mlp_jax import _doors
+from mlp_jax.command_line import interrupted, use_all_cores
 
 matplotlib.use("svg")
 
@@ -43,9 +43,9 @@ def main(
       seed: of all randomness.
       open: show the report in a browser: of this run or, where nothing else is asked for, of the recorded one.
     """
-    validation.seed("seed", seed)
+    _doors.check_seed("seed", seed)
     for name in names:
-        validation.choice("NAME", name, (*QUESTIONS, "walkthrough", "readme"))
+        _doors.check_choice("NAME", name, (*QUESTIONS, "walkthrough", "readme"))
     if quick and record:
         raise ValueError("--record: expected a full run, got --quick: leave one of them out")
     use_all_cores()

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mlp_jax.sweeps.many_runs import over_devices, padded
+from mlp_jax.sweeps import over_devices, padded
 
 
 def over_runs(run: Callable[..., Any], runs: tuple[Any, ...], shared: tuple[Any, ...] = ()) -> Any:

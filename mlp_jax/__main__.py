@@ -9,7 +9,7 @@ import signal
 import sys
 from importlib import import_module
 
-from mlp_jax.command_line.common import interrupted as interrupted
+from mlp_jax.command_line._common import interrupted as interrupted
 
 
 def main() -> None:
@@ -23,10 +23,10 @@ def main() -> None:
     except ModuleNotFoundError as error:
         sys.exit(_fail(f"the command line needs {error.name}: pip install 'mlp_jax[cli]'"))
     try:
-        from mlp_jax.command_line.predict import predict
-        from mlp_jax.command_line.sweep import sweep
-        from mlp_jax.command_line.train import train
-        from mlp_jax.diagnosis.command import check
+        from mlp_jax.command_line._check import check
+        from mlp_jax.command_line._predict import predict
+        from mlp_jax.command_line._sweep import sweep
+        from mlp_jax.command_line._train import train
 
         tyro.extras.subcommand_cli_from_dict(
             {"check": check, "train": train, "sweep": sweep, "predict": predict},

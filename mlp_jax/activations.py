@@ -22,7 +22,7 @@ from jax.scipy.special import erfc
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from mlp_jax import validation
+from mlp_jax import _doors
 
 Elementwise = Callable[[Array], Array]
 
@@ -81,7 +81,7 @@ class Activation:
 
     def __call__(self, z: ArrayLike) -> Float[Array, "..."]:
         """Return phi(z), elementwise, in the dtype of z; whole numbers are taken as floats."""
-        return self.value(validation.floats("z", z))
+        return self.value(_doors.as_floats("z", z))
 
 
 identity = Activation(

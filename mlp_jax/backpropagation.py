@@ -16,11 +16,11 @@ from typing import NamedTuple
 import jax
 from jaxtyping import Array, Float
 
-from mlp_jax import network, validation
+from mlp_jax import _doors, network
+from mlp_jax._doors import ArrayLike
 from mlp_jax.activations import Activation, relu
 from mlp_jax.losses import Loss, cross_entropy
 from mlp_jax.network import Layer, Params, Trace, forward, forward_with_trace
-from mlp_jax.validation import ArrayLike
 
 
 def linear_backward(
@@ -162,6 +162,6 @@ def validate(
     params: Params, x: ArrayLike, targets: ArrayLike, activation: Activation, loss: Loss
 ) -> tuple[Params, Float[Array, "B D"], Array]:
     """Return params, x and targets as arrays that fit each other, or raise; the check at every gradient's door."""
-    validation.record("loss", loss, Loss)
+    _doors.check_record("loss", loss, Loss)
     params, x = network.validate(params, x, activation)
-    return params, x, validation.targets(targets, x.shape[0], params[-1].bias.shape[0], x.dtype)
+    return params, x, _doors.as_targets(targets, x.shape[0], params[-1].bias.shape[0], x.dtype)

@@ -17,9 +17,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Integer
 
-from mlp_jax import validation
+from mlp_jax import _doors
+from mlp_jax._doors import ArrayLike
 from mlp_jax.activations import InTurn
-from mlp_jax.validation import ArrayLike
 
 
 def softmax(logits: ArrayLike) -> Float[Array, "... C"]:
@@ -38,7 +38,7 @@ def softmax(logits: ArrayLike) -> Float[Array, "... C"]:
       >>> print(softmax([1000.0, 1000.0]))
       [0.5 0.5]
     """
-    z = validation.logits(logits)
+    z = _doors.as_logits(logits)
     e = jnp.exp(z - jnp.max(z, axis=-1, keepdims=True))
     return e / jnp.sum(e, axis=-1, keepdims=True)
 
@@ -53,8 +53,8 @@ def softmax_jvp(logits: ArrayLike, r: ArrayLike) -> Float[Array, "... C"]:
       >>> print(softmax_jvp([0.0, 0.0], jnp.array([2.0, 0.0])))
       [ 0.5 -0.5]
     """
-    z = validation.logits(logits)
-    r = validation.like("r", r, "the logits", z)
+    z = _doors.as_logits(logits)
+    r = _doors.as_like("r", r, "the logits", z)
     p = softmax(z)
     r = r - jnp.take_along_axis(r, jnp.argmax(z, axis=-1, keepdims=True), axis=-1)
     return p * (r - jnp.sum(p * r, axis=-1, keepdims=True))
@@ -79,7 +79,7 @@ def log_softmax(logits: ArrayLike) -> Float[Array, "... C"]:
       >>> print(log_softmax([50.0, 0.0]))
       [-1.9287499e-22 -5.0000000e+01]
     """
-    z = validation.logits(logits)
+    z = _doors.as_logits(logits)
     is_max = jax.nn.one_hot(jnp.argmax(z, axis=-1), z.shape[-1], dtype=bool)
     m = jnp.max(z, axis=-1, keepdims=True, where=is_max, initial=-jnp.inf)
     nan_or_0 = jax.lax.stop_gradient(m - m)  # NaN where m is not finite
@@ -103,7 +103,7 @@ def predict(logits: ArrayLike) -> Int[Array, "..."]:
       >>> print(predict([[0.1, 0.7], [2.0, -1.0]]))
       [1 0]
     """
-    z = validation.logits(logits)
+    z = _doors.as_logits(logits)
     return jnp.where(jnp.any(jnp.isnan(z), axis=-1), -1, jnp.argmax(z, axis=-1))
 
 
@@ -171,7 +171,7 @@ def _rivals(z: Float[Array, "B C"], labels: Integer[Array, " B"]) -> Float[Array
 
 def _probabilities(targets: ArrayLike, q: Float[Array, "B C"]) -> Float[Array, "B C"]:
     """q, or an error where the targets are no distributions and can be read; NaN in such rows where they cannot."""
-    validation.probabilities(targets)
+    _doors.check_probabilities(targets)
     good = jnp.all(q >= 0, axis=1, keepdims=True) & (jnp.abs(jnp.sum(q, axis=1, keepdims=True) - 1) <= 1e-2)
     return jnp.where(good, q, jnp.nan)
 
@@ -205,7 +205,7 @@ def _cross_entropy(logits: ArrayLike, targets: ArrayLike) -> Float[Array, ""]:
       >>> print(cross_entropy(jnp.array([[50.0, 0.0]]), jnp.array([0])))  # exp(-50)
       1.9287499e-22
     """
-    z, t = validation.logits_and_targets(logits, targets)
+    z, t = _doors.as_logits_and_targets(logits, targets)
     if _holds_labels(t):
         return jnp.mean(jax.nn.softplus(jax.nn.logsumexp(_rivals(z, t), axis=1)))
     q = _probabilities(targets, t)
@@ -239,7 +239,7 @@ def _cross_entropy_value_and_logits_gradient(
     logits: ArrayLike, targets: ArrayLike
 ) -> tuple[Float[Array, ""], Float[Array, "B C"]]:
     """Return loss and delta: of labels both from m, e and S, since a = m + log S."""
-    z, t = validation.logits_and_targets(logits, targets)
+    z, t = _doors.as_logits_and_targets(logits, targets)
     batch, classes = z.shape
     if _holds_labels(t):
         r = _rivals(z, t)
@@ -262,7 +262,7 @@ def _cross_entropy_logits_hessian_product(
     logits: ArrayLike, targets: ArrayLike, r: Float[Array, "B C"]
 ) -> Float[Array, "B C"]:
     """Return H_L r = (sum_j q_j) (diag p - p p^T) r / B: the same whatever the label."""
-    z, t = validation.logits_and_targets(logits, targets)
+    z, t = _doors.as_logits_and_targets(logits, targets)
     q = _one_hot(t, like=z) if _holds_labels(t) else _probabilities(targets, t)
     return jnp.sum(q, axis=1, keepdims=True) * softmax_jvp(z, r) / z.shape[0]
 
@@ -294,14 +294,14 @@ def _squared_error(logits: ArrayLike, targets: ArrayLike) -> Float[Array, ""]:
       >>> print(squared_error(jnp.array([[0.0, 3.0]]), jnp.array([[1.0, 1.0]])))
       5.0
     """
-    z, t = validation.logits_and_targets(logits, targets)
+    z, t = _doors.as_logits_and_targets(logits, targets)
     t = _one_hot(t, like=z) if _holds_labels(t) else t
     return jnp.mean(jnp.sum((z - t) ** 2, axis=1))
 
 
 def _squared_error_logits_gradient(logits: ArrayLike, targets: ArrayLike) -> Float[Array, "B C"]:
     """Return delta = 2 (z - t) / B, with arguments and errors as `squared_error`."""
-    z, t = validation.logits_and_targets(logits, targets)
+    z, t = _doors.as_logits_and_targets(logits, targets)
     t = _one_hot(t, like=z) if _holds_labels(t) else t
     return 2 * (z - t) / z.shape[0]
 
@@ -310,7 +310,7 @@ def _squared_error_logits_hessian_product(
     logits: ArrayLike, targets: ArrayLike, r: Float[Array, "B C"]
 ) -> Float[Array, "B C"]:
     """Return H_L r = 2 r / B, with NaN for a label outside [0, C)."""
-    z, t = validation.logits_and_targets(logits, targets)
+    z, t = _doors.as_logits_and_targets(logits, targets)
     one = jnp.sum(_one_hot(t, like=z), axis=1, keepdims=True) if _holds_labels(t) else 1
     return 2 * one * r / z.shape[0]
 
@@ -343,7 +343,7 @@ def smooth_labels(labels: ArrayLike, classes: int, amount: ArrayLike) -> Float[A
       >>> print(smooth_labels(jnp.array([1]), classes=2, amount=0.5))
       [[0.25 0.75]]
     """
-    classes = validation.whole_number("classes", classes, at_least=1)
-    y = validation.labels(labels, classes)
-    share = validation.fraction("amount", amount)
+    classes = _doors.as_whole_number("classes", classes, at_least=1)
+    y = _doors.as_labels(labels, classes)
+    share = _doors.as_fraction("amount", amount)
     return (1 - share) * _one_hot(y, like=jnp.zeros((y.shape[0], classes))) + share / classes

@@ -15,9 +15,9 @@ from jax.nn.initializers import Initializer, zeros
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from mlp_jax import validation
+from mlp_jax import _doors
+from mlp_jax._doors import ArrayLike
 from mlp_jax.activations import Activation, relu
-from mlp_jax.validation import ArrayLike
 
 
 class Layer(NamedTuple):
@@ -75,9 +75,9 @@ def init_params(
       >>> [layer.weight.shape for layer in params]
       [(64, 128), (128, 10)]
     """
-    validation.key(key)
-    sizes = validation.sizes(sizes)
-    validation.record("activation", activation, Activation)
+    _doors.check_key(key)
+    sizes = _doors.as_sizes(sizes)
+    _doors.check_record("activation", activation, Activation)
     weight_init = activation.weight_init if weight_init is None else weight_init
     dtype = jnp.zeros((), dtype).dtype if dtype is not None else jnp.zeros(()).dtype
     keys = jax.random.split(key, (len(sizes) - 1, 2))
@@ -145,12 +145,12 @@ def linear(layer: Layer, h: Float[Array, "B fan_in"]) -> Float[Array, "B fan_out
 
 def validate(params: Params, x: ArrayLike, activation: Activation) -> tuple[Params, Float[Array, "B D"]]:
     """Return params and x as arrays that fit each other, or raise; the check at every network's door."""
-    validation.record("activation", activation, Activation)
-    layers = tuple(Layer(weight, bias) for weight, bias in validation.params(params))
+    _doors.check_record("activation", activation, Activation)
+    layers = tuple(Layer(weight, bias) for weight, bias in _doors.as_params(params))
     weight = layers[0].weight
-    return layers, validation.inputs(x, weight.shape[0], weight.dtype)
+    return layers, _doors.as_inputs(x, weight.shape[0], weight.dtype)
 
 
 def validate_tangent(tangent: Params, params: Params) -> Params:
     """Return a direction of the parameters as arrays of their shapes and dtype, or raise."""
-    return tuple(Layer(weight, bias) for weight, bias in validation.tangent(tangent, params))
+    return tuple(Layer(weight, bias) for weight, bias in _doors.as_tangent(tangent, params))

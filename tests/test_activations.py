@@ -11,7 +11,8 @@ from mpmath import mp
 from oracles import DTYPES, FLOOR, ULP
 
 import mlp_jax
-from mlp_jax import ACTIVATIONS, Activation
+from mlp_jax import Activation
+from mlp_jax.activations import ACTIVATIONS
 
 ORDERS = (0, 1, 2)
 ORDER_IDS = ("value", "first", "second")
@@ -195,7 +196,9 @@ def test_dtype_and_shape_are_kept(float64, name, dtype):
 
 def test_the_two_gelus_are_told_apart(float64):
     z = jnp.linspace(-10, 10, 10001)
-    np.testing.assert_allclose(jnp.max(jnp.abs(mlp_jax.gelu(z) - mlp_jax.gelu_tanh(z))), 4.7e-4, rtol=0.02)
+    np.testing.assert_allclose(
+        jnp.max(jnp.abs(mlp_jax.activations.gelu(z) - mlp_jax.activations.gelu_tanh(z))), 4.7e-4, rtol=0.02
+    )
 
 
 @all_names

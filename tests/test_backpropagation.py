@@ -12,10 +12,12 @@ from jax.test_util import check_vjp
 from problems import leaf_errors, problem, relative_error
 
 import mlp_jax
-from mlp_jax import ACTIVATIONS, LOSSES, Layer, autodiff, backprop, backprop_with_trace
+from mlp_jax import Layer, autodiff, backprop, backprop_with_trace
+from mlp_jax.activations import ACTIVATIONS
 from mlp_jax.backpropagation import activation_backward, linear_backward, linear_gradient, loss_backward
-from mlp_jax.diagnosis import mistakes
-from mlp_jax.diagnosis.mistake_table import MISTAKES
+from mlp_jax.check._diagnosis import mistakes
+from mlp_jax.check._diagnosis.mistake_table import MISTAKES
+from mlp_jax.losses import LOSSES
 
 DEPTHS, WIDTHS, BATCHES = (1, 2, 3, 8, 32), (1, 16, 512), (1, 33, 1024)  # depth: hidden layers
 PAIRS = list(product(ACTIVATIONS.values(), LOSSES.values()))
@@ -202,7 +204,7 @@ def test_ours_is_the_nearer_one_where_units_saturate(float64, activation, shift)
     p = problem((3, 4, 3), 5, activation)
     saturated = p._replace(params=(p.params[0]._replace(bias=p.params[0].bias + shift), p.params[1]))
     for q in (p, saturated):
-        expected = mlp_jax.high_precision(*q).gradient
+        expected = mlp_jax.check.high_precision(*q).gradient
         assert max(leaf_errors(backprop(*q)[1], expected)) <= 1e-13
     assert max(leaf_errors(autodiff(*saturated)[1], expected)) >= 1e-6
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import mlp_jax as m
-from mlp_jax import Layer, derivatives, derivatives_by_autodiff
+from mlp_jax import Layer, derivatives
+from mlp_jax.derivatives import by_autodiff
 
 pytestmark = pytest.mark.usefixtures("no_annotation_checks")
 
@@ -68,7 +69,7 @@ TAKE_TARGETS = [
 ]  # fmt: skip
 TAKES_TARGETS = [name for name in FUNCTIONS if "forward" not in name]
 
-MODULES = {"by hand": derivatives, "by autodiff": derivatives_by_autodiff}
+MODULES = {"by hand": derivatives, "by autodiff": by_autodiff}
 DERIVATIVES = {  # function of (module, params, x, targets)
     "logits_jvp": lambda d, params, x, t: d.logits_jvp(params, x, PARAMS),
     "logits_vjp": lambda d, params, x, t: d.logits_vjp(params, x, jnp.ones((5, 2))),
@@ -192,7 +193,7 @@ def test_cotangent(case, module):
 def test_direction_of_softmax(case):
     r, words = COTANGENTS[case]
     words = [word.replace("cotangent", "r") for word in words]
-    assert_says(words, m.softmax_jvp, np.ones((5, 2), np.float32), r)
+    assert_says(words, m.losses.softmax_jvp, np.ones((5, 2), np.float32), r)
 
 
 def test_hessian_product_without_a_second_derivative():
@@ -203,11 +204,11 @@ def test_hessian_product_without_a_second_derivative():
         "'cube' without",
         "mlp_jax.Activation(..., second_derivative=",
     ]
-    assert_says(words, m.hessian_vector_product, PARAMS, X, Y, PARAMS, cube)
-    jax.eval_shape(lambda: m.gauss_newton_vector_product(PARAMS, X, Y, PARAMS, cube))
+    assert_says(words, m.derivatives.hessian_vector_product, PARAMS, X, Y, PARAMS, cube)
+    jax.eval_shape(lambda: m.derivatives.gauss_newton_vector_product(PARAMS, X, Y, PARAMS, cube))
 
 
-@pytest.mark.parametrize("product", [m.hessian_vector_product, m.gauss_newton_vector_product])
+@pytest.mark.parametrize("product", [m.derivatives.hessian_vector_product, m.derivatives.gauss_newton_vector_product])
 def test_products_without_the_hessian_of_the_loss(product):
     own = m.Loss(m.squared_error.value, m.squared_error.logits_gradient, name="own")
     words = ["loss: expected", "logits_hessian_product", "'own' without", "mlp_jax.Loss(..., logits_hessian_product="]
@@ -240,7 +241,7 @@ def test_targets_of_squared_error(function, case):
 )
 @pytest.mark.parametrize(
     "function",
-    [m.softmax, m.log_softmax, m.predict, m.softmax_jacobian, derivatives_by_autodiff.softmax_jacobian],
+    [m.softmax, m.log_softmax, m.predict, m.derivatives.softmax_jacobian, by_autodiff.softmax_jacobian],
     ids=["softmax", "log_softmax", "predict", "softmax_jacobian", "softmax_jacobian by autodiff"],
 )
 def test_logits(function, logits, words):
@@ -248,7 +249,7 @@ def test_logits(function, logits, words):
 
 
 @pytest.mark.parametrize("logits", [np.ones(2), np.ones((0, 2))], ids=["vector", "empty batch"])
-@pytest.mark.parametrize("loss", m.LOSSES.values(), ids=lambda loss: loss.name)
+@pytest.mark.parametrize("loss", m.losses.LOSSES.values(), ids=lambda loss: loss.name)
 def test_logits_of_losses(loss, logits):
     assert_says(["logits: expected (B, C)", "at least one example", str(logits.shape)], loss, logits, Y[:0])
 
@@ -356,7 +357,7 @@ def test_key(function, bad):
 
 @pytest.mark.parametrize("bad", [[0, 1, 2, 1, 1], [0, -1, 0, 1, 1]], ids=["too large", "-1"])
 @pytest.mark.parametrize("gradient", [m.backprop, m.autodiff])
-@pytest.mark.parametrize("loss", m.LOSSES.values(), ids=lambda loss: loss.name)
+@pytest.mark.parametrize("loss", m.losses.LOSSES.values(), ids=lambda loss: loss.name)
 def test_under_jit_a_bad_label_is_never_a_plausible_number(loss, gradient, bad):
     value, gradients = jax.jit(lambda y: gradient(PARAMS, X, y, loss=loss))(jnp.array(bad))
     assert all(bool(jnp.isnan(leaf).all()) for leaf in (value, gradients[-1].bias))

@@ -14,9 +14,9 @@ import pytest
 from commands import run, run_process
 
 from experiments.readme import EXAMPLE
-from mlp_jax.diagnosis import files
-from mlp_jax.diagnosis.problems import FORMS, LAYOUTS, Settings
-from mlp_jax.diagnosis.template import skeleton
+from mlp_jax.check._diagnosis import files
+from mlp_jax.check._diagnosis.problems import FORMS, LAYOUTS, Settings
+from mlp_jax.check._diagnosis.template import skeleton
 
 WRONG = EXAMPLE.read_text(encoding="utf-8")
 RIGHT = WRONG.replace("1 - np.tanh(h[l]) ** 2", "1 - h[l] ** 2")

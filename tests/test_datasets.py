@@ -19,7 +19,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlp_jax import datasets, mnist
+from mlp_jax import datasets
+from mlp_jax.datasets import _mnist
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL_DATA = os.environ.get("MLP_JAX_DATA")
@@ -482,7 +483,7 @@ def idx(array):
 @pytest.mark.parametrize("shape", [(5,), (0,), (3, 4), (2, 3, 4)], ids=str)
 def test_idx(shape):
     array = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
-    np.testing.assert_array_equal(mnist.parse_idx(idx(array), "a file"), array)
+    np.testing.assert_array_equal(_mnist.parse_idx(idx(array), "a file"), array)
 
 
 WHOLE = idx(np.zeros((2, 3)))
@@ -502,7 +503,7 @@ WHOLE = idx(np.zeros((2, 3)))
 )
 def test_idx_refuses(raw, parts):
     with pytest.raises(ValueError) as error:
-        mnist.parse_idx(raw, "some file")
+        _mnist.parse_idx(raw, "some file")
     assert_says(error, "some file", "expected", "got", *parts)
 
 
@@ -530,10 +531,10 @@ def fake(monkeypatch, tmp_path):
         files[f"{part}-images-idx3-ubyte"] = idx(generator.integers(0, 256, (size, 4, 4)))
         files[f"{part}-labels-idx1-ubyte"] = idx(generator.integers(0, 10, size))
     hashes = {name: hashlib.sha256(raw).hexdigest() for name, raw in files.items()}
-    monkeypatch.setattr(mnist, "MNIST_SHA256", hashes)
+    monkeypatch.setattr(_mnist, "MNIST_SHA256", hashes)
     monkeypatch.delenv("MLP_JAX_DATA", raising=False)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr(mnist, "TIMEOUT", 5.0)
+    monkeypatch.setattr(_mnist, "TIMEOUT", 5.0)
     return files
 
 
@@ -581,7 +582,7 @@ def test_cache_folder(monkeypatch, tmp_path, platform, variable, expected):
     base = tmp_path / "base"
     if variable:
         monkeypatch.setenv(variable, str(base))
-    assert mnist.cache_folder() == Path(expected.format(base=base, home=tmp_path), "mlp_jax")
+    assert _mnist.cache_folder() == Path(expected.format(base=base, home=tmp_path), "mlp_jax")
 
 
 def flip_a_byte(raw):
@@ -612,7 +613,7 @@ def test_mnist_damaged(monkeypatch, tmp_path, fake, damage, parts):
 def test_mnist_of_wrong_shape(monkeypatch, tmp_path, fake):
     files = fake | {"t10k-labels-idx1-ubyte": idx(np.zeros(4))}
     hashes = {name: hashlib.sha256(raw).hexdigest() for name, raw in files.items()}
-    monkeypatch.setattr(mnist, "MNIST_SHA256", hashes)
+    monkeypatch.setattr(_mnist, "MNIST_SHA256", hashes)
     with pytest.raises(ValueError) as error:
         datasets.load_mnist(cache=put(tmp_path, files), mirrors=())
     assert_says(error, "t10k", "labels of shape (N,)", "(3, 4, 4) and (4,)")
@@ -733,7 +734,9 @@ def test_cache_that_cannot_be_made(tmp_path, fake):
 
 ANY_LOCALE = """
 import sys, warnings
-from mlp_jax import datasets, mnist, model_file
+from mlp_jax import datasets
+from mlp_jax.datasets import _mnist
+from mlp_jax.datasets import _model_file
 warnings.filterwarnings("error", category=EncodingWarning)
 raw = datasets.read_csv({path!r})
 assert raw.labels == ("\\u00e9", "\\u732b") and raw.features == ("\\u03b1",), raw

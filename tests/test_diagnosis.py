@@ -14,14 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mlp_jax
-from mlp_jax import ACTIVATIONS, check_backprop
-from mlp_jax.diagnosis import problems as check_problems
-from mlp_jax.diagnosis.asking import uses_autodiff
-from mlp_jax.diagnosis.judgement import reference
-from mlp_jax.diagnosis.mistake_table import MISTAKES
-from mlp_jax.diagnosis.mistakes import PER_LAYER, at_layers, backward, broken, forward, together
-from mlp_jax.diagnosis.power import power, power_of_ours
-from mlp_jax.diagnosis.problems import Settings
+from mlp_jax import check_backprop
+from mlp_jax.activations import ACTIVATIONS
+from mlp_jax.check._diagnosis import problems as check_problems
+from mlp_jax.check._diagnosis.asking import uses_autodiff
+from mlp_jax.check._diagnosis.judgement import reference
+from mlp_jax.check._diagnosis.mistake_table import MISTAKES
+from mlp_jax.check._diagnosis.mistakes import PER_LAYER, at_layers, backward, broken, forward, together
+from mlp_jax.check._diagnosis.power import power, power_of_ours
+from mlp_jax.check._diagnosis.problems import Settings
 
 CODES = {
     *("correct", "scale", "sign", "transposed", "missing_activation_derivative", "wrong_activation_derivative"),
@@ -545,7 +546,7 @@ def test_where_textbook_forms_lose_digits_is_remarked():
 def test_the_reference_is_right_where_it_is_asked(float64):
     for problem in check_problems.problems(Settings()):
         loss, gradients = reference(problem, Settings())
-        exact = mlp_jax.high_precision(as_layers(problem.params), problem.x, problem.labels, mlp_jax.tanh)
+        exact = mlp_jax.check.high_precision(as_layers(problem.params), problem.x, problem.labels, mlp_jax.tanh)
         assert abs(loss - float(exact.value)) <= 1e-13 * abs(loss)
         for a, b in zip(flat(gradients), jax.tree.leaves(exact.gradient), strict=True):
             assert np.linalg.norm(a - np.ravel(b)) <= 1e-12 * np.linalg.norm(b), problem.name

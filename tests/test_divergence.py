@@ -14,8 +14,9 @@ from jax.tree_util import Partial
 from problems import quick
 
 import mlp_jax
-from mlp_jax import Layer, autodiff, backprop, divergence, forward, run_arguments, squared_error, train, training
-from mlp_jax.divergence import Divergence, find_divergence
+from mlp_jax import Layer, autodiff, backprop, forward, squared_error, train
+from mlp_jax.training import _divergence, _engine, _recipe
+from mlp_jax.training._divergence import Divergence, find_divergence
 
 KEY = jax.random.key(3)
 N, BATCH, STEPS = 11, 4, 3  # the third step of an epoch has 3 examples
@@ -242,11 +243,11 @@ def test_diverging_runs_are_those_of_the_plain_loop():
 def test_the_run_is_made_again_to_the_bit():
     """The state before the bad epoch is what `train` leaves after as many, and a walk by steps is an epoch."""
     params, data, rate = layers(network(2)), tuple(map(jnp.asarray, examples(2))), {"learning_rate": jnp.float32(0.1)}
-    settings = run_arguments.Settings(fragile, fragile_loss, optax.sgd, BATCH, True)
-    inputs = (KEY, data, rate, run_arguments.Functions(Partial(backprop), Partial(forward), None))
-    state = training.init_state(params, rate, settings)
-    watched = divergence._finite_leaves(state[:2])
-    walk = divergence.first_bad_epoch(divergence._start(state), inputs, watched, 10**6, settings)
+    settings = _recipe.Settings(fragile, fragile_loss, optax.sgd, BATCH, True)
+    inputs = (KEY, data, rate, _recipe.Functions(Partial(backprop), Partial(forward), None))
+    state = _engine.init_state(params, rate, settings)
+    watched = _divergence._finite_leaves(state[:2])
+    walk = _divergence.first_bad_epoch(_divergence._start(state), inputs, watched, 10**6, settings)
     bad_epoch = plain_loop(network(2), examples(2), 0.1, 100).epoch
     assert walk.done == bad_epoch > 10
     result = train(
@@ -257,7 +258,7 @@ def test_the_run_is_made_again_to_the_bit():
     np.testing.assert_array_equal(np.isfinite(result.history.train_loss), np.arange(bad_epoch) < bad_epoch - 1)
     at_epoch = [jax.tree.map(lambda leaf, i=i: leaf[i], result.recorded) for i in range(bad_epoch)]
     chex.assert_trees_all_equal(walk.before.params, at_epoch[-2])
-    by_steps, _ = divergence.first_bad_step(state, inputs, watched, settings)
+    by_steps, _ = _divergence.first_bad_step(state, inputs, watched, settings)
     chex.assert_trees_all_equal((by_steps.after[0], by_steps.done), (at_epoch[0], jnp.int32(STEPS)))
 
 
@@ -357,7 +358,7 @@ def test_autodiff_is_blamed_for_its_own_derivative():
 
 
 def test_a_step_that_is_finite_by_itself_is_not_explained():
-    found = divergence.describe(None, 3, 2, 45, np.arange(4), None)
+    found = _divergence.describe(None, 3, 2, 45, np.arange(4), None)
     assert found == Divergence(3, 2, 92, words=str(found))
     assert "epoch 3, step 2 of 45 (step 92 in all): not finite in the run, but finite when" in str(found)
 

@@ -14,7 +14,6 @@ from oracles import DTYPES, ULP
 
 import mlp_jax
 from mlp_jax import (
-    LOSSES,
     Loss,
     cross_entropy,
     derivatives_by_autodiff,
@@ -22,10 +21,10 @@ from mlp_jax import (
     predict,
     smooth_labels,
     softmax,
-    softmax_jacobian,
-    softmax_jvp,
     squared_error,
 )
+from mlp_jax.derivatives import softmax_jacobian
+from mlp_jax.losses import LOSSES, softmax_jvp
 
 CLASSES = (2, 10, 100, 1000)
 SCALES = (1e-3, 1.0, 30.0, 1e3, 1e4)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from jax.nn import initializers
 
 import mlp_jax
-from mlp_jax import ACTIVATIONS, Layer, forward, forward_with_trace, init_params
+from mlp_jax import Layer, forward, forward_with_trace, init_params
+from mlp_jax.activations import ACTIVATIONS
 
 JIT = {"jit": lambda f: jax.jit(f, static_argnums=2), "eager": lambda f: f}
 SIZES = {"no hidden": (3, 2), "one hidden": (3, 5, 2), "three hidden": (3, 5, 4, 6, 2), "widths of 1": (1, 1, 1)}
@@ -111,7 +112,7 @@ def test_forward_is_the_definition(float64, activation, sizes, variant):
 
 @with_and_without_jit
 @all_sizes
-@pytest.mark.parametrize("activation", [mlp_jax.relu, mlp_jax.gelu], ids=["relu", "gelu"])
+@pytest.mark.parametrize("activation", [mlp_jax.relu, mlp_jax.activations.gelu], ids=["relu", "gelu"])
 def test_the_trace_is_the_definition(float64, activation, sizes, variant):
     params, x = network(sizes)
     hs, zs = by_loop(params, x, activation)
@@ -217,5 +218,5 @@ def test_without_activation_depth_collapses_into_one_layer(float64):
     weight, bias = first
     for layer in rest:
         weight, bias = weight @ layer.weight, bias @ layer.weight + layer.bias
-    deep = forward((first, *rest), x, mlp_jax.identity)
+    deep = forward((first, *rest), x, mlp_jax.activations.identity)
     np.testing.assert_allclose(deep, forward((Layer(weight, bias),), x), rtol=1e-12, atol=1e-13)

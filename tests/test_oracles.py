@@ -8,9 +8,9 @@ from jax import lax
 from problems import problem, relative_error
 
 import mlp_jax
-from mlp_jax import central_differences, complex_step, high_precision
-from mlp_jax.gradient_check.finite_differences import directional_differences, float64_on_cpu
-from mlp_jax.gradient_check.jaxpr_interpreter import branch_decisions, float_dtype, undecorated
+from mlp_jax.check import central_differences, complex_step, high_precision
+from mlp_jax.check._gradient_check.finite_differences import directional_differences, float64_on_cpu
+from mlp_jax.check._gradient_check.jaxpr_interpreter import branch_decisions, float_dtype, undecorated
 
 BOTH_LOSSES = (mlp_jax.cross_entropy, mlp_jax.squared_error)
 
@@ -59,10 +59,10 @@ def test_complex_step_is_exact_to_rounding(tanh_net):
     assert reference.compare(exact)
 
 
-@pytest.mark.parametrize("name", mlp_jax.ACTIVATIONS)
+@pytest.mark.parametrize("name", mlp_jax.activations.ACTIVATIONS)
 def test_high_precision_agrees_with_backprop(float64, name):
     loss = BOTH_LOSSES[len(name) % 2]
-    net = problem((3, 4, 2), 3, mlp_jax.ACTIVATIONS[name], loss)
+    net = problem((3, 4, 2), 3, mlp_jax.activations.ACTIVATIONS[name], loss)
     reference = high_precision(*net)
     value, gradients = mlp_jax.backprop(*net)
     np.testing.assert_allclose(float(value), reference.value, rtol=1e-14)

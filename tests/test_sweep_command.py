@@ -16,7 +16,7 @@ from test_command_line import assert_fails, number
 
 import mlp_jax
 from mlp_jax import datasets
-from mlp_jax.command_line.sweep import Row, best_of
+from mlp_jax.command_line._sweep import Row, best_of
 
 SMALL = ("sweep", "--seeds", "2", "--hidden", "4", "--batch-size", "2000")  # full batches: quick to compile
 RATES = (*SMALL, "--epochs", "2", "--learning-rate", "0.001", "0.1", "1e30", "--optimizer", "sgd", "--memory", "1")
@@ -77,13 +77,13 @@ def test_a_run_is_the_run_of_mlp_jax_train_with_that_seed(swept):
 @pytest.mark.slow
 def test_the_same_command_computes_nothing_again(swept, monkeypatch):
     folder, output = swept
-    monkeypatch.setattr("mlp_jax.sweeps.host_loop.program_of", lambda *of_group: None)  # nothing that could be called
+    monkeypatch.setattr("mlp_jax.sweeps._host_loop.program_of", lambda *of_group: None)  # nothing that could be called
     assert run(*RATES, "--folder", folder).stdout == output
 
 
 @pytest.mark.slow
 def test_without_matplotlib_it_says_what_to_install(swept, monkeypatch):
-    monkeypatch.delitem(sys.modules, "mlp_jax.command_line.sweep_plot", raising=False)
+    monkeypatch.delitem(sys.modules, "mlp_jax.command_line._sweep_plot", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     done = run(*RATES, "--folder", swept[0])
     assert done.returncode == 0

@@ -19,9 +19,9 @@ from jax.tree_util import Partial
 
 import mlp_jax
 from mlp_jax import backprop, sweep, train
-from mlp_jax.sweeps import folder as folder_of_chunks
-from mlp_jax.sweeps import host_loop, memory, program
-from mlp_jax.sweeps import settings as sweep_settings
+from mlp_jax.sweeps import _folder as folder_of_chunks
+from mlp_jax.sweeps import _host_loop, _memory, _program
+from mlp_jax.sweeps import _settings as sweep_settings
 
 N = 11  # not a multiple of 4: the last batch is short
 SIZES = (3, 5, 4)
@@ -208,8 +208,8 @@ COSTS = {  # runs, free bytes; runs at once on 2 devices, and in a chunk
 @pytest.mark.parametrize(("count", "free", "expected"), COSTS.values(), ids=COSTS)
 def test_the_plan(count, free, expected):
     devices = 2 * jax.devices()
-    cost = memory.RunBytes(step=4000, rest=100, result=100)
-    plan = memory.plan(count, count, cost, free, devices)
+    cost = _memory.RunBytes(step=4000, rest=100, result=100)
+    plan = _memory.plan(count, count, cost, free, devices)
     assert (len(plan.devices), plan.at_once, plan.chunk) == expected
     assert plan.chunk % (len(plan.devices) * plan.at_once) == 0
     assert plan.starts[-1] < count <= plan.starts[-1] + plan.chunk
@@ -217,7 +217,7 @@ def test_the_plan(count, free, expected):
 
 @pytest.mark.slow
 def test_less_memory_takes_more_chunks_and_gives_the_same(monkeypatch):
-    monkeypatch.setattr(memory, "CHUNKS", 2)
+    monkeypatch.setattr(_memory, "CHUNKS", 2)
     lines = []
     (result, calls), (small, small_calls) = chunked(5), chunked(5, memory=MEMORY_FOR_TWO, report=lines.append)
     assert calls == [(5, 5)]
@@ -233,22 +233,22 @@ def test_histories_come_back_in_the_order_of_the_runs():
         mlp_jax.TrainResult(None, mlp_jax.History(np.array(group.indices)[:, None], None, None), None)
         for group in groups
     ]
-    assert host_loop._assembled(({},) * 4, groups, held).history.train_loss.ravel().tolist() == [0, 1, 2, 3]
+    assert _host_loop._assembled(({},) * 4, groups, held).history.train_loss.ravel().tolist() == [0, 1, 2, 3]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("hidden", [(256,), (512, 512)], ids=str)
 def test_the_estimate_of_memory_is_near_what_the_compiled_program_takes(hidden):
-    seen = []
+    seen, program_of = [], _program.program_of
     x, labels = np.zeros((256, 100), "float32"), np.arange(256) % 10
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(host_loop, "program_of", lambda *of_group: seen.append(of_group) or program.program_of(*of_group))
+        patch.setattr(_host_loop, "program_of", lambda *of_group: seen.append(of_group) or program_of(*of_group))
         sweep({"seed": range(2), "learning_rate": [0.1]}, (x, labels), hidden=hidden, epochs=1, batch_size=128)
     (group, plan, shared) = seen[0]
     chunk = jax.tree.map(lambda a: a[: plan.chunk], group.runs)
-    lowered = program.run_many.lower(chunk, shared, group.shape, plan.at_once, plan.devices)
+    lowered = _program.run_many.lower(chunk, shared, group.shape, plan.at_once, plan.devices)
     measured = lowered.compile().memory_analysis().temp_size_in_bytes / plan.at_once
-    cost = memory.run_bytes(group, shared)
+    cost = _memory.run_bytes(group, shared)
     assert 0.5 < (cost.step + cost.rest) / measured < 2
 
 

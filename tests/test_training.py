@@ -291,7 +291,7 @@ def test_the_program_does_not_grow_with(n, epochs):
         data, params = tuple(map(jnp.asarray, examples(n))), network()
         functions = run_arguments.Functions(Partial(backprop), Partial(forward), None)
         settings = run_arguments.Settings(mlp_jax.relu, mlp_jax.cross_entropy, MOMENTUM, 4, True)
-        state = mlp_jax.TrainState(params, MOMENTUM.init(params), jnp.zeros((), jnp.int32))
+        state = mlp_jax.training.TrainState(params, MOMENTUM.init(params), jnp.zeros((), jnp.int32))
         program = jax.jit(training.run_epochs, static_argnames=("settings", "epochs"))
         return len(program.lower(state, KEY, data, data, None, functions, settings, epochs).as_text())
 

@@ -62,7 +62,7 @@ def test_cosine_and_relative_error():
 @pytest.mark.parametrize("name", ["tanh", "sigmoid", "relu"])
 def test_derivative_from_output(name, float64):
     z = np.linspace(-3, 3, 21).reshape(3, 7)
-    phi = mlp_jax.ACTIVATIONS[name]
+    phi = mlp_jax.activations.ACTIVATIONS[name]
     found = stored_values._derivative_from_output(phi, jnp.asarray(phi(z)))
     np.testing.assert_allclose(found, phi.derivative(jnp.asarray(z)), rtol=1e-12)
 

@@ -23,7 +23,7 @@ except ModuleNotFoundError as error:
 from experiments import records
 from experiments.benchmark import files, rounds, table, worker, workloads
 from experiments.benchmark.workloads import Workload
-from mlp_jax import validation
+from mlp_jax import _doors
 
 matplotlib.use("svg")
 
@@ -45,7 +45,7 @@ def main(
     names = [workload.name for workload in workloads.WORKLOADS]
     for name in only:
         if not any(known.startswith(name) for known in names):
-            validation.choice("only", name, names)
+            _doors.check_choice("only", name, names)
     if record and (quick or only):
         raise ValueError("--record: expected a full run, got --quick or --only: leave one of them out")
     if table:

@@ -47,7 +47,7 @@ def make(workload: Workload, path: Path) -> str:
 
     def draw(seed: Any) -> mlp_jax.network.Params:
         key_params, _ = jax.random.split(jax.random.key(seed))
-        return mlp_jax.init_params(key_params, workload.sizes, mlp_jax.ACTIVATIONS[workload.activation])
+        return mlp_jax.init_params(key_params, workload.sizes, mlp_jax.activations.ACTIVATIONS[workload.activation])
 
     seeds = jax.numpy.arange(workload.nets)
     params = jax.jit(jax.vmap(draw))(seeds) if workload.nets > 1 else draw(0)
@@ -82,7 +82,7 @@ def examples(workload: Workload) -> tuple[Array, Array, str]:
 
 def mnist_examples(count: int) -> tuple[Array, Array] | None:
     """Return MNIST's first images, standardised, and labels; None where the files are not at hand: no download."""
-    from mlp_jax.mnist import read_mnist
+    from mlp_jax.datasets import read_mnist
 
     try:
         files = read_mnist(mirrors=())

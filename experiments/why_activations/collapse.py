@@ -21,7 +21,8 @@ from matplotlib.figure import Figure
 import mlp_jax
 from experiments import tasks
 from experiments.protocol import Claim, Finding, Progress
-from mlp_jax import ACTIVATIONS, Layer, Params, squared_error
+from mlp_jax import Layer, Params, squared_error
+from mlp_jax.activations import ACTIVATIONS
 
 FORMULA = r"h_L = (\cdots ((x W_1 + b_1) W_2 + b_2) \cdots) W_L + b_L = x W + b, \qquad W = W_1 W_2 \cdots W_L"
 CAPTION = (

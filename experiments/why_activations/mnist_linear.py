@@ -22,7 +22,8 @@ import mlp_jax
 from experiments import tasks
 from experiments.protocol import Claim, Finding, Progress
 from experiments.why_activations.collapse import with_ones
-from mlp_jax import Activation, Layer, Loss, Params, backprop, datasets, identity, squared_error
+from mlp_jax import Activation, Layer, Loss, Params, backprop, datasets, squared_error
+from mlp_jax.activations import identity
 from mlp_jax.datasets import Examples
 
 FORMULA = r"|X W_1 \cdots W_L - Y|^2 = |R W_1 \cdots W_L - Q^\top Y|^2 + |Y - Q Q^\top Y|^2 \ge \min_W |X W - Y|^2"

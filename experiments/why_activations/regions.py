@@ -23,7 +23,8 @@ from experiments import tasks
 from experiments.intervals import share_and_interval
 from experiments.protocol import Claim, Finding, Progress
 from experiments.runs_at_once import at_best_rate
-from mlp_jax import ACTIVATIONS, Activation
+from mlp_jax import Activation
+from mlp_jax.activations import ACTIVATIONS
 
 FORMULA = r"p(1 \mid x) = \mathrm{softmax}(\varphi(\varphi(x W_1 + b_1) W_2 + b_2) W_3 + b_3)_1"
 CAPTION = (

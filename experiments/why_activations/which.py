@@ -22,7 +22,8 @@ import mlp_jax
 from experiments.intervals import mean_and_interval, median_and_interval
 from experiments.protocol import Claim, Finding, Progress
 from experiments.runs_at_once import Tuned, at_best_rate, first_epoch
-from mlp_jax import ACTIVATIONS, Activation, datasets
+from mlp_jax import Activation, datasets
+from mlp_jax.activations import ACTIVATIONS
 from mlp_jax.datasets import Dataset
 
 FORMULA = (

@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 
 import mlp_jax
 from experiments.protocol import Claim, Finding, Progress
-from mlp_jax import ACTIVATIONS, Activation, Params, autodiff, backprop, datasets
+from mlp_jax import Activation, Params, autodiff, backprop, datasets
+from mlp_jax.activations import ACTIVATIONS
 
 FORMULA = r"\delta_l = (\delta_{l+1} W_{l+1}^\top) * \varphi'(z_l), \qquad \mathrm{d}W_l = h_{l-1}^\top \delta_l"
 CAPTION = "The gradient by hand against jax.grad: the worst parameter, over the depth. They differ by rounding alone."

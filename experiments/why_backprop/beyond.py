@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 import mlp_jax
 from experiments.protocol import Claim, Finding, Progress
 from experiments.why_backprop.cost import NETWORKS, operations, times_over_first
-from mlp_jax import derivatives_by_autodiff
+from mlp_jax.derivatives import by_autodiff
 
 FORMULA = (
     r"\frac{\mathrm{operations}(H v)}{\mathrm{operations}(\nabla \mathcal{L})}"
@@ -154,9 +154,9 @@ def functions() -> dict[str, Callable[..., Any]]:
     """The gradient first, and what is compared with it, of (params, x, labels, v)."""
     return {
         "gradient": lambda params, x, labels, v: mlp_jax.backprop(params, x, labels),
-        HESSIAN: lambda params, x, labels, v: mlp_jax.hessian_vector_product(params, x, labels, v),
-        NORMS: lambda params, x, labels, v: mlp_jax.per_example_gradient_norms(params, x, labels),
-        FORMED: lambda params, x, labels, v: derivatives_by_autodiff.per_example_gradient_norms(params, x, labels),
+        HESSIAN: lambda params, x, labels, v: mlp_jax.derivatives.hessian_vector_product(params, x, labels, v),
+        NORMS: lambda params, x, labels, v: mlp_jax.derivatives.per_example_gradient_norms(params, x, labels),
+        FORMED: lambda params, x, labels, v: by_autodiff.per_example_gradient_norms(params, x, labels),
     }
 
 

@@ -220,7 +220,7 @@ def descend(config: Config, key: jax.Array, L: int, rate: float, start: float) -
             optimizer=optax.sgd(rate),
             epochs=steps,
             batch_size=config.examples,
-            activation=mlp_jax.identity,
+            activation=mlp_jax.activations.identity,
             loss=mlp_jax.squared_error,
             record=jax.tree_util.Partial(modes, Q[0], Q[-1]),
         )

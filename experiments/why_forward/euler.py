@@ -24,7 +24,8 @@ import mlp_jax
 from experiments.protocol import Claim, Finding, Progress
 from experiments.runs_at_once import over_runs
 from experiments.why_forward.networks import initial
-from mlp_jax import ACTIVATIONS, Activation, Layer, Params, backprop, datasets
+from mlp_jax import Activation, Layer, Params, backprop, datasets
+from mlp_jax.activations import ACTIVATIONS
 from mlp_jax.backpropagation import backprop_with_trace
 
 FORMULA = (

@@ -30,7 +30,8 @@ from experiments.protocol import Claim, Finding, Progress
 from experiments.runs_at_once import over_runs
 from experiments.tasks import as_drawn
 from experiments.why_forward.networks import initial
-from mlp_jax import ACTIVATIONS, Activation, Params, datasets
+from mlp_jax import Activation, Params, datasets
+from mlp_jax.activations import ACTIVATIONS
 from mlp_jax.backpropagation import BackwardTrace, backprop_with_trace, linear_gradient
 
 FORMULA = (

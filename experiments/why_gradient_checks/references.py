@@ -50,8 +50,8 @@ def measure(config: Config, key: jax.Array, progress: Progress) -> Finding:
         problem = draw(config.widths, config.batch, seed, "a good point")
         with jax.enable_x64(True):
             x, labels, params = arrays_of(problem, jnp.float64)
-            exact = np.asarray(ravel_pytree(mlp_jax.high_precision(params, x, labels, mlp_jax.tanh).gradient)[0])
-            imaginary = mlp_jax.complex_step(partial(_loss_by_log_sum_exp, x, labels), params).gradient
+            exact = np.asarray(ravel_pytree(mlp_jax.check.high_precision(params, x, labels, mlp_jax.tanh).gradient)[0])
+            imaginary = mlp_jax.check.complex_step(partial(_loss_by_log_sum_exp, x, labels), params).gradient
             others["complex step"].append(_error(ravel_pytree(imaginary)[0], exact))
         for dtype in errors:
             with jax.enable_x64(dtype == "float64"):

@@ -14,9 +14,7 @@ from jax.test_util import check_vjp
 
 import mlp_jax
 from mlp_jax import Activation, Layer
-from mlp_jax.diagnosis.judgement import caught, flat
-from mlp_jax.diagnosis.mistakes import Gradients, Pass
-from mlp_jax.diagnosis.problems import Problem
+from mlp_jax.check.mistakes import Gradients, Pass, Problem, caught, flat
 
 POINTS = {"homework's start": (0.01, 0.0), "a good point": (None, 0.5)}  # sizes of weights (1 / sqrt fan_in), biases
 

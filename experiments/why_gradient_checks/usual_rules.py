@@ -18,12 +18,21 @@ import mlp_jax
 from experiments.intervals import median_and_interval
 from experiments.protocol import Claim, Finding, Progress
 from experiments.why_gradient_checks.rules import NAMES, POINTS, RULES, Point, arrays_of, differences, draw
-from mlp_jax import ACTIVATIONS, Activation, Layer
-from mlp_jax.diagnosis.judgement import flat, forward_pass, term_sizes
-from mlp_jax.diagnosis.mistake_table import MISTAKES
-from mlp_jax.diagnosis.mistakes import Gradients, Pass, backward, broken
-from mlp_jax.diagnosis.power import power_of_ours
-from mlp_jax.diagnosis.problems import Problem, Settings
+from mlp_jax import Activation, Layer
+from mlp_jax.activations import ACTIVATIONS
+from mlp_jax.check.mistakes import (
+    MISTAKES,
+    Gradients,
+    Pass,
+    Problem,
+    Settings,
+    backward,
+    broken,
+    flat,
+    forward_pass,
+    power_of_ours,
+    term_sizes,
+)
 
 FORMULA = r"\frac{\lVert g - \hat g \rVert}{\lVert g \rVert + \lVert \hat g \rVert} \le \varepsilon"
 CAPTION = "What the usual rules let pass, and what correct code they reject, at two points."

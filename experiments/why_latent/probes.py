@@ -131,7 +131,7 @@ def probe_error(config: Config, key: jax.Array, data: Examples, held_out: Exampl
     (h, labels), (h_held_out, labels_held_out) = data, held_out
     center = h.mean(axis=0, keepdims=True)
     scale = jnp.sqrt(jnp.mean((h - center) ** 2))
-    probe = mlp_jax.init_params(key, (h.shape[1], SIZES[-1]), mlp_jax.identity)
+    probe = mlp_jax.init_params(key, (h.shape[1], SIZES[-1]), mlp_jax.activations.identity)
     result = mlp_jax.train(
         key, probe, ((h - center) / scale, labels), optimizer=optax.adam(config.probe_rate), epochs=config.probe_epochs
     )

@@ -15,14 +15,15 @@ from experiments.benchmark.problems import Problem
 from experiments.benchmark.sides import ours
 from experiments.benchmark.worker import Task
 from experiments.benchmark.workloads import AUTODIFF, BACKPROP, BY_GRAD, BY_HAND, OPTAX, Workload
-from mlp_jax import derivatives, derivatives_by_autodiff
+from mlp_jax import derivatives
+from mlp_jax.derivatives import by_autodiff
 
-DERIVATIVES = {BY_HAND: derivatives, AUTODIFF: derivatives_by_autodiff}
+DERIVATIVES = {BY_HAND: derivatives, AUTODIFF: by_autodiff}
 
 
 def alone(problem: Problem, workload: Workload, name: str) -> Task:
     """Loss and gradient, jitted, called as many times as there are steps."""
-    gradient = partial(getattr(mlp_jax, name), activation=mlp_jax.ACTIVATIONS[workload.activation])
+    gradient = partial(getattr(mlp_jax, name), activation=mlp_jax.activations.ACTIVATIONS[workload.activation])
     arguments = ours.as_params(problem), *_first_batch(problem, workload)
     return _called(gradient, arguments, workload.steps)
 
@@ -52,7 +53,11 @@ def derivative(problem: Problem, workload: Workload, name: str, by: str, calls: 
 
 def in_training(problem: Problem, workload: Workload, name: str) -> Task:
     """The same steps of training by `train`; and the cost of the program of one step with Adam."""
-    activation, adam, params = mlp_jax.ACTIVATIONS[workload.activation], optax.adam(1e-3), ours.as_params(problem)
+    activation, adam, params = (
+        mlp_jax.activations.ACTIVATIONS[workload.activation],
+        optax.adam(1e-3),
+        ours.as_params(problem),
+    )
 
     def step(params: Any, state: Any, x: Any, labels: Any) -> Any:
         loss, gradient = getattr(mlp_jax, name)(params, x, labels, activation=activation)

@@ -24,7 +24,7 @@ def training(problem: Problem, workload: Workload, gradient: str = "backprop") -
         optimizer=optax.adam(1e-3),
         epochs=epochs,
         batch_size=workload.batch,
-        activation=mlp_jax.ACTIVATIONS[workload.activation],
+        activation=mlp_jax.activations.ACTIVATIONS[workload.activation],
         gradient=getattr(mlp_jax, gradient),
     )
 
@@ -57,7 +57,7 @@ def many(
             epochs=workload.steps,
             batch_size=workload.batch,
             hidden=workload.sizes[1:-1],
-            activation=mlp_jax.ACTIVATIONS[workload.activation],
+            activation=mlp_jax.activations.ACTIVATIONS[workload.activation],
         )
         return float(np.mean(result.history.train_loss))
 
@@ -71,7 +71,7 @@ def one_by_one(problem: Problem, workload: Workload, nets: int, steps: int) -> T
     layers = [
         tuple(mlp_jax.Layer(jnp.asarray(w[i]), jnp.asarray(b[i])) for w, b in problem.params) for i in range(nets)
     ]
-    activation, optimizer = mlp_jax.ACTIVATIONS[workload.activation], optax.adam(1e-3)
+    activation, optimizer = mlp_jax.activations.ACTIVATIONS[workload.activation], optax.adam(1e-3)
 
     def run(order: Any) -> float:
         losses = []

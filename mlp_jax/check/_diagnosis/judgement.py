@@ -1,0 +1,253 @@
+"""Is an answer right? Each leaf of each problem beside autodiff in float64, and how finely it agrees.
+
+A leaf is right at a precision with unit eps when
+
+    |error| <= max(tolerance * |expected|, K * eps * |S|)
+
+S is the size that the leaf's terms have: the backward pass of absolute values, with every factor that can be small by
+saturation, p - one_hot(y) and phi'(z), set to 1. The textbook forms p - y and 1 - h^2 lose digits there, by
+cancellation, and are no mistake for that.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mlp_jax.activations import ACTIVATIONS
+from mlp_jax.backpropagation import autodiff, backprop
+from mlp_jax.check._diagnosis.mistakes import Gradients, Pass, backward, forward
+from mlp_jax.check._diagnosis.problems import Problem, Settings
+from mlp_jax.check._gradient_check.comparison import TOLERANCES
+from mlp_jax.losses import LOSSES
+from mlp_jax.network import Layer
+
+Precision = Literal["float64", "float32", "bfloat16", "float16"]
+PRECISIONS: tuple[Precision, ...] = ("float64", "float32", "float16", "bfloat16")  # each coarser than the one before
+K = {"float64": 16, "float32": 16, "bfloat16": 2, "float16": 2}  # textbook forms stay below 0.2 at the problems
+LOSS_TOLERANCES = {"float64": 1e-6, "float32": 1e-4, "bfloat16": 3e-2, "float16": 3e-2}  # log(p + 1e-8) is no mistake
+MATCH = 1e-5  # known mistakes are 1e-3 and more apart at the problems, and rounding in float32 is below
+MATCH_16_BITS = 3e-2
+KINKED = ("relu", "leaky_relu")
+SUBGRADIENTS = (0.0, 1.0, 0.5)  # what phi' may be at a kink
+
+
+class Answer(NamedTuple):
+    """What the checked function gave for one problem.
+
+    Attributes:
+      loss: as a float.
+      gradients: [(dW_1, db_1), ...], weights (fan_in, fan_out), in the function's own dtypes.
+      failure: why there is no answer, in one line; empty where there is one.
+      shapes: of the leaves whose shape is wrong, (layer, "W" or "b") and the words, in the function's own layout.
+    """
+
+    loss: float = float("nan")
+    gradients: Sequence[tuple[Any, Any]] = ()
+    failure: str = ""
+    shapes: Sequence[tuple[tuple[int, str], str]] = ()
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One problem, answered and judged.
+
+    Attributes:
+      problem: the network and the batch.
+      answer: what the function gave.
+      s: the forward pass.
+      expected: loss and gradients by the reference, in float64.
+      reference_error: how far autodiff and the chain by hand are apart, relative, the worst leaf.
+      levels: for each layer the precisions at which its weight's and its bias's gradients are right; "" where they
+        are wrong.
+      loss_error: |loss - expected| / |expected|.
+      held: the coarsest precision that holds every number of the function.
+      subgradient: what phi' is at the kink, where that is not the library's 0.
+    """
+
+    problem: Problem
+    answer: Answer
+    s: Pass
+    expected: tuple[float, Gradients]
+    reference_error: float
+    levels: tuple[tuple[str, ...], ...]
+    loss_error: float
+    held: Precision
+    subgradient: float | None = None
+
+    @property
+    def answered(self) -> bool:
+        """Whether there are gradients to compare."""
+        return not self.answer.failure
+
+    @property
+    def right(self) -> bool:
+        """Whether every leaf is right."""
+        return self.answered and all(level for layer in self.levels for level in layer)
+
+    @property
+    def loss_right(self) -> bool:
+        """Whether the loss is: where logits are huge, textbook forms give inf or a clipped loss, and may."""
+        return self.problem.extreme or loss_is_right(self.answer.loss, self.expected[0], self.s, self.held)
+
+
+@partial(jax.jit, static_argnums=(0, 4, 5))
+def _compiled(gradient: Any, params: Any, x: Any, labels: Any, activation: Any, loss: Any) -> Any:
+    return gradient(params, x, labels, activation, loss)
+
+
+def reference(problem: Problem, settings: Settings) -> tuple[float, Gradients]:
+    """Return loss and gradients in float64, by autodiff; by `backprop` where autodiff loses digits by cancellation."""
+    gradient = backprop if problem.extreme else autodiff
+    with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]):
+        params = tuple(Layer(jnp.asarray(W), jnp.asarray(b)) for W, b in problem.params)
+        arrays = jnp.asarray(problem.x), jnp.asarray(problem.labels)
+        loss, gradients = _compiled(gradient, params, *arrays, ACTIVATIONS[settings.activation], LOSSES[settings.loss])
+        return float(loss), [(np.asarray(dW), np.asarray(db)) for dW, db in gradients]
+
+
+def forward_pass(problem: Problem, settings: Settings) -> Pass:
+    """Return the right forward pass of a problem."""
+    return forward(problem.params, problem.x, problem.labels, ACTIVATIONS[settings.activation], settings.loss)
+
+
+def term_sizes(s: Pass) -> Gradients:
+    """Return S for every leaf."""
+    z = np.abs(s.z[-1])
+    delta = (1 + z.max(axis=1, keepdims=True)) / s.B * np.ones_like(z)
+    sizes: Gradients = []
+    for l in range(s.L, 0, -1):
+        sizes.insert(0, (np.abs(s.h[l - 1]).T @ delta, delta.sum(axis=0)))
+        if l > 1:
+            delta = delta @ np.abs(s.W[l]).T * np.maximum(1, np.abs(s.dphi[l - 1]))
+    return sizes
+
+
+def held_in(answers: Sequence[Answer]) -> Precision:
+    """Return the coarsest precision that holds every number of the answers: what was computed in it fits in it."""
+    return held_by([leaf for answer in answers for leaf in leaves(answer.gradients)])
+
+
+def held_by(arrays: Sequence[Any]) -> Precision:
+    """Return the coarsest precision that holds every number of some arrays; float64 where they say nothing."""
+    arrays = [np.asarray(array) for array in arrays]
+    if not any(np.any(array[np.isfinite(array.astype(float))]) for array in arrays):
+        return "float64"
+    for precision in reversed(PRECISIONS):
+        rounded = [array.astype(precision).astype(float) for array in arrays]
+        pairs = zip(rounded, arrays, strict=True)
+        if all(np.array_equal(a, b.astype(float), equal_nan=True) for a, b in pairs):
+            return precision
+    return "float64"
+
+
+def coarser(one: Precision, other: Precision) -> Precision:
+    """Return the coarser of two precisions."""
+    return max(one, other, key=PRECISIONS.index)
+
+
+def judge(problem: Problem, answer: Answer, settings: Settings, held: Precision) -> Judged:
+    """Judge one answer, of a function whose numbers are held in that precision."""
+    s = forward_pass(problem, settings)
+    expected = reference(problem, settings)
+    by_hand = backward(s)[1]
+    sizes = term_sizes(s)
+    pairs = zip(leaves(by_hand), leaves(expected[1]), strict=True)
+    error = 0.0 if problem.extreme else max(distance(a, b, 1.0) for a, b in pairs)
+    judged = _judged(problem, answer, s, expected, error, sizes, held)
+    if judged.right or not judged.answered or settings.activation not in KINKED:
+        return judged
+    for value in SUBGRADIENTS:  # a unit exactly at its kink has more than one right derivative
+        at_kink = s._replace(dphi=(None, *(np.where(s.z[l] == 0, value, s.dphi[l]) for l in range(1, s.L))))
+        other = _judged(problem, answer, s, (expected[0], backward(at_kink)[1]), error, sizes, held, value)
+        if other.right:
+            return other
+    return judged
+
+
+def _judged(
+    problem: Problem,
+    answer: Answer,
+    s: Pass,
+    expected: tuple[float, Gradients],
+    error: float,
+    sizes: Gradients,
+    held: Precision,
+    subgradient: float | None = None,
+) -> Judged:
+    whole = norm(expected[1])
+    levels: tuple[tuple[str, ...], ...] = ()
+    loss_error = float("inf")
+    if not answer.failure:
+        levels = tuple(
+            tuple(level(a, e, S, whole, coarser(held, held_by([a]))) for a, e, S in zip(*pairs, strict=True))
+            for pairs in zip(answer.gradients, expected[1], sizes, strict=True)
+        )
+        loss_error = abs(answer.loss - expected[0]) / (abs(expected[0]) or 1.0)
+        loss_error = float(loss_error) if np.isfinite(loss_error) else float("inf")
+    return Judged(problem, answer, s, expected, error, levels, loss_error, held, subgradient)
+
+
+def level(actual: Any, expected: np.ndarray, size: np.ndarray, whole: float, held: Precision) -> str:
+    """Return the finest precision at which a leaf is right, or ""."""
+    actual = np.asarray(actual)
+    if actual.shape != expected.shape:
+        return ""
+    actual = actual.astype(float)
+    if not np.isfinite(actual).all():
+        return ""
+    error = float(np.linalg.norm(actual - expected))
+    scale, terms = float(np.linalg.norm(expected)) or whole, float(np.linalg.norm(size))
+    for precision in PRECISIONS:
+        rounding = error <= K[precision] * float(jnp.finfo(precision).eps) * terms
+        coarse = PRECISIONS.index(precision) <= PRECISIONS.index(held)  # its own dtype says that it is no finer
+        if (coarse and (error <= TOLERANCES[precision] * scale or rounding)) or (precision == "float32" and rounding):
+            return precision
+    return ""
+
+
+def distance(actual: Any, expected: Any, whole: float) -> float:
+    """Return the relative L2 distance of two leaves; by `whole` where the second is zero, inf for other shapes."""
+    actual, expected = np.asarray(actual, float), np.asarray(expected, float)
+    if actual.shape != expected.shape:
+        return float("inf")
+    error = float(np.linalg.norm(actual - expected)) / (float(np.linalg.norm(expected)) or whole or 1.0)
+    return error if np.isfinite(error) else float("inf")
+
+
+def leaves(gradients: Sequence[tuple[Any, Any]]) -> list[Any]:
+    """Return dW_1, db_1, dW_2, ..."""
+    return [leaf for pair in gradients for leaf in pair]
+
+
+def flat(gradients: Sequence[tuple[Any, Any]]) -> np.ndarray:
+    """Return all leaves as one vector."""
+    return np.concatenate([np.ravel(np.asarray(leaf, float)) for leaf in leaves(gradients)])
+
+
+def loss_is_right(actual: float, expected: float, s: Pass, held: Precision) -> bool:
+    """Whether a loss is right within its tolerance, or the rounding of the logits that it is made of."""
+    rounding = K[held] * float(jnp.finfo(held).eps) * (1 + np.abs(s.z[-1]).max()) ** 2
+    return bool(abs(actual - expected) <= LOSS_TOLERANCES[held] * abs(expected) + rounding)
+
+
+def caught(result: tuple[float, Gradients], right: tuple[float, Gradients], s: Pass, sizes: Gradients) -> bool:
+    """Whether another loss or other gradients would be judged wrong, were they given in float64."""
+    whole = norm(right[1])
+    triples = zip(leaves(result[1]), leaves(right[1]), leaves(sizes), strict=True)
+    loss_right = loss_is_right(result[0], right[0], s, "float64")
+    return not (loss_right and all(level(a, e, S, whole, "float64") == "float64" for a, e, S in triples))
+
+
+def norm(gradients: Gradients) -> float:
+    """Return the L2 norm of a whole gradient."""
+    return float(np.sqrt(sum(np.sum(np.square(leaf)) for leaf in leaves(gradients))))
+
+
+def match_tolerance(one: Judged) -> float:
+    """Return how far an answer may be from what explains it, relative, by its precision."""
+    return MATCH_16_BITS if one.held in ("float16", "bfloat16") else MATCH

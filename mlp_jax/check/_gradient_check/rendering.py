@@ -1,0 +1,155 @@
+"""Reports as text for a terminal, plain or in colour, as HTML for notebooks and pages, and as JSON values.
+
+A report is turned into one table of strings, and each form draws that.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from math import inf, isfinite
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from mlp_jax.check._gradient_check.comparison import GradientReport, LeafComparison
+
+LEAF_COLUMNS = ("leaf", "array", "rel. error", "cosine", "ratio", "max error", "at", "actual", "expected", "verdict")
+LEFT = ("leaf", "array", "verdict")  # the columns of words; numbers stand to the right
+
+HEAT_MAP_CELLS = 32  # along an axis at most: a larger leaf is pooled by its largest errors
+
+
+def text(report: "GradientReport") -> str:
+    """Return the verdict and a table, for a terminal."""
+    notes = [f"note: {note}" for note in report.notes]
+    return "\n".join([report.verdict, *text_table(LEAF_COLUMNS, leaf_rows(report.leaves)), *notes])
+
+
+def rich(report: "GradientReport") -> Any:
+    """Return the same as a rich renderable."""
+    from rich.text import Text
+
+    return Text("\n").join(styled_lines(text(report), report.ok))
+
+
+def html(report: "GradientReport") -> str:
+    """Return the same as HTML, with a heat map of the worst leaf."""
+    parts = [f"<p><b>{escape(report.verdict)}</b></p>", html_table(LEAF_COLUMNS, leaf_rows(report.leaves))]
+    parts += [f"<p>note: {escape(note)}</p>" for note in report.notes]
+    if report.errors is not None and report.worst is not None and not report.ok:
+        parts.append(heat_map(report.errors, f"|actual - expected| of {report.worst.name}"))
+    return "\n".join(parts)
+
+
+def leaf_rows(leaves: "Sequence[LeafComparison]") -> list[tuple[str, ...]]:
+    """Return a row of text for each leaf; the last cell is its verdict."""
+    return [
+        (
+            leaf.name,
+            "" if leaf.shape is None else f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]",
+            number(leaf.relative_error),
+            number(leaf.cosine, "+.4f"),
+            number(leaf.norm_ratio, ".5g"),
+            number(leaf.max_error),
+            "" if leaf.index is None else f"[{','.join(map(str, leaf.index))}]",
+            "" if leaf.index is None else number(leaf.actual, ".5g"),
+            "" if leaf.index is None else number(leaf.expected, ".5g"),
+            "right" if leaf.ok else f"WRONG: {leaf.problem}" if leaf.relative_error == inf else "WRONG",
+        )
+        for leaf in leaves
+    ]
+
+
+def number(value: Any, form: str = ".1e") -> str:
+    """Return a number as text; nothing for NaN that stands for "no such number"."""
+    if isinstance(value, complex):
+        return format(value, ".6g")
+    return format(value, form) if isfinite(value) else "" if value != value else str(value)
+
+
+def json_value(value: Any) -> Any:
+    """Return a value as JSON has it: no tuples, no complex numbers, nothing that is not finite."""
+    if isinstance(value, complex):
+        return str(value)
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): json_value(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [json_value(item) for item in value]
+    return value
+
+
+def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[str] = LEFT) -> list[str]:
+    """Return lines with the columns in line, words to the left and numbers to the right."""
+    table = [header, *rows]
+    widths = [max(len(row[i]) for row in table) for i in range(len(header))]
+    justify = [str.ljust if title in left else str.rjust for title in header]
+    return [
+        "  ".join(put(cell, width) for put, cell, width in zip(justify, row, widths, strict=True)).rstrip()
+        for row in table
+    ]
+
+
+def styled_lines(lines: str, ok: bool) -> Any:
+    """Yield lines as rich text, never folded: the first, the verdict, in bold, what is wrong in red."""
+    from rich.text import Text
+
+    for i, line in enumerate(lines.splitlines()):
+        style = "bold " * (i == 0) + ("green" if ok else "red") if i == 0 or "WRONG" in line else ""
+        yield Text(line, style, no_wrap=True, overflow="ignore")
+
+
+def html_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[str] = LEFT) -> str:
+    """Return the same as an HTML table."""
+
+    def line(tag: str, cells: Sequence[str]) -> str:
+        side = ["left" if title in left else "right" for title in header]
+        columns = (
+            f'<{tag} style="text-align:{align}">{escape(cell)}</{tag}>' for align, cell in zip(side, cells, strict=True)
+        )
+        color = ' style="color:#b00"' if cells[-1].startswith("WRONG") else ""
+        return f"<tr{color}>{''.join(columns)}</tr>"
+
+    body = "\n".join(line("td", row) for row in rows)
+    return f"<table>\n<thead>{line('th', header)}</thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+
+
+def heat_map(errors: np.ndarray, title: str, least: float = 0.0) -> str:
+    """Return an SVG of one square for each entry of a leaf, dark where the error is large, and at `least` at least."""
+    grid = _pooled(np.atleast_2d(errors.reshape(-1, errors.shape[-1]) if errors.ndim > 2 else errors))
+    finite = np.isfinite(grid)
+    largest = max(float(grid.max(initial=0, where=finite)), least) or 1.0
+    grid = np.where(finite, grid, np.inf)
+    cell = max(8, min(28, 420 // max(grid.shape)))
+    height, width = grid.shape[0] * cell, grid.shape[1] * cell
+    squares = "".join(
+        f'<rect x="{j * cell}" y="{i * cell}" width="{cell}" height="{cell}" fill="{_color(value / largest)}">'
+        f"<title>[{i}, {j}] {value:.2e}</title></rect>"
+        for (i, j), value in np.ndenumerate(grid)
+    )
+    return (
+        f"<figure><figcaption>{escape(title)}: white 0, dark {largest:.2e}</figcaption>"
+        f'<svg width="{width}" height="{height}" viewBox="0 0 {width} {height}" role="img" '
+        f'style="border:1px solid #999" xmlns="http://www.w3.org/2000/svg">{squares}</svg></figure>'
+    )
+
+
+def _pooled(grid: np.ndarray) -> np.ndarray:
+    """Return the largest entries of blocks, so that a large leaf fits."""
+    for axis in (0, 1):
+        size = grid.shape[axis]
+        if size > HEAT_MAP_CELLS:
+            starts = np.linspace(0, size, HEAT_MAP_CELLS, endpoint=False).astype(int)
+            grid = np.maximum.reduceat(grid, starts, axis=axis)
+    return grid
+
+
+def _color(share: float) -> str:
+    """White for 0, orange, dark red for 1."""
+    stops: tuple[Callable[[float], float], ...] = (
+        lambda s: 255 - 110 * s**2,
+        lambda s: 255 * (1 - s) ** 0.9,
+        lambda s: 255 * (1 - s) ** 2.5,
+    )
+    return "#" + "".join(f"{round(stop(min(max(share, 0.0), 1.0))):02x}" for stop in stops)

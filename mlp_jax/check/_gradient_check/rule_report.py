@@ -1,0 +1,167 @@
+"""What a check of a derivative rule found, as a report that is true where the rule is right."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+from mlp_jax.check._gradient_check import rendering
+from mlp_jax.check._gradient_check.comparison import TOLERANCES, GradientReport
+from mlp_jax.check._gradient_check.rendering import json_value
+
+COLUMNS = ("check", "verdict", "what was seen")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The result of one check.
+
+    Attributes:
+      check: its name, such as `autodiff` or `linear`.
+      ok: whether the rule passed.
+      message: what was seen, and for a rule that is wrong, what to change.
+    """
+
+    check: str
+    ok: bool
+    message: str
+
+
+@dataclass(frozen=True, repr=False)
+class RuleReport:
+    """What `check_gradient`, `check_custom_vjp` or `check_custom_jvp` found; true where all checks passed.
+
+    Attributes:
+      subject: the name of the function that was checked.
+      findings: one for each check.
+      comparison: the gradient beside autodiff, leaf by leaf; None where there is no autodiff to compare with.
+      differences: for each leaf, the slopes along some directions and at some entries, by the gradient and by finite
+        differences; None where these could not be taken.
+      reference_error: the largest relative error that finite differences have of themselves: what is smaller than
+        that rests on autodiff alone.
+      skipped: how many entries and directions met a kink of the function, and were left out.
+      precision: the coarsest float in which anything is computed, which sets the tolerances.
+      notes: what is worth knowing and not wrong.
+    """
+
+    subject: str
+    findings: tuple[Finding, ...]
+    comparison: GradientReport | None = None
+    differences: GradientReport | None = None
+    reference_error: float = 0.0
+    skipped: int = 0
+    precision: str = "float64"
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether all checks passed."""
+        return all(finding.ok for finding in self.findings)
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    @property
+    def wrong(self) -> tuple[str, ...]:
+        """The names of the checks that failed."""
+        return tuple(finding.check for finding in self.findings if not finding.ok)
+
+    @property
+    def verdict(self) -> str:
+        """The verdict in words."""
+        if self.ok:
+            return f"right: {self.subject} passed all {len(self.findings)} checks, in {self.precision}"
+        first = next(finding for finding in self.findings if not finding.ok)
+        return (
+            f"wrong: {self.subject} failed {len(self.wrong)} of {len(self.findings)} checks; "
+            f"{first.check}: {first.message}"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        tables = {"comparison": self.comparison, "differences": self.differences}
+        return {
+            "ok": self.ok,
+            "verdict": self.verdict,
+            "subject": self.subject,
+            "precision": self.precision,
+            "reference_error": json_value(self.reference_error),
+            "skipped": self.skipped,
+            "notes": list(self.notes),
+            "findings": [{"check": f.check, "ok": f.ok, "message": f.message} for f in self.findings],
+            **{name: None if table is None else table.to_dict() for name, table in tables.items()},
+        }
+
+    def __repr__(self) -> str:  # and so str: pytest shows the repr of what an assertion says
+        tables = "".join(f"\n\n{title}: {table}" for title, table in self._wrong_tables())
+        return "\n".join([self.verdict, *rendering.text_table(COLUMNS, self._rows(), COLUMNS), *self._notes()]) + tables
+
+    def __rich__(self) -> Any:
+        from rich.text import Text
+
+        return Text("\n").join(rendering.styled_lines(str(self), self.ok))
+
+    def _repr_html_(self) -> str:
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self._notes())
+        tables = "".join(f"<p>{title}:</p>{table._repr_html_()}" for title, table in self._wrong_tables())
+        return (
+            f"<p><b>{escape(self.verdict)}</b></p>{rendering.html_table(COLUMNS, self._rows(), COLUMNS)}{notes}{tables}"
+        )
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        return [(f.check, "right" if f.ok else "WRONG", f.message) for f in self.findings]
+
+    def _notes(self) -> list[str]:
+        return [f"note: {note}" for note in self.notes]
+
+    def _wrong_tables(self) -> Iterable[tuple[str, GradientReport]]:
+        tables = (("beside autodiff", self.comparison), ("beside finite differences", self.differences))
+        return ((title, table) for title, table in tables if table is not None and not table)
+
+
+@dataclass
+class Notebook:
+    """What is found on the way."""
+
+    subject: str
+    precision: str = "float64"
+    findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def find(self, check: str, problem: str, right: str) -> None:
+        """Write down the problem that a check found, or if that is empty, what is right."""
+        self.findings.append(Finding(check, not problem, problem or right))
+
+    def attempt(self, check: str, what: str, action: Callable[[], Any]) -> Any:
+        """Return what the action returns; where it raises, write that down and return None."""
+        try:
+            return action()
+        except Exception as error:
+            self.find(check, f"{what} raised {type(error).__name__}: {first_line(error)}", "")
+            return None
+
+    @property
+    def tolerance(self) -> float:
+        """The relative error that the precision allows."""
+        return TOLERANCES.get(self.precision, 3e-2)
+
+    @property
+    def loose(self) -> float:
+        """The relative error that the laws allow: they break by much more, and terms that cancel leave rounding."""
+        return min(1000 * self.tolerance, 0.1)
+
+    def report(self, **results: Any) -> RuleReport:
+        """Return the report."""
+        return RuleReport(
+            self.subject, tuple(self.findings), precision=self.precision, notes=tuple(self.notes), **results
+        )
+
+
+def first_line(error: BaseException) -> str:
+    """Return what an exception says, in one line."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def name_of(f: Callable[..., Any]) -> str:
+    """Return the name of a function."""
+    return getattr(f, "__name__", type(f).__name__)

@@ -1,0 +1,148 @@
+"""`mlp-jax check`: is a hand-written backward pass right, and if not, what is wrong with it?"""
+
+import csv
+import json as json_format
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from mlp_jax import _doors
+from mlp_jax.datasets import _user_files
+
+STATUS = {"correct": 0, "wrong": 1, "error": 2}
+CSV_COLUMNS = (
+    *("file", "verdict", "code", "message", "where", "precision", "uses_autodiff"),
+    *("worst_leaf", "relative_error"),
+)
+
+
+def check(
+    files: tuple[Path, ...] = (),
+    /,
+    *,
+    activation: str | None = None,
+    loss: str | None = None,
+    layers: int | None = None,
+    layout: Literal["rows", "columns", "torch"] | None = None,
+    params: Literal["list", "dict"] | None = None,
+    template: bool = False,
+    json: bool = False,
+    csv: Path | None = None,
+    report: Path | None = None,
+    overwrite: bool = False,
+    time_limit: float = 20.0,
+) -> None:
+    """Check hand-written backward passes, and say what is wrong with them.
+
+    A file defines loss_and_gradients(params, x, labels), which returns (loss, [(dW_1, db_1), ...]); --template
+    prints one to fill in. A constant POINT = (params, x, labels) has it checked there alone. Its code is run in a
+    process of its own, with a limit on time, not in a sandbox. Exit status: 0 correct, 1 wrong, 2 it could not be
+    checked.
+
+    Args:
+      files: Python files, or folders of them.
+      activation: of the hidden layers; by default ACTIVATION in the file, or tanh.
+      loss: cross_entropy or squared_error; by default LOSS in the file, or cross_entropy.
+      layers: the only depth that it is written for; by default LAYERS in the file, or 1 to 5.
+      layout: rows, columns (x (D, B), weight (fan_out, fan_in)) or torch (weight (fan_out, fan_in)); by default
+        LAYOUT in the file, or rows.
+      params: list of (weight, bias), or dict of W1, b1, ...; by default PARAMS in the file, or list.
+      template: print a file to fill in, for these settings.
+      json: print one JSON object, one a line for several files.
+      csv: a file to write one row for each file to.
+      report: an HTML page to write, with a heat map of the errors of each leaf.
+      overwrite: whether --csv and --report may replace files.
+      time_limit: seconds that a file's code may take.
+    """
+    from mlp_jax.check._diagnosis import files as check_files
+    from mlp_jax.check._diagnosis.problems import Settings
+
+    values = (activation, loss, layers, layout, params)
+    given: dict[str, Any] = {
+        name: value for name, value in zip(check_files.CONSTANTS, values, strict=True) if value is not None
+    }
+    settings = Settings(**given)
+    if template:
+        from mlp_jax.check._diagnosis.template import skeleton
+
+        print(skeleton(settings), end="")
+        return
+    if not files:
+        cure = "mlp-jax check --template > my_backprop.py makes one"
+        raise _doors.mistake("FILES", "a Python file", "none", cure)
+    _doors.check_positive("time-limit", time_limit)
+    if csv is not None and csv == report:
+        raise _doors.mistake("report", "another file than --csv", report)
+    for output in (csv, report):
+        _user_files.check_output(output, overwrite, inputs=[file for file in files if file.is_file()])
+    paths = list(dict.fromkeys(check_files.python_files(files)))
+    with progress_bar(len(paths)) as progress:
+        reports = check_files.check_files(paths, given, time_limit, progress)
+    named_reports = [(str(path), one) for path, one in zip(paths, reports, strict=True)]
+    if csv is not None:
+        write_csv(csv, named_reports)
+    if report is not None:
+        from mlp_jax.check._diagnosis import rendering
+
+        report.write_text(rendering.page(named_reports), encoding="utf-8")
+    if json:
+        for name, one in named_reports:
+            print(json_format.dumps({"file": name} | one.to_dict(), allow_nan=False))
+    elif len(reports) == 1:
+        show(*named_reports[0])
+    else:
+        show_all(named_reports)
+    for output in (csv, report):
+        if output is not None and not json:
+            print(f"wrote {output}")
+    sys.exit(max(STATUS[one.verdict] for one in reports))
+
+
+def show(name: str, report: Any) -> None:
+    """Print one report; what could not be checked is one line on the error stream."""
+    if report.verdict == "error":
+        print(f"error: {name}: {report.diagnoses[0].message}", file=sys.stderr)
+        return
+    from rich.console import Console
+
+    Console(highlight=False, soft_wrap=True).print(report)
+
+
+def show_all(reports: Sequence[tuple[str, Any]]) -> None:
+    """Print a row for each file."""
+    from mlp_jax.check._gradient_check.rendering import text_table
+
+    rows = [(name, one.verdict, one.diagnoses[0].code, one.diagnoses[0].message) for name, one in reports]
+    widest = 100
+    short = [(*row[:3], row[3] if len(row[3]) <= widest else row[3][: widest - 3] + "...") for row in rows]
+    header = ("file", "verdict", "code", "message")
+    print("\n".join(text_table(header, short, left=header)))
+    counts = {verdict: sum(one.verdict == verdict for _, one in reports) for verdict in STATUS}
+    print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
+
+
+def write_csv(path: Path, reports: Sequence[tuple[str, Any]]) -> None:
+    """Write a row for each file."""
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(CSV_COLUMNS)
+        for name, one in reports:
+            first, worst = one.diagnoses[0], one.gradients.worst
+            leaf = ("", "") if worst is None else (worst.name, f"{worst.relative_error:.3g}")
+            writer.writerow(
+                (name, one.verdict, first.code, first.message, first.where, one.precision, one.uses_autodiff, *leaf)
+            )
+
+
+@contextmanager
+def progress_bar(files: int) -> Iterator[Any]:
+    """Yield a function that moves a bar on the error stream, where several files are checked and somebody looks."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, disable=files == 1 or not console.is_terminal) as bar:
+        task = bar.add_task("checking", total=files)
+        yield lambda done: bar.update(task, completed=done)

@@ -1,0 +1,100 @@
+"""`mlp-jax predict`: apply a trained network to new data, and write its predictions as CSV."""
+
+import csv
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlp_jax.command_line._common import keep_compiled_programs
+
+
+def predict(
+    model: Path,
+    data: str,
+    /,
+    *,
+    output: Path | None = None,
+    probabilities: bool = False,
+    overwrite: bool = False,
+    activation: str | None = None,
+    mean: tuple[float, ...] | None = None,
+    scale: tuple[float, ...] | None = None,
+    classes: tuple[str, ...] | None = None,
+) -> None:
+    """Apply a trained network to new data, and write its predictions as CSV.
+
+    Args:
+      model: the .safetensors file that `train --output` wrote.
+      data: a .csv with the columns that it was trained on, an .npz with x, or digits, mnist or mnist1d, whose
+        test examples are then taken. Where labels are present, the accuracy is printed.
+      output: the CSV to write; by default it is printed.
+      probabilities: whether to add a column with the probability of every class.
+      overwrite: whether an output that exists may be replaced.
+      activation: for a file that does not say: the hidden layers' activation.
+      mean: for a file that does not say: what to subtract from the data, one number or one a column.
+      scale: for a file that does not say: what to divide by then.
+      classes: for a file that does not say: the names of the classes.
+    """
+    import jax
+
+    keep_compiled_programs()
+    jax.config.update("jax_enable_x64", True)  # a float64 network is applied as such; float32 stays float32
+    import mlp_jax
+    from mlp_jax import datasets
+    from mlp_jax._doors import mistake
+    from mlp_jax.datasets import _model_file, _user_files
+
+    _user_files.check_output(output, overwrite, inputs=(model, data))
+    given = {"activation": activation, "mean": mean, "scale": scale, "classes": classes}
+    network = _model_file.load_model(model, **given)
+    x, labels = read_data(data, network.features, network.label)
+    fan_in, dtype = network.params[0].weight.shape[0], network.params[0].weight.dtype
+    if x.shape[1] != fan_in:
+        raise mistake(data, f"the {fan_in} features that {model} was trained on", x.shape[1])
+    x = datasets.standardise(x, network.mean, network.scale, dtype)
+    logits = mlp_jax.forward(network.params, x, mlp_jax.activations.ACTIVATIONS[network.activation])
+    indices = np.asarray(mlp_jax.predict(logits))
+    if (indices < 0).any():  # -1: never the last class
+        raise mistake(model, "finite logits", f"NaN for row {indices.argmin()} of {data} (counted from 0)")
+    predicted = [network.classes[i] for i in indices]
+    rows: list[Sequence[Any]] = [[name] for name in predicted]
+    header = ["prediction"]
+    if probabilities:
+        header += [f"probability {name}" for name in network.classes]
+        rows = [[*row, *p] for row, p in zip(rows, np.asarray(mlp_jax.softmax(logits)).tolist(), strict=True)]
+    if output is None:
+        write_csv(sys.stdout, header, rows)
+    else:
+        with output.open("w", encoding="utf-8", newline="") as file:
+            write_csv(file, header, rows)
+        print(f"wrote {output}: {len(rows):,} predictions")
+    if labels is not None:
+        accuracy = np.mean([name == label for name, label in zip(predicted, labels, strict=True)])
+        print(f"accuracy {100 * accuracy:.2f} %", file=sys.stderr if output is None else sys.stdout)
+
+
+def read_data(data: str, features: Sequence[str], label: str) -> tuple[np.ndarray, Sequence[str] | None]:
+    """Return raw x and, where present, the labels' texts, of a file or of a named data set's test examples."""
+    from mlp_jax import datasets
+    from mlp_jax.datasets import _user_files
+
+    if data.lower().endswith(".csv"):
+        raw = _user_files.read_csv(data, features or None, label or None)
+        return raw.x, raw.labels
+    if data.lower().endswith(".npz"):
+        raw = _user_files.read_npz(data)
+        return raw.x, raw.labels
+    dataset = datasets.load(data, dtype=np.float64, report=partial(print, file=sys.stderr))
+    x = np.where(np.isfinite(dataset.scale), dataset.test.x * dataset.scale, 0) + dataset.mean
+    return x, [dataset.classes[i] for i in dataset.test.labels]
+
+
+def write_csv(file: Any, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Write a header and rows."""
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)

@@ -1,0 +1,57 @@
+"""The plot of `mlp-jax sweep`: validation accuracy against the learning rate, or epoch by epoch."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from mlp_jax.command_line._sweep import Row, in_words
+
+WIDE = 5  # from this factor between the learning rates on, their axis is logarithmic
+
+
+def plot(path: Path, rows: Sequence[Row], varied: Sequence[str]) -> None:
+    """Write an SVG: a line for each setting but the learning rate, the median over seeds, and a band of all of them.
+
+    Against the learning rate where there are several, else against the epochs.
+    """
+    lines = [name for name in varied if name != "learning_rate"]
+    labels = [
+        ", ".join(f"{name.replace('_', ' ')} {in_words(name, row.setting[name])}" for name in lines) for row in rows
+    ]
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    for label in dict.fromkeys(labels):
+        of_line = [row for row, of_row in zip(rows, labels, strict=True) if of_row == label]
+        if "learning_rate" in varied:
+            of_line.sort(key=lambda row: row.setting["learning_rate"])
+            x = np.array([row.setting["learning_rate"] for row in of_line])
+            accuracy = np.stack([row.accuracy[:, -1] for row in of_line], axis=1)
+        else:
+            accuracy = of_line[0].accuracy
+            x = np.arange(1, accuracy.shape[1] + 1)
+        (line,) = axes.plot(x, np.median(accuracy, axis=0), marker="o" if len(x) <= 20 else "", label=label)
+        axes.fill_between(x, accuracy.min(axis=0), accuracy.max(axis=0), alpha=0.2, color=line.get_color(), linewidth=0)
+    finish(axes, rows, varied, is_labelled=bool(lines))
+    with matplotlib.rc_context({"svg.hashsalt": "mlp-jax"}):  # the same plot is the same file
+        figure.savefig(path, metadata={"Date": None})
+
+
+def finish(axes: Any, rows: Sequence[Row], varied: Sequence[str], is_labelled: bool) -> None:
+    """Name the axes, and say what line and band are."""
+    rates = [row.setting["learning_rate"] for row in rows]
+    if "learning_rate" in varied:
+        axes.set_xlabel("learning rate")
+        if max(rates) >= WIDE * min(rates):
+            axes.set_xscale("log")
+    else:
+        axes.set_xlabel("epoch")
+    axes.set_ylabel("validation accuracy (%)")
+    axes.set_title(f"median and range over {len(rows[0].accuracy)} seeds", fontsize="medium")
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    if is_labelled:
+        axes.legend(fontsize="small", frameon=False)

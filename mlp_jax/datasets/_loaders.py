@@ -1,0 +1,312 @@
+"""Data sets: digits, MNIST, MNIST-1D and the user's own CSV or NPZ, read, checked, split and scaled.
+
+N is the number of examples, D of features, C of classes. A library that ships a data set is imported by the
+function that needs it.
+"""
+
+import importlib.util
+import os
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from mlp_jax._doors import did_you_mean, mistake
+from mlp_jax.datasets._mnist import MNIST_CURE, MNIST_MIRRORS, Report, read_mnist
+from mlp_jax.datasets._user_files import NPZ_CURE, FilePath, Raw, listed, read_csv, read_npz, to_number
+
+Array = NDArray[Any]
+
+DIGITS = tuple("0123456789")
+
+
+class Examples(NamedTuple):
+    """Some examples: `x` (N, D) numbers and `labels` (N,) int32 in [0, C)."""
+
+    x: Array
+    labels: Array
+
+
+Splits = tuple[Examples, Examples, Examples]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Three splits, their x already (raw - mean) / scale, and what prediction on new data needs.
+
+    `mean` and `scale` are float64, from the training split, of shape () for images and (D,) for tables.
+    `classes[i]` is the name of label i. `features` and `label` are a CSV's column names, empty elsewhere.
+    """
+
+    name: str
+    train: Examples
+    validation: Examples
+    test: Examples
+    classes: tuple[str, ...]
+    mean: Array
+    scale: Array
+    features: tuple[str, ...] = ()
+    label: str = ""
+
+
+def load(
+    name_or_path: FilePath,
+    label: str | None = None,
+    *,
+    seed: int = 0,
+    dtype: DTypeLike = np.float32,
+    report: Report | None = None,
+) -> Dataset:
+    """Load 'digits', 'mnist', 'mnist1d', or the user's own *.csv or *.npz.
+
+    `label` names a CSV's label column (default: the last). `seed` chooses the splits of digits, CSV and NPZ;
+    MNIST and MNIST-1D have published ones. `report` is told when a download starts. Raises ValueError for an
+    unknown name or bad contents, OSError for an unreadable file, ModuleNotFoundError for a missing library.
+
+    >>> load("digits").train.x.shape
+    (1259, 64)
+    """
+    name = os.fspath(name_or_path)
+    suffix = Path(name).suffix.lower()
+    if label is not None and suffix != ".csv":
+        raise mistake("label", "a label column only with a CSV file", f"{label!r} for {name!r}", "leave it out")
+    if suffix == ".csv":
+        return load_csv(name, label, seed=seed, dtype=dtype)
+    if suffix == ".npz":
+        return load_npz(name, seed=seed, dtype=dtype)
+    if name == "digits":
+        return load_digits(seed=seed, dtype=dtype)
+    if name == "mnist":
+        return load_mnist(dtype=dtype, report=report)
+    if name == "mnist1d":
+        return load_mnist1d(dtype=dtype)
+    known = ("digits", "mnist", "mnist1d")
+    expected = f"{listed(known)} or the path of a .csv or .npz file"
+    raise mistake("data set", expected, repr(name), did_you_mean(name.lower(), known))
+
+
+def load_digits(*, seed: int = 0, dtype: DTypeLike = np.float32) -> Dataset:
+    """Load scikit-learn's digits: 1,797 real 8x8 images (Alpaydin and Kaynak, 1998), offline.
+
+    70 % train, 10 % validation and 20 % test by a permutation of `seed`; one mean and scale for all pixels.
+    Raises ModuleNotFoundError where scikit-learn is missing.
+    """
+    splits = _split(_digits(), seed, "digits")
+    return _scaled("digits", splits, DIGITS, images=True, dtype=dtype)
+
+
+def load_mnist(
+    *,
+    dtype: DTypeLike = np.float32,
+    cache: FilePath | None = None,
+    mirrors: Sequence[str] = MNIST_MIRRORS,
+    report: Report | None = None,
+) -> Dataset:
+    """Load MNIST: 70,000 images of 28x28 pixels (LeCun, Cortes and Burges, 1998).
+
+    The last 10,000 of the 60,000 are validation, the official 10,000 test. `read_mnist` says where the files come from
+    and what it raises.
+    """
+    files = read_mnist(cache, mirrors, report)
+    train, test = (
+        _paired(files[f"{part}-images-idx3-ubyte"], files[f"{part}-labels-idx1-ubyte"], part)
+        for part in ("train", "t10k")
+    )
+    return _scaled("mnist", (*_cut(train, 6), test), DIGITS, images=True, dtype=dtype)
+
+
+def load_mnist1d(*, dtype: DTypeLike = np.float32) -> Dataset:
+    """Make MNIST-1D (Greydanus and Kobak, 2020) by its package's published procedure, settings and seed.
+
+    D = 40; the package's 4,000 / 1,000 split, the last 400 of the 4,000 for validation; one mean and scale.
+    Python's and numpy's global random states, which the package reseeds, are put back.
+    Raises ModuleNotFoundError where the package is missing.
+    """
+    package = _import("mnist1d.data", "mnist1d", "mnist1d")
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    try:
+        made = package.make_dataset(package.get_dataset_args())
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
+    train, test = Examples(made["x"], made["y"]), Examples(made["x_test"], made["y_test"])
+    return _scaled("mnist1d", (*_cut(train, 10), test), DIGITS, images=True, dtype=dtype)
+
+
+def load_csv(path: FilePath, label: str | None = None, *, seed: int = 0, dtype: DTypeLike = np.float32) -> Dataset:
+    """Load a UTF-8 CSV with a header row: classes in the column `label` (default: the last), else numbers.
+
+    70 % train, 10 % validation and 20 % test by a permutation of `seed`; mean and scale per column. Blank lines,
+    and spaces after a comma, are ignored. Raises ValueError naming column, line and value for anything else.
+    """
+    return _from_raw(read_csv(path, label=label), path, seed, dtype)
+
+
+def load_npz(path: FilePath, *, seed: int = 0, dtype: DTypeLike = np.float32) -> Dataset:
+    """Load an NPZ file of `x` (N, ...) numbers and `labels` (N,) integers, booleans or strings.
+
+    70 % train, 10 % validation and 20 % test by a permutation of `seed`. With two axes x is a table (mean and
+    scale per column), with more it is images (one mean and scale), flattened to (N, D).
+    Raises ValueError for anything else.
+    """
+    return _from_raw(read_npz(path), path, seed, dtype)
+
+
+def standardise(x: Array, mean: Array, scale: Array, dtype: DTypeLike = np.float32) -> Array:
+    """Return (x - mean) / scale, computed in float64: x (N, D); mean and scale of shape (), (1,) or (D,).
+
+    Raises ValueError for other shapes, a `dtype` that is not floating, and results too large for it.
+
+    >>> standardise(np.array([[1.0, 8.0]]), np.array([0.0, 6.0]), np.array([2.0, 2.0]))
+    array([[0.5, 1. ]], dtype=float32)
+    """
+    if not np.issubdtype(dtype, np.floating):
+        raise mistake("dtype", "a floating type such as numpy.float32", repr(dtype), "change it")
+    for name, value in (("mean", mean), ("scale", scale)):
+        if np.ndim(x) != 2 or np.shape(value) not in ((), (1,), np.shape(x)[1:]):
+            got = f"{np.shape(value)} for x of shape {np.shape(x)}"
+            raise mistake(name, "shape (), (1,) or (D,) for x of shape (N, D)", got, "give x the training columns")
+    with np.errstate(over="ignore"):
+        centred = np.subtract(x, mean, dtype=np.float64)
+        centred /= scale
+        result = centred.astype(dtype)
+    if not np.isfinite(result).all():
+        row, column = np.argwhere(~np.isfinite(result))[0]
+        got = f"{x[row, column]} before scaling in row {row}, column {column} (counted from 0)"
+        raise mistake("x", f"scaled values within {np.dtype(dtype)}", got, "remove the row or the column")
+    return result
+
+
+def mean_and_scale(x: Array, *, images: bool) -> tuple[Array, Array]:
+    """Return mean and standard deviation of x (N, D) in float64: of all pixels for images, else per column.
+
+    A constant says nothing: its scale is inf, so that it becomes 0 here and in all data to come. Powers of two
+    are divided out first: squares of huge or tiny numbers neither overflow nor vanish.
+    """
+    axis = None if images else 0
+    low, high = (np.asarray(extreme(x, axis=axis), np.float64) for extreme in (np.min, np.max))
+    exponent = np.frexp(np.maximum(high, -low))[1]
+    unit = np.ldexp(x, -exponent, dtype=np.float64)
+    mean, scale = np.ldexp(unit.mean(axis), exponent), np.ldexp(unit.std(axis), exponent)
+    return np.where(low == high, low, mean), np.where((low == high) | (scale == 0), np.inf, scale)
+
+
+def split_indices(count: int, seed: int = 0, name: str = "data") -> tuple[Array, Array, Array]:
+    """Return the rows of train (70 %), validation (10 %) and test (20 %), by a permutation of `seed`.
+
+    Raises ValueError where a split would be empty (fewer than 10 rows) or the seed is not an integer >= 0.
+
+    >>> [len(rows) for rows in split_indices(1797)]
+    [1259, 179, 359]
+    """
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise mistake("seed", "an integer >= 0", repr(seed), "change it")
+    if count < 10:
+        expected = "at least 10 rows, so that train (70 %), validation (10 %) and test (20 %) each have one"
+        raise mistake(name, expected, count, "add rows")
+    order = np.random.Generator(np.random.PCG64(seed)).permutation(count)
+    train, validation, test = np.split(order, [count - count // 10 - count // 5, count - count // 5])
+    return train, validation, test
+
+
+def class_names(labels: Sequence[str], name: str = "labels") -> tuple[str, ...]:
+    """Return the classes among labels: in numerical order if all are integers, else in that of text.
+
+    Raises ValueError for a single class, and for numbers not all of which are integers: they call for regression.
+
+    >>> class_names(["10", "9", "9"]), class_names(["10", "9", "b"])
+    (('9', '10'), ('10', '9', 'b'))
+    """
+    texts = sorted(set(labels))
+    if len(texts) < 2:
+        raise mistake(name, "at least two classes", f"only {listed(texts)}", "add rows of another")
+    try:
+        numbers = dict(zip(texts, map(to_number, texts), strict=True))
+    except ValueError:
+        return tuple(texts)
+    fraction = next((text for text in texts if not numbers[text].is_integer()), None)
+    if fraction is not None:
+        cure = "name another label column, or use the Python API for regression: train(..., loss=squared_error)"
+        raise mistake(name, "classes (texts or integers)", f"{fraction!r}: these labels look continuous", cure)
+    return tuple(sorted(texts, key=lambda text: numbers[text]))
+
+
+def encode_labels(labels: Sequence[str], classes: Sequence[str], name: str = "labels") -> Array:
+    """Return each label's index in classes, (N,) int32; ValueError for a label that is not among them."""
+    index = {text: i for i, text in enumerate(classes)}
+    unknown = next((text for text in labels if text not in index), None)
+    if unknown is not None:
+        raise mistake(name, f"one of the classes {listed(classes)}", repr(unknown), "correct it or train anew")
+    return np.array([index[text] for text in labels], np.int32)
+
+
+def _digits() -> Examples:
+    """Read the table that scikit-learn ships, without the package: importing it takes longer than to train on it."""
+    package = importlib.util.find_spec("sklearn")
+    folder = Path(package.submodule_search_locations[0]) if package and package.submodule_search_locations else Path()
+    table = folder / "datasets" / "data" / "digits.csv.gz"
+    if not table.exists():
+        digits = _import("sklearn.datasets", "scikit-learn", "digits").load_digits()
+        return Examples(digits.data, digits.target)
+    rows = np.loadtxt(table, delimiter=",", encoding="utf-8")
+    return Examples(rows[:, :-1], rows[:, -1].astype(int))
+
+
+def _paired(images: Array, labels: Array, part: str) -> Examples:
+    if images.ndim != 3 or labels.shape != images.shape[:1]:
+        expected = "images of shape (N, height, width) and labels of shape (N,)"
+        raise mistake(f"MNIST's {part} files", expected, f"{images.shape} and {labels.shape}", MNIST_CURE)
+    return Examples(images.reshape(len(images), -1), labels)
+
+
+def _from_raw(raw: Raw, path: FilePath, seed: int, dtype: DTypeLike) -> Dataset:
+    if raw.labels is None:
+        raise mistake(path, "an array 'labels'", "only 'x'", NPZ_CURE)
+    where = f"{path}, column {raw.label!r}" if raw.label else f"{path}, labels"
+    classes = class_names(raw.labels, where)
+    splits = _split(Examples(raw.x, encode_labels(raw.labels, classes, where)), seed, str(path))
+    return _scaled(Path(path).name, splits, classes, raw.features, raw.label, images=raw.images, dtype=dtype)
+
+
+def _split(examples: Examples, seed: int, name: str) -> Splits:
+    train, validation, test = split_indices(len(examples.x), seed, name)
+    return _take(examples, train), _take(examples, validation), _take(examples, test)
+
+
+def _cut(examples: Examples, parts: int) -> tuple[Examples, Examples]:
+    """Cut off the last of so many parts."""
+    size = len(examples.x) - len(examples.x) // parts
+    return _take(examples, slice(size)), _take(examples, slice(size, None))
+
+
+def _take(examples: Examples, rows: Array | slice) -> Examples:
+    return Examples(examples.x[rows], examples.labels[rows])
+
+
+def _scaled(
+    name: str,
+    splits: Splits,
+    classes: tuple[str, ...],
+    features: tuple[str, ...] = (),
+    label: str = "",
+    *,
+    images: bool,
+    dtype: DTypeLike,
+) -> Dataset:
+    mean, scale = mean_and_scale(splits[0].x, images=images)
+    train, validation, test = (
+        Examples(standardise(x, mean, scale, dtype), labels.astype(np.int32)) for x, labels in splits
+    )
+    return Dataset(name, train, validation, test, classes, mean, scale, features, label)
+
+
+def _import(module: str, package: str, data_set: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        message = f"the data set {data_set!r} needs {package}: pip install 'mlp_jax[data]'"
+        raise ModuleNotFoundError(message, name=error.name) from error

@@ -1,0 +1,191 @@
+"""The user's own files: CSV and NPZ, checked cell by cell, x as it is in the file; and outputs that lose nothing."""
+
+import csv
+import math
+import os
+import tempfile
+import zipfile
+from array import array
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlp_jax._doors import did_you_mean, mistake
+
+Array = NDArray[Any]
+FilePath = str | os.PathLike[str]
+
+NPZ_CURE = "write it by numpy.savez(path, x=x, labels=labels)"
+
+
+class Raw(NamedTuple):
+    """What a file holds: `x` (N, D) unscaled; `labels`, N texts, or None where there are none.
+
+    `images`: one mean and scale for all of x. `features` and `label` are a CSV's column names.
+    """
+
+    x: Array
+    labels: tuple[str, ...] | None
+    images: bool = False
+    features: tuple[str, ...] = ()
+    label: str = ""
+
+
+def read_csv(path: FilePath, features: Sequence[str] | None = None, label: str | None = None) -> Raw:
+    """Read the rows of a CSV, x in float64.
+
+    Without `features`, as for training: the label is the column `label` (default: the last), x is the rest.
+    With `features`, as for prediction: x is those columns in that order, others are ignored, and labels are
+    read where there is a column `label`, else None.
+    """
+    rows = _csv_rows(path)
+    header = _header(path, rows)
+    if features is None:
+        label = header[-1] if label is None else label
+        features = [name for name in header if name != label]
+        if not features:
+            raise mistake(path, "columns of numbers beside the label", f"only {label!r}", "put commas between columns")
+        _find_columns(path, [label], header)
+    columns = list(zip(features, _find_columns(path, features, header), strict=True))
+    label_column = header.index(label) if label in header else None
+    x, labels = array("d"), []
+    for line, row in rows:
+        if len(row) != len(header):
+            cure = "complete the row, quote cells that hold a comma"
+            raise mistake(f"{path}, line {line}", f"{len(header)} cells, as in the header", len(row), cure)
+        x.extend([_finite(row[column], path, line, name) for name, column in columns])
+        if label_column is not None:
+            if not row[label_column].strip():
+                where, cure = f"{path}, line {line}, column {label!r}", "fill it in or remove the row"
+                raise mistake(where, "a label", "a missing value", cure)
+            labels.append(row[label_column])
+    if not x:
+        raise mistake(path, "rows of data below the header row", "none", "add them")
+    texts = None if label_column is None else tuple(labels)
+    return Raw(np.array(x).reshape(-1, len(columns)), texts, features=tuple(features), label=label or "")
+
+
+def read_npz(path: FilePath) -> Raw:
+    """Read `x` (N, ...), flattened to (N, D), and `labels`, None where absent, of an NPZ file."""
+    with Path(path).open("rb") as file:
+        try:
+            if not zipfile.is_zipfile(file):
+                raise ValueError("it is not the ZIP archive that an NPZ file is, or not all of it")
+            file.seek(0)
+            archive = np.load(file, allow_pickle=False)
+            keys = list(archive.keys())
+            x, labels = (archive[key] if key in keys else None for key in ("x", "labels"))
+        except Exception as error:  # damaged bytes make numpy and zipfile raise almost anything
+            reason = " ".join(str(error).split()) or type(error).__name__
+            got = f"one that cannot be read ({reason})"
+            raise mistake(path, "an NPZ file of plain arrays", got, NPZ_CURE) from error
+    if x is None:
+        raise mistake(path, "an array 'x'", f"only {listed(keys) or 'an empty file'}", NPZ_CURE)
+    if x.ndim < 2 or x.size == 0 or x.dtype.kind not in "biuf":
+        raise mistake(path, "x to be (N, ...) real numbers", f"{x.dtype} of shape {x.shape}", NPZ_CURE)
+    flat = x.reshape(len(x), -1)
+    if not np.isfinite(flat).all():
+        row, column = np.argwhere(~np.isfinite(flat))[0]
+        got = f"{flat[row, column]} in row {row}, column {column} of x (counted from 0)"
+        raise mistake(path, "finite numbers", got, "remove or replace it")
+    if labels is not None and (labels.shape != (len(x),) or labels.dtype.kind not in "biuU"):
+        expected = f"labels of shape ({len(x)},), one for each row of x, as integers, booleans or strings"
+        raise mistake(path, expected, f"{labels.dtype} of shape {labels.shape}", NPZ_CURE)
+    texts = None if labels is None else tuple(str(label) for label in labels.tolist())
+    return Raw(flat, texts, images=x.ndim > 2)
+
+
+def _csv_rows(path: FilePath) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line number and the cells of each row that is not blank."""
+    with Path(path).open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, strict=True, skipinitialspace=True)
+        try:
+            yield from ((reader.line_num, row) for row in reader if row)
+        except UnicodeDecodeError as error:
+            raise mistake(path, "UTF-8 text", f"other bytes ({error})", "save it as UTF-8") from error
+        except csv.Error as error:
+            where = f"{path}, line {reader.line_num}"
+            raise mistake(where, "comma-separated cells", f"a mistake ({error})", "mend the quotes") from error
+
+
+def _header(path: FilePath, rows: Iterator[tuple[int, list[str]]]) -> list[str]:
+    line, header = next(rows, (1, []))
+    where = f"{path}, line {line}"
+    if not header:
+        raise mistake(path, "a header row and rows of data", "an empty file", "add them")
+    if all(map(_is_number, header)):
+        raise mistake(
+            where, "a header row with the columns' names", f"numbers alone: {listed(header)}", "add one above"
+        )
+    if "" in header:
+        cure = "name it, or remove it (pandas: to_csv(path, index=False))"
+        raise mistake(where, "a name for each column", f"none for column {header.index('') + 1}", cure)
+    twice = next((name for i, name in enumerate(header) if name in header[:i]), None)
+    if twice is not None:
+        cure = "rename one, or add a header row if there is none"
+        raise mistake(where, "different column names", f"{twice!r} twice", cure)
+    return header
+
+
+def _find_columns(path: FilePath, names: Sequence[str], header: list[str]) -> list[int]:
+    missing = next((name for name in names if name not in header), None)
+    if missing is not None:
+        cure = did_you_mean(missing, header) or "name one of these"
+        raise mistake(path, f"a column {missing!r}", f"only {listed(header)}", cure)
+    return [header.index(name) for name in names]
+
+
+def _finite(cell: str, path: FilePath, line: int, column: str) -> float:
+    try:
+        number = to_number(cell)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        where, got = (
+            f"{path}, line {line}, column {column!r}",
+            repr(cell) if cell.strip() else "a missing value",
+        )
+        cure = "correct it, encode texts as numbers, or remove the row or the column"
+        raise mistake(where, "a finite number", got, cure)
+    return number
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        return math.isfinite(to_number(cell))
+    except ValueError:
+        return False
+
+
+def to_number(text: str) -> float:
+    """Return the float that a cell's text means, or raise ValueError."""
+    if "_" in text:  # which float() would skip
+        raise ValueError(text)
+    return float(text)
+
+
+def listed(names: Sequence[str], most: int = 20) -> str:
+    """Return names for a message, the first of many."""
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(repr, names[:most])) + rest
+
+
+def check_output(output: Path | None, overwrite: bool, inputs: Sequence[str | Path] = ()) -> None:
+    """Check, before any work, that the output can be written and nothing is lost."""
+    if output is None:
+        return
+    if output.exists() and not output.is_file():
+        raise mistake("output", "the name of a file", f"{output}, a folder or device", "give another name")
+    if any(Path(name).exists() and output.exists() and output.samefile(name) for name in inputs):
+        raise mistake("output", "another file than the input", output, "give another name")
+    if output.exists() and not overwrite:
+        raise mistake("output", "a new file", f"{output}, which exists", "give --overwrite to replace it")
+    if not output.parent.is_dir():
+        raise mistake("output", "a folder that exists", output.parent, "make it first")
+    try:
+        tempfile.TemporaryFile(dir=output.parent).close()
+    except OSError as error:
+        raise mistake("output", "a folder that can be written to", f"{output.parent} ({error.strerror})") from error

@@ -1,0 +1,170 @@
+"""How much memory runs take, and what follows from it: how many run at once, and how many are one call.
+
+A run at work holds its parameters, their gradient and update, the optimiser's state, a batch with the activations
+h, z, phi' and delta of every layer, the order of its examples, and its subset of the data where it has one. When it
+is done it leaves its results: final parameters, histories and records.
+"""
+
+import ctypes
+import os
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import PyTree
+
+from mlp_jax import _doors
+from mlp_jax.sweeps._many_runs import FEWEST_AT_ONCE, runs_at_once
+from mlp_jax.sweeps._program import Shared, result_of_one
+from mlp_jax.sweeps._settings import Group, Plan, zeros
+from mlp_jax.training import _engine, _evaluation
+
+UNKNOWN = 4 * 2**30  # bytes to count on where neither system nor device says what is free
+CHUNKS = 20  # a sweep is at least so many calls, where its runs suffice: progress moves, an interrupt loses little
+
+
+class RunBytes(NamedTuple):
+    """Bytes of one run.
+
+    Attributes:
+      step: what every step touches: the parameters four times or more, and a batch with its activations.
+      rest: the order of the examples, the subset, and the evaluation's activations.
+      result: what it leaves.
+    """
+
+    step: int
+    rest: int
+    result: int
+
+
+def bytes_of(tree: PyTree) -> int:
+    """Return the bytes of a pytree of arrays or of their shapes."""
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def run_bytes(group: Group, shared: Shared) -> RunBytes:
+    """Estimate the bytes of one run of a group from the shapes of its network, data and result."""
+    shape, ((x, targets), validation, _) = group.shape, shared
+    params = jax.eval_shape(lambda: jax.tree.map(jnp.asarray, zeros(shape)))
+    state = jax.eval_shape(partial(_engine.init_state, settings=shape.settings), params, group.one.hyperparameters)
+    itemsize, widths = jnp.dtype(shape.dtype).itemsize, shape.sizes[1:]
+    batch = min(shape.settings.batch_size, shape.examples)
+    step = 2 * bytes_of(params) + bytes_of(state) + batch * itemsize * (x.shape[1] + 4 * sum(widths))
+    rest = 28 * shape.examples  # the order, and the numbers of 64 bits by which it is sorted
+    if shape.examples < len(x):
+        rest += shape.examples * bytes_of((x, targets)) // len(x)
+    if validation is not None:
+        rest += min(_evaluation.EVALUATION_BATCH, len(validation[0])) * itemsize * sum(widths)
+    return RunBytes(step, rest, bytes_of(result_of_one(group, shared)))
+
+
+def planned(
+    groups: Sequence[Group], shared: Shared, memory: float | int | None, report: Callable[[str], None]
+) -> list[Plan]:
+    """Return how each group runs in the memory that there is, and report it in plain words."""
+    devices = jax.devices()
+    free = int(free_memory(devices) / 2 if memory is None else memory)
+    costs = [run_bytes(group, shared) for group in groups]
+    counts = [len(group.indices) for group in groups]
+    total = sum(counts)
+    results = sum(count * cost.result for count, cost in zip(counts, costs, strict=True))
+    report(f"{total:,} runs in {len(groups)} groups; their results take {in_words(results)} of {in_words(free)}")
+    if results > free:
+        cure = "record less, sweep over fewer runs at a time, or give more memory"
+        raise _doors.mistake("memory", f"{in_words(results)} for the results of {total:,} runs", in_words(free), cure)
+    left = free - results - (len(devices) - 1) * bytes_of(shared)  # each further device holds the data once more
+    plans = [plan(count, total, cost, left, devices) for count, cost in zip(counts, costs, strict=True)]
+    for i, (group, cost, of_group) in enumerate(zip(groups, costs, plans, strict=True), 1):
+        shape, count = group.shape, len(group.indices)
+        network = f"{'-'.join(map(str, shape.sizes))} {shape.settings.activation.name}"
+        report(
+            f"group {i} of {len(groups)}: {count:,} runs of {network}, batch {shape.settings.batch_size}, "
+            f"{shape.examples:,} examples: {in_words(cost.step + cost.rest)} a run, "
+            f"{min(count, len(of_group.devices) * of_group.at_once):,} at once"
+        )
+    return plans
+
+
+def plan(count: int, total: int, cost: RunBytes, free: int, devices: Sequence[jax.Device]) -> Plan:
+    """Return how `count` runs, of `total` in the sweep, run in `free` bytes.
+
+    They are shared out evenly, so that few are repeated to fill the last chunk.
+    """
+    of_one = cost.step + cost.rest + cost.result
+    fit = free // of_one  # runs at work on all devices together
+    if fit < 1:
+        expected = f"at least {in_words(of_one)} beside the results, for one run at a time"
+        raise _doors.mistake("memory", expected, in_words(free), "give more, or a smaller network or batch")
+    devices = tuple(devices[: min(count, fit)])
+    platform = devices[0].platform
+    at_once = min(runs_at_once(cost.step, platform) or fit, fit // len(devices))
+    rounds = -(-count // (len(devices) * at_once))
+    at_once = -(-count // (len(devices) * rounds))
+    if at_once < FEWEST_AT_ONCE and platform == "cpu":
+        at_once, rounds = 1, -(-count // len(devices))
+    together = len(devices) * at_once
+    most = max(1, min(-(-total // CHUNKS), fit) // together)
+    chunk = together * -(-rounds // -(-rounds // most))
+    return Plan(devices, at_once, chunk, range(0, count, chunk))
+
+
+def free_memory(devices: Sequence[jax.Device]) -> int:
+    """Return the bytes that are free on the devices and the machine, whichever are fewer."""
+    free = [_free_on_machine()]
+    for device in devices:
+        stats = device.memory_stats() if device.platform != "cpu" else None
+        if stats and "bytes_limit" in stats:
+            free.append(len(devices) * (stats["bytes_limit"] - stats.get("bytes_in_use", 0)))
+    return min(free)
+
+
+def _free_on_machine() -> int:
+    """What Linux says is available, within a container's limit; elsewhere half of what the machine has."""
+    if sys.platform == "win32":
+        return _free_on_windows()
+    free = [_number(line.split()[1]) * 1024 for line in _lines("/proc/meminfo") if line.startswith("MemAvailable")]
+    for limit, used in (
+        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ):
+        free += [_number(a) - _number(b) for a, b in zip(_lines(limit), _lines(used), strict=False) if a != "max"]
+    if free:
+        return min(free)
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    except (AttributeError, OSError, ValueError):
+        return UNKNOWN
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdigit() else 0
+
+
+def _free_on_windows() -> int:
+    fields = (ctypes.c_uint64 * 8)(64)  # MEMORYSTATUSEX: its length and load, then bytes in all and bytes free
+    windll = getattr(ctypes, "windll", None)
+    is_known = windll is not None and windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(fields))
+    return int(fields[2]) if is_known else UNKNOWN
+
+
+def in_words(count: float | int) -> str:
+    """Return a number of bytes in the unit that reads best.
+
+    >>> in_words(3_500_000)
+    '3.5 MB'
+    """
+    for unit, scale in (("GB", 1e9), ("MB", 1e6)):
+        if count >= 0.1 * scale:
+            return f"{count / scale:.1f} {unit}"
+    return f"{count / 1e3:.1f} kB"

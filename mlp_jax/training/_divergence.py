@@ -1,0 +1,322 @@
+"""Early divergence: which number of a run was the first that is not finite.
+
+`train` does not look for it, so that the fast path costs nothing. The same run is made again in three programs:
+
+    first_bad_epoch   runs epochs, keeping the state before each, until one goes bad
+    first_bad_step    runs that epoch again, keeping the state before each step, until one goes bad
+    take_apart        computes that step again and returns every number on its way
+
+The first two scan the very functions that `train` scans. What is not finite first is then read off in the order of
+computation: z_1, h_1, z_2, ..., z_L, the loss, delta_L, ..., delta_1, gradients, updates, parameters.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+from mlp_jax import _doors
+from mlp_jax._doors import ArrayLike
+from mlp_jax.activations import Activation, relu
+from mlp_jax.backpropagation import BackwardTrace, autodiff, backprop, backprop_with_trace
+from mlp_jax.losses import Loss, cross_entropy
+from mlp_jax.network import forward as plain_forward
+from mlp_jax.training import _engine, _recipe
+from mlp_jax.training._batches import scan_batches
+from mlp_jax.training._engine import TrainState
+from mlp_jax.training._recipe import Examples, Functions, Settings
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """Where a run went bad; `str` gives it in words.
+
+    Attributes:
+      epoch: counted from 1.
+      step: within the epoch, counted from 1; None if no single step of it is bad.
+      total_step: the same from the start of the run.
+      quantity: the first that is not finite: "z", "h", "loss", "delta", "gradient", "update", "parameter" or
+        "optimizer state". None if the step, computed by itself, is finite.
+      layer: l of z_l, h_l, delta_l, W_l and b_l, counted from 1; the path of the leaf for the parameters of another
+        network than the plain one, and for the optimiser's state. None for the loss.
+      example: the row of x that went bad, the first of its batch if several did; None where no single one did.
+      count: how many examples of the batch went bad; 0 where no single one did.
+      value: inf, -inf or nan.
+      words: all this in a sentence, with the largest numbers that went in, and what to try.
+    """
+
+    epoch: int
+    step: int | None = None
+    total_step: int | None = None
+    quantity: str | None = None
+    layer: int | str | None = None
+    example: int | None = None
+    count: int = 0
+    value: float | None = None
+    words: str = ""
+
+    def __str__(self) -> str:
+        return self.words
+
+
+Inputs = tuple[Array, Examples, dict[str, Array] | None, Functions]  # key, data, hyperparameters, functions
+
+
+class Walk(NamedTuple):
+    """How far a walk came, by epochs or by steps: the states around the last of them, and whether that was bad."""
+
+    before: PyTree
+    after: PyTree
+    done: Int[Array, ""]
+    is_bad: Bool[Array, ""]
+
+
+class Parts(NamedTuple):
+    """All numbers of one step; the trace is None where the gradient is not this library's."""
+
+    trace: BackwardTrace | None
+    logits: Float[Array, "B C"]
+    losses: Float[Array, " B"]
+    loss: Float[Array, ""]
+    gradients: PyTree
+    updates: PyTree
+    after: tuple[PyTree, PyTree]
+
+
+class Quantity(NamedTuple):
+    """Values that may be bad, and what they come from: rows of the same example, and the rest, by name."""
+
+    name: str
+    layer: int | str | None
+    symbol: str
+    values: Any
+    rows: Mapping[str, Any] = {}
+    rest: Mapping[str, Any] = {}
+
+
+def find_divergence(
+    key: Array,
+    params: PyTree,
+    data: tuple[ArrayLike, ArrayLike],
+    optimizer: optax.GradientTransformation | Callable[..., optax.GradientTransformation] = _engine.ADAM,
+    epochs: int = 10,
+    batch_size: int = 32,
+    activation: Activation = relu,
+    loss: Loss = cross_entropy,
+    gradient: Callable[..., tuple[Array, PyTree]] = backprop,
+    forward: Callable[..., Array] = plain_forward,
+    shuffle: bool = True,
+    hyperparameters: Mapping[str, ArrayLike] | None = None,
+) -> Divergence | None:
+    """Run again what `train` ran, and name the first number that is not finite.
+
+    Arguments, defaults and errors are those of `train`; under jit or vmap it is an error, since numbers must be read.
+    It takes the time of training up to the first bad step, whatever `epochs` is, and of three compilations.
+
+    A step is bad if it leaves the loss, a parameter or the optimiser's state not finite; leaves that start out so do
+    not count. In that step the first number that is not finite is named, even an inf that would do no harm.
+
+    Layers and examples are known for `backprop` and `autodiff`. With a gradient of your own, z, h and delta are not
+    looked at, and a bad loss is blamed on the examples whose loss by `forward` is bad.
+
+    Returns:
+      The `Divergence`, or None if the run stays finite. The programs that look for it are not the one that `train`
+      compiled: on CPUs they gave the same bits, but a compiler is free to round otherwise. If the step that goes bad
+      in the run is finite when computed by itself, `quantity` is None and the words say so.
+
+    Example:
+      >>> from mlp_jax import Layer, squared_error
+      >>> params = (Layer(jnp.ones((1, 1)), jnp.zeros(1)),)
+      >>> data = jnp.array([[1.0], [2.0]]), jnp.array([[0.0], [0.0]])
+      >>> found = find_divergence(jax.random.key(0), params, data, optax.sgd(1e20), loss=squared_error)
+      >>> print(found)  # step 1 overshoots by 1e20, whose square overflows
+      epoch 2, step 1 of 1 (step 2 in all): the loss is the first that is not finite, inf, in example x[0] and 1 more \
+of its batch; largest |logit| there 8e+20; try a smaller learning rate
+    """
+    _doors.check_key(key)
+    settings, functions, epochs = _recipe.checked_settings(
+        activation, loss, optimizer, batch_size, shuffle, epochs, gradient, forward, None, None
+    )
+    params, data = _recipe.checked_examples("data ", data, params, functions.forward, activation, loss)
+    hyperparameters = _recipe.checked_hyperparameters(hyperparameters, optimizer, params)
+    inputs = (key, data, hyperparameters, functions)
+    state = _engine.init_state(params, hyperparameters, settings)
+    if _doors.is_traced((state, inputs)):
+        raise _doors.mistake("find_divergence", "numbers to read", "arrays under jit or vmap", "call it outside")
+
+    watched, walk = _finite_leaves(state[:2]), _start(state)
+    while not walk.is_bad and walk.done < epochs:  # in chunks, between which Ctrl-C is heard
+        until = min(int(walk.done) + max(1, epochs // 50), epochs)
+        walk = first_bad_epoch(walk, inputs, watched, until, settings)
+    if not walk.is_bad:
+        return None
+    epoch = int(walk.done)
+    walk, order = first_bad_step(walk.before, inputs, watched, settings)
+    if not walk.is_bad:
+        words = f"epoch {epoch:,}: its mean loss or what it leaves is not finite, but none of its steps is bad"
+        return Divergence(epoch, words=words)
+    step, steps = int(walk.done), -(-len(order) // settings.batch_size)
+    batch = np.asarray(order)[(step - 1) * settings.batch_size : step * settings.batch_size]
+    parts, params = jax.device_get((take_apart(walk.before, batch, inputs, watched, settings), walk.before[0]))
+    in_order = quantities(parts, params, _recipe.is_plain(functions.forward))
+    first = next((quantity for quantity in in_order if not np.isfinite(quantity.values).all()), None)
+    return describe(first, epoch, step, steps, batch, (hyperparameters or {}).get("learning_rate"))
+
+
+@partial(jax.jit, static_argnames="settings")
+def first_bad_epoch(walk: Walk, inputs: Inputs, watched: PyTree, until: int | Array, settings: Settings) -> Walk:
+    """Go on by epochs, from `TrainState` to `TrainState`, until one is bad or `until` are done."""
+    key, data, hyperparameters, functions = inputs
+
+    def epoch(walk: Walk) -> Walk:
+        before = walk.after
+        after, (history, _) = _engine.run_epochs(before, key, data, None, hyperparameters, functions, settings, 1)
+        return Walk(before, after, walk.done + 1, _is_bad(history.train_loss[0], after[:2], watched))
+
+    return jax.lax.while_loop(lambda walk: ~walk.is_bad & (walk.done < until), epoch, walk)
+
+
+@partial(jax.jit, static_argnames="settings")
+def first_bad_step(
+    state: TrainState, inputs: Inputs, watched: PyTree, settings: Settings
+) -> tuple[Walk, Int[Array, " N"]]:
+    """Walk through an epoch to its first bad step or its end, by (params, optimizer_state); return also its order."""
+    key, (x, targets), hyperparameters, functions = inputs
+    order = _engine.order_of_epoch(key, state.epoch, len(x), settings)
+
+    def step(walk: Walk, batch: Int[Array, " B"] | slice) -> tuple[Walk, tuple[()]]:
+        def go(walk: Walk) -> Walk:
+            params, state = walk.after
+            after, loss = _engine.train_step(
+                params, state, x[batch], targets[batch], hyperparameters, functions, settings
+            )
+            return Walk(walk.after, after, walk.done + 1, _is_bad(loss, after, watched))
+
+        return jax.lax.cond(walk.is_bad, lambda walk: walk, go, walk), ()
+
+    return scan_batches(step, _start(state[:2]), order, settings.batch_size)[0], order
+
+
+@partial(jax.jit, static_argnames="settings")
+def take_apart(
+    before: tuple[PyTree, PyTree], batch: ArrayLike, inputs: Inputs, watched: PyTree, settings: Settings
+) -> Parts:
+    """Return all numbers of the step that leads on from (params, optimizer_state); what is not watched as 0."""
+    _, data, hyperparameters, functions = inputs
+    (params, _), (x, targets), (phi, loss) = before, (a[batch] for a in data), (settings.activation, settings.loss)
+    trace = None
+    if functions.gradient.func is autodiff:  # the chain of backprop, its derivatives by reverse-mode autodiff
+        value = phi.value
+        phi = Activation(value, lambda z: jax.vjp(value, z)[1](jnp.ones_like(z))[0])
+        loss = Loss(loss.value, jax.grad(loss.value))
+    if functions.gradient.func in (autodiff, backprop):
+        trace = backprop_with_trace(params, x, targets, phi, loss)
+    logits = functions.forward(params, x, activation=phi)
+    losses = jax.vmap(lambda z, t: loss(z[None], t[None]))(logits, targets)
+    settings = replace(settings, optimizer=_watching(_engine.transformation_of(settings.optimizer, hyperparameters)))
+    (params, (gradients, updates, state)), mean = _engine.train_step(*before, x, targets, None, functions, settings)
+    after = jax.tree.map(
+        lambda a, is_watched: jnp.where(is_watched, a, 0) if _is_float(a) else jnp.zeros(()), (params, state), watched
+    )
+    return Parts(trace, logits, losses, mean, gradients, updates, after)
+
+
+def _watching(optimizer: optax.GradientTransformationExtraArgs) -> optax.GradientTransformationExtraArgs:
+    """The same optimiser, but what it returns as its state is (gradients, updates, state)."""
+
+    def update(gradients: PyTree, state: PyTree, params: PyTree, **extra: Any) -> tuple[PyTree, PyTree]:
+        updates, state = optimizer.update(gradients, state, params, **extra)
+        return updates, (gradients, updates, state)
+
+    return optax.GradientTransformationExtraArgs(optimizer.init, update)
+
+
+def quantities(parts: Parts, params: PyTree, is_plain: bool) -> Iterator[Quantity]:
+    """Yield what a step that starts at params computes, in the order of computation."""
+    trace, logits = parts.trace, {"|logit|": parts.logits}
+    z, h, delta = ((), (), ()) if trace is None else (trace.forward.z, trace.forward.h, trace.delta)
+    L = len(z)
+    for l in range(1, L + 1):
+        inputs = {"|x|" if l == 1 else f"|h_{l - 1}|": h[l - 1]}
+        yield Quantity("z", l, f"z_{l}", z[l - 1], inputs, {f"|W_{l}|": params[l - 1].weight})
+        if l < L:
+            yield Quantity("h", l, f"h_{l}", h[l], {f"|z_{l}|": z[l - 1]})
+    if not np.isfinite(parts.loss):
+        yield Quantity("loss", None, "the loss", parts.losses, rows=logits)
+        yield Quantity("loss", None, "the loss", parts.loss, rest=logits)  # of no single example
+    for l in range(L, 0, -1):
+        rows, rest = (logits, {}) if l == L else ({f"|delta_{l + 1}|": delta[l]}, {f"|W_{l + 1}|": params[l].weight})
+        yield Quantity("delta", l, f"delta_{l}", delta[l - 1], rows, rest)
+    for name, phrase, tree, cause, source in (
+        ("gradient", "the gradient of {}", parts.gradients, "|{}|", params),
+        ("update", "the update of {}", parts.updates, "|gradient of {}|", parts.gradients),
+        ("parameter", "{} after its update", parts.after[0], "|update of {}|", parts.updates),
+    ):
+        for (path, leaf), origin in zip(jax.tree.leaves_with_path(tree), jax.tree.leaves(source), strict=True):
+            where = jax.tree_util.keystr(path)
+            layer, symbol = where, f"params{where}"
+            if is_plain:
+                layer = path[0].idx + 1
+                symbol = f"{'W' if path[1].name == 'weight' else 'b'}_{layer}"
+            yield Quantity(name, layer, phrase.format(symbol), leaf, rest={cause.format(symbol): origin})
+    largest = {"|gradient|": np.array([_largest(leaf) for leaf in jax.tree.leaves(parts.gradients)])}
+    for path, leaf in jax.tree.leaves_with_path(parts.after[1]):
+        where = jax.tree_util.keystr(path)
+        yield Quantity("optimizer state", where, f"the optimiser's state{where}", leaf, rest=largest)
+
+
+def describe(
+    first: Quantity | None, epoch: int, step: int, steps: int, batch: np.ndarray, rate: Array | None
+) -> Divergence:
+    """Return the record of the first bad quantity of a step, and put it into words."""
+    total = (epoch - 1) * steps + step
+    words = f"epoch {epoch:,}, step {step:,} of {steps:,} (step {total:,} in all): "
+    if first is None:
+        words += "not finite in the run, but finite when this step is computed by itself, so close to overflow it is"
+        return Divergence(epoch, step, total, words=words)
+    is_bad = ~np.isfinite(first.values)
+    value = float(first.values[is_bad][0])
+    words += f"{first.symbol} is the first that is not finite, {value}"
+    example, row, count = None, 0, 0
+    if first.rows:
+        bad_rows = np.flatnonzero(is_bad.reshape(len(batch), -1).any(axis=1))
+        row, count = int(bad_rows[0]), len(bad_rows)
+        example = int(batch[row])
+        words += f", in example x[{example}]" + (f" and {count - 1:,} more of its batch" if count > 1 else "")
+    there = [f"{symbol} there {_largest(values[row]):.2g}" for symbol, values in first.rows.items()]
+    words += f"; largest {', '.join(there + [f'{symbol} {_largest(all):.2g}' for symbol, all in first.rest.items()])}"
+    if total == 1 and first.name in ("z", "h", "loss", "delta", "gradient"):
+        words += "; no update came before: look at the scale of x and of the first parameters"
+    else:
+        words += "; try a smaller learning rate" + ("" if rate is None else f" than {float(rate):g}")
+    return Divergence(epoch, step, total, first.name, first.layer, example, count, value, words)
+
+
+def _largest(values: Any) -> float:
+    return float(np.max(np.abs(values), initial=0))
+
+
+def _is_float(a: Array) -> bool:
+    return bool(jnp.issubdtype(a.dtype, jnp.inexact))
+
+
+@jax.jit
+def _finite_leaves(state: PyTree) -> PyTree:
+    """Whether each leaf is finite; what is no float is."""
+    return jax.tree.map(lambda a: jnp.all(jnp.isfinite(a)) if _is_float(a) else jnp.array(True), state)
+
+
+def _is_bad(loss: Array, state: PyTree, watched: PyTree) -> Bool[Array, ""]:
+    """Whether the loss, or a leaf of the state that is watched, is not finite."""
+    is_bad = jax.tree.map(lambda is_finite, is_watched: is_watched & ~is_finite, _finite_leaves(state), watched)
+    return jax.tree.reduce(jnp.logical_or, is_bad, ~jnp.isfinite(loss))
+
+
+def _start(state: PyTree) -> Walk:
+    return Walk(state, state, jnp.zeros((), jnp.int32), jnp.array(False))
