@@ -14,7 +14,7 @@ UNFINISHED = ".unfinished"
 def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[Any]]:
     """Open a file for writing that gets the name `path` only when it is whole.
 
-    Text is UTF-8 with \\n as its end of line on every system. The file is written in the folder of `path` under a
+    Text is UTF-8, and its line ends are written as they are given. The file is written in the folder of `path` under a
     temporary name, which holds the id of this process and ends in .unfinished. If writing fails, as on a full disk, the
     temporary file is removed and the old `path` stays as it is.
 
