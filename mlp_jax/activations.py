@@ -19,10 +19,10 @@ import jax
 import jax.numpy as jnp
 from jax.nn.initializers import Initializer, glorot_uniform, he_normal, lecun_normal
 from jax.scipy.special import erfc
-from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from mlp_jax import _doors
+from mlp_jax._doors import as_floats, door
+from mlp_jax._types import ArrayLike
 
 Elementwise = Callable[[Array], Array]
 
@@ -33,32 +33,19 @@ HE = he_normal()  # 2 / fan_in, for relu-like units, which pass half of the sign
 
 
 @dataclass(frozen=True)
-class InTurn:
-    """The function of both a value and its derivative that calls the one and then the other."""
-
-    value: Callable[..., Array]
-    derivative: Callable[..., Array]
-
-    def __call__(self, *args: Any) -> tuple[Array, Array]:
-        """Return (value, derivative) of the same arguments."""
-        return self.value(*args), self.derivative(*args)
-
-
-@dataclass(frozen=True)
 class Activation:
     """A record of elementwise functions of the pre-activation z, itself callable: `relu(z)` is phi(z).
 
-    Hashable, so it can be a static argument of `jax.jit`. Make your own by giving the functions.
+    It is hashable, so it can be a static argument of `jax.jit`. Make your own by giving the functions.
 
     Attributes:
       value: phi(z), in plain `jax.numpy`, so that autodiff can differentiate it.
       derivative: phi'(z), by hand.
-      second_derivative: phi''(z), by hand. Only Hessian products need it; where it is `jax.numpy.zeros_like`, as for a
-        phi of straight pieces, they leave it out.
-      value_and_derivative: (phi(z), phi'(z)) for functions that share work; by default one after the other.
-      weight_init: what `init_params` draws weights with unless told otherwise. LeCun's by default, which is
-        right for a slope of about 1.
-      name: for the command line and reports; by default the name of `value`.
+      second_derivative: phi''(z), by hand; only Hessian products need it. Give `jax.numpy.zeros_like` if phi is made of
+        straight pieces: then the products leave the term out.
+      value_and_derivative: (phi(z), phi'(z)), if the two share work. None, the default, calls the two functions.
+      weight_init: draws the weights in `init_params`. The default is LeCun's, which is right for a slope of about 1.
+      name: for the command line and reports; the default is the name of `value`.
 
     Example:
       >>> import mlp_jax
@@ -70,21 +57,36 @@ class Activation:
     value: Elementwise
     derivative: Elementwise
     second_derivative: Elementwise | None = None
-    value_and_derivative: Callable[[Array], tuple[Array, Array]] = field(default=None, repr=False)  # type: ignore[assignment]  # set below
+    value_and_derivative: Callable[[Array], tuple[Array, Array]] | None = field(default=None, repr=False)
     weight_init: Initializer = field(default=LECUN, repr=False)
     name: str = ""
 
     def __post_init__(self) -> None:
-        if self.value_and_derivative is None or isinstance(self.value_and_derivative, InTurn):
-            object.__setattr__(self, "value_and_derivative", InTurn(self.value, self.derivative))
         object.__setattr__(self, "name", self.name or getattr(self.value, "__name__", "activation"))
 
     def __call__(self, z: ArrayLike) -> Float[Array, "..."]:
-        """Return phi(z), elementwise, in the dtype of z; whole numbers are taken as floats."""
-        return self.value(_doors.as_floats("z", z))
+        """Return phi(z), elementwise, in the dtype of z; whole numbers become floats."""
+        return _phi(self, z)
+
+    def pair(self, z: Float[Array, "..."]) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
+        """Return (phi(z), phi'(z)): by `value_and_derivative` if there is one. It checks nothing."""
+        if self.value_and_derivative is None:
+            return self.value(z), self.derivative(z)
+        return self.value_and_derivative(z)
 
 
-identity = Activation(
+@door(lambda activation, z: {"activation": activation, "z": as_floats("z", z)})
+def _phi(activation: Activation, z: Float[ArrayLike, "..."]) -> Float[Array, "..."]:
+    return activation.value(z)
+
+
+def _of_compiled(name: str, weight_init: Initializer, **functions: Any) -> Activation:
+    """Return a record of compiled functions. Inside another program they are part of it."""
+    compiled: Any = {key: f if f is jnp.zeros_like else jax.jit(f, inline=True) for key, f in functions.items()}
+    return Activation(**compiled, weight_init=weight_init, name=name)
+
+
+identity = _of_compiled(
     value=lambda z: z,
     derivative=jnp.ones_like,
     second_derivative=jnp.zeros_like,
@@ -102,7 +104,7 @@ def _sigmoid_derivative(z: Array) -> Array:
     return _sigmoid_value_and_derivative(z)[1]
 
 
-sigmoid = Activation(  # phi'' = s'(z) (s(-z) - s(z)), and s(z) - s(-z) = tanh(z / 2)
+sigmoid = _of_compiled(  # phi'' = s'(z) (s(-z) - s(z)), and s(z) - s(-z) = tanh(z / 2)
     value=jax.nn.sigmoid,
     derivative=_sigmoid_derivative,
     second_derivative=lambda z: -_sigmoid_derivative(z) * jnp.tanh(z / 2),
@@ -117,7 +119,7 @@ def _tanh_derivative(z: Array) -> Array:
     return 4 * e / (1 + e) ** 2
 
 
-tanh = Activation(
+tanh = _of_compiled(
     value=jnp.tanh,
     derivative=_tanh_derivative,
     second_derivative=lambda z: -2 * jnp.tanh(z) * _tanh_derivative(z),
@@ -126,7 +128,7 @@ tanh = Activation(
 )
 
 
-relu = Activation(
+relu = _of_compiled(
     value=jax.nn.relu,  # not jnp.maximum(z, 0), whose derivative at 0 autodiff takes as 1/2
     derivative=lambda z: (z > 0).astype(z.dtype),
     second_derivative=jnp.zeros_like,
@@ -136,7 +138,7 @@ relu = Activation(
 
 _LEAK = 0.01  # the slope where z <= 0 (Maas, Hannun & Ng, 2013)
 
-leaky_relu = Activation(
+leaky_relu = _of_compiled(
     value=lambda z: jnp.where(z > 0, z, _LEAK * z),
     derivative=lambda z: jnp.where(z > 0, 1, jnp.full_like(z, _LEAK)),
     second_derivative=jnp.zeros_like,
@@ -144,7 +146,7 @@ leaky_relu = Activation(
     name="leaky_relu",
 )
 
-softplus = Activation(  # log(1 + exp(z)), whose derivative is s(z)
+softplus = _of_compiled(  # log(1 + exp(z)), whose derivative is s(z)
     value=lambda z: jnp.logaddexp(z, 0),
     derivative=jax.nn.sigmoid,
     second_derivative=_sigmoid_derivative,
@@ -158,7 +160,7 @@ def _silu_value_and_derivative(z: Array) -> tuple[Array, Array]:
     return z * s, s * (1 + z * jax.nn.sigmoid(-z))
 
 
-silu = Activation(  # z s(z) (Elfwing, Uchibe & Doya, 2017; also called swish)
+silu = _of_compiled(  # z s(z) (Elfwing, Uchibe & Doya, 2017; also called swish)
     value=lambda z: z * jax.nn.sigmoid(z),
     derivative=lambda z: _silu_value_and_derivative(z)[1],
     second_derivative=lambda z: _sigmoid_derivative(z) * (2 - z * jnp.tanh(z / 2)),
@@ -186,7 +188,7 @@ def _gelu_value_and_derivative(z: Array) -> tuple[Array, Array]:
     return z * Phi, Phi + z * _normal_density(z)
 
 
-gelu = Activation(  # z Phi(z), exact (Hendrycks & Gimpel, 2016); jax.nn.gelu's default is the tanh form below
+gelu = _of_compiled(  # z Phi(z), exact (Hendrycks & Gimpel, 2016); jax.nn.gelu's default is the tanh form below
     value=lambda z: z * _normal_distribution(z),
     derivative=lambda z: _gelu_value_and_derivative(z)[1],
     second_derivative=lambda z: _normal_density(z) * (2 - _near(z) ** 2),
@@ -219,7 +221,7 @@ def _gelu_tanh_second_derivative(z: Array) -> Array:
     return 4 * _sigmoid_derivative(2 * u) * (_A * (1 + 6 * _B * z * z) - z * du * du * jnp.tanh(u))
 
 
-gelu_tanh = Activation(  # z s(2 u), the tanh approximation of gelu; off it by up to 4.7e-4
+gelu_tanh = _of_compiled(  # z s(2 u), the tanh approximation of gelu; off it by up to 4.7e-4
     value=lambda z: z * jax.nn.sigmoid(2 * _gelu_u(z)),
     derivative=lambda z: _gelu_tanh_value_and_derivative(z)[1],
     second_derivative=_gelu_tanh_second_derivative,
@@ -228,7 +230,7 @@ gelu_tanh = Activation(  # z s(2 u), the tanh approximation of gelu; off it by u
     name="gelu_tanh",
 )
 
-sin = Activation(
+sin = _of_compiled(
     value=jnp.sin,
     derivative=jnp.cos,
     second_derivative=lambda z: -jnp.sin(z),

@@ -11,16 +11,17 @@ With delta_l = d loss / d z_l, (B, d_l), the chain rule through z_l = h_{l-1} W_
 The 1 / B of the mean sits in delta_L and nowhere else.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 from jaxtyping import Array, Float
 
-from mlp_jax import _doors, network
-from mlp_jax._doors import ArrayLike
+from mlp_jax import _doors
+from mlp_jax._doors import door
+from mlp_jax._types import Inputs, Layer, Params, Targets
 from mlp_jax.activations import Activation, relu
 from mlp_jax.losses import Loss, cross_entropy
-from mlp_jax.network import Layer, Params, Trace, forward, forward_with_trace
+from mlp_jax.network import Trace, as_network, forward, forward_with_trace
 
 
 def linear_backward(
@@ -41,10 +42,10 @@ def activation_backward(derivative: Float[Array, "#B d"], dh: Float[Array, "B d"
 
 
 def loss_backward(
-    loss: Loss, logits: Float[Array, "B C"], targets: ArrayLike
+    loss: Loss, logits: Float[Array, "B C"], targets: Targets
 ) -> tuple[Float[Array, ""], Float[Array, "B C"]]:
     """The loss, and delta_L = d loss / d z_L: (p - one_hot(y)) / B for cross_entropy, 2 (z - t) / B for squares."""
-    return loss.value_and_logits_gradient(logits, targets)
+    return loss.pair(logits, targets)
 
 
 def backward(params: Params, trace: Trace, delta: Float[Array, "B C"]) -> tuple[Float[Array, "B _"], ...]:
@@ -76,10 +77,22 @@ class BackwardTrace(NamedTuple):
     delta: tuple[Float[Array, "B _"], ...]
 
 
+def as_examples(loss: Any, targets: Any, **network: Any) -> dict[str, Any]:
+    """Check what the gradient of a loss takes: the arguments of `as_network`, and the loss with its targets."""
+    _doors.check_record("loss", loss, Loss)
+    checked = as_network(**network)
+    bias = checked["params"][-1].bias
+    t = _doors.as_targets(targets, checked["x"].shape[0], bias.shape[0], bias.dtype)
+    if loss.check_targets is not None and t.ndim == 2:
+        loss.check_targets("targets", t)
+    return checked | {"loss": loss, "targets": t}
+
+
+@door(as_examples)
 def backprop_with_trace(
     params: Params,
-    x: ArrayLike,
-    targets: ArrayLike,
+    x: Inputs,
+    targets: Targets,
     activation: Activation = relu,
     loss: Loss = cross_entropy,
 ) -> BackwardTrace:
@@ -94,17 +107,17 @@ def backprop_with_trace(
       >>> [delta.shape for delta in trace.delta]
       [(1, 4), (1, 2)]
     """
-    params, x, targets = validate(params, x, targets, activation, loss)
-    logits, trace = forward_with_trace(params, x, activation)
+    logits, trace = forward_with_trace.room(params, x, activation)
     value, delta = loss_backward(loss, logits, targets)
     deltas = backward(params, trace, delta)
     return BackwardTrace(value, gradients_of(trace, deltas), trace, deltas)
 
 
+@door(as_examples)
 def backprop(
     params: Params,
-    x: ArrayLike,
-    targets: ArrayLike,
+    x: Inputs,
+    targets: Targets,
     activation: Activation = relu,
     loss: Loss = cross_entropy,
 ) -> tuple[Float[Array, ""], Params]:
@@ -131,14 +144,15 @@ def backprop(
       >>> gradients[0].weight.shape, gradients[0].bias.shape
       ((2, 2), (2,))
     """
-    trace = backprop_with_trace(params, x, targets, activation, loss)
+    trace = backprop_with_trace.room(params, x, targets, activation, loss)
     return trace.loss, trace.gradients
 
 
+@door(as_examples)
 def autodiff(
     params: Params,
-    x: ArrayLike,
-    targets: ArrayLike,
+    x: Inputs,
+    targets: Targets,
     activation: Activation = relu,
     loss: Loss = cross_entropy,
 ) -> tuple[Float[Array, ""], Params]:
@@ -154,14 +168,4 @@ def autodiff(
       >>> gradients[0].weight.shape
       (2, 2)
     """
-    params, x, targets = validate(params, x, targets, activation, loss)
-    return jax.value_and_grad(lambda params: loss(forward(params, x, activation), targets))(params)
-
-
-def validate(
-    params: Params, x: ArrayLike, targets: ArrayLike, activation: Activation, loss: Loss
-) -> tuple[Params, Float[Array, "B D"], Array]:
-    """Return params, x and targets as arrays that fit each other, or raise; the check at every gradient's door."""
-    _doors.check_record("loss", loss, Loss)
-    params, x = network.validate(params, x, activation)
-    return params, x, _doors.as_targets(targets, x.shape[0], params[-1].bias.shape[0], x.dtype)
+    return jax.value_and_grad(lambda params: loss.value(forward.room(params, x, activation), targets))(params)

@@ -11,18 +11,34 @@ makes the loss NaN where it cannot, under jit.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Integer
 
-from mlp_jax import _doors
-from mlp_jax._doors import ArrayLike
-from mlp_jax.activations import InTurn
+from mlp_jax._doors import (
+    as_fraction,
+    as_labels,
+    as_like,
+    as_logits,
+    as_targets,
+    as_whole_number,
+    check_probabilities,
+    door,
+)
+from mlp_jax._types import ArrayLike, Logits, Targets
 
 
-def softmax(logits: ArrayLike) -> Float[Array, "... C"]:
+def as_logits_argument(logits: Any, r: Any = None) -> dict[str, Any]:
+    """Check logits (..., C), and r of their shape if there is one."""
+    z = as_logits(logits)
+    return {"logits": z} if r is None else {"logits": z, "r": as_like("r", r, "the logits", z.shape, z.dtype)}
+
+
+@door(as_logits_argument)
+def softmax(logits: Float[ArrayLike, "... C"]) -> Float[Array, "... C"]:
     """Return the probabilities p_j = exp(z_j - max z) / sum_k exp(z_k - max z).
 
     Args:
@@ -38,12 +54,13 @@ def softmax(logits: ArrayLike) -> Float[Array, "... C"]:
       >>> print(softmax([1000.0, 1000.0]))
       [0.5 0.5]
     """
-    z = _doors.as_logits(logits)
+    z = logits
     e = jnp.exp(z - jnp.max(z, axis=-1, keepdims=True))
     return e / jnp.sum(e, axis=-1, keepdims=True)
 
 
-def softmax_jvp(logits: ArrayLike, r: ArrayLike) -> Float[Array, "... C"]:
+@door(as_logits_argument)
+def softmax_jvp(logits: Float[ArrayLike, "... C"], r: Float[ArrayLike, "... C"]) -> Float[Array, "... C"]:
     """Return how softmax changes along r (..., C), (diag p - p p^T) r = p * (r - <p, r>), (..., C), which sums to 0.
 
     Adding a number to all of r changes nothing: with r_j = 0 for the largest p_j, no digit of 1 - p_j is lost. Errors
@@ -53,14 +70,13 @@ def softmax_jvp(logits: ArrayLike, r: ArrayLike) -> Float[Array, "... C"]:
       >>> print(softmax_jvp([0.0, 0.0], jnp.array([2.0, 0.0])))
       [ 0.5 -0.5]
     """
-    z = _doors.as_logits(logits)
-    r = _doors.as_like("r", r, "the logits", z)
-    p = softmax(z)
+    z, p = logits, softmax.room(logits)
     r = r - jnp.take_along_axis(r, jnp.argmax(z, axis=-1, keepdims=True), axis=-1)
     return p * (r - jnp.sum(p * r, axis=-1, keepdims=True))
 
 
-def log_softmax(logits: ArrayLike) -> Float[Array, "... C"]:
+@door(as_logits_argument)
+def log_softmax(logits: Float[ArrayLike, "... C"]) -> Float[Array, "... C"]:
     """Return log p_j = (z_j - m) - log1p(sum of exp(z_k - m) over k != argmax z), m = max z.
 
     The textbook's log(sum of exp(z_k - m)) adds the winner's exp(0) = 1 first and rounds the rest away;
@@ -79,7 +95,7 @@ def log_softmax(logits: ArrayLike) -> Float[Array, "... C"]:
       >>> print(log_softmax([50.0, 0.0]))
       [-1.9287499e-22 -5.0000000e+01]
     """
-    z = _doors.as_logits(logits)
+    z = logits
     is_max = jax.nn.one_hot(jnp.argmax(z, axis=-1), z.shape[-1], dtype=bool)
     m = jnp.max(z, axis=-1, keepdims=True, where=is_max, initial=-jnp.inf)
     nan_or_0 = jax.lax.stop_gradient(m - m)  # NaN where m is not finite
@@ -87,7 +103,8 @@ def log_softmax(logits: ArrayLike) -> Float[Array, "... C"]:
     return z - jnp.log1p(jnp.sum(jnp.exp(z), axis=-1, keepdims=True, where=~is_max))
 
 
-def predict(logits: ArrayLike) -> Int[Array, "..."]:
+@door(as_logits_argument)
+def predict(logits: Float[ArrayLike, "... C"]) -> Int[Array, "..."]:
     """Return the predicted class, argmax_j z_j. Softmax keeps the order of the logits, so it is not needed.
 
     Args:
@@ -103,24 +120,24 @@ def predict(logits: ArrayLike) -> Int[Array, "..."]:
       >>> print(predict([[0.1, 0.7], [2.0, -1.0]]))
       [1 0]
     """
-    z = _doors.as_logits(logits)
-    return jnp.where(jnp.any(jnp.isnan(z), axis=-1), -1, jnp.argmax(z, axis=-1))
+    return jnp.where(jnp.any(jnp.isnan(logits), axis=-1), -1, jnp.argmax(logits, axis=-1))
 
 
 @dataclass(frozen=True)
 class Loss:
     """A record of a loss and its derivative in the logits, itself callable: `cross_entropy(logits, targets)`.
 
-    Hashable, so it can be a static argument of `jax.jit`. Make your own by giving the functions.
+    It is hashable, so it can be a static argument of `jax.jit`. Make your own by giving the functions.
 
     Attributes:
       value: loss(logits (B, C), targets), a scalar: the mean over B. Plain `jax.numpy`, for autodiff.
       logits_gradient: delta_L = d loss / d z_L (B, C), by hand, the 1 / B of the mean included.
-      name: for the command line and reports; by default the name of `value`.
-      value_and_logits_gradient: (loss, delta_L), which `backprop` calls, for two that share work; by default one
-        after the other. Who replaces one of these functions gives the others anew.
-      logits_hessian_product: (logits, targets, r) -> H_L r (B, C), H_L the Hessian of the loss in the logits. Only
+      name: for the command line and reports; the default is the name of `value`.
+      value_and_logits_gradient: (loss, delta_L), if the two share work. None, the default, calls the two functions.
+      logits_hessian_product: (logits, targets, r) -> H_L r (B, C), with H_L the Hessian of the loss in the logits. Only
         Hessian- and Gauss-Newton-vector products need it.
+      check_targets: (name, floats (B, C)), raises if the loss cannot take these float targets; only called if their
+        values can be read. None, the default, takes all finite floats.
 
     Example:
       >>> import mlp_jax, jax.numpy as jnp
@@ -136,18 +153,40 @@ class Loss:
     value: Callable[[Any, Any], Array]
     logits_gradient: Callable[[Any, Any], Array] = field(repr=False)
     name: str = ""
-    value_and_logits_gradient: Callable[[Any, Any], tuple[Array, Array]] = field(default=None, repr=False)  # type: ignore[assignment]  # set below
-    logits_hessian_product: Callable[[Any, Any, Array], Array] | None = field(default=None, repr=False)
+    value_and_logits_gradient: Callable[[Any, Any], tuple[Array, Array]] | None = field(default=None, repr=False)
+    logits_hessian_product: Callable[[Any, Any, Any], Array] | None = field(default=None, repr=False)
+    check_targets: Callable[[str, Any], None] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        if self.value_and_logits_gradient is None or isinstance(self.value_and_logits_gradient, InTurn):
-            object.__setattr__(self, "value_and_logits_gradient", InTurn(self.value, self.logits_gradient))
         object.__setattr__(self, "name", self.name or getattr(self.value, "__name__", "loss"))
         object.__setattr__(self, "__doc__", self.value.__doc__ or type(self).__doc__)
 
-    def __call__(self, logits: ArrayLike, targets: ArrayLike) -> Float[Array, ""]:
+    def __call__(self, logits: Logits, targets: Targets) -> Float[Array, ""]:
         """Return the mean loss over the batch."""
-        return self.value(logits, targets)
+        return _loss(self, logits, targets)
+
+    def pair(self, logits: Logits, targets: Targets) -> tuple[Float[Array, ""], Float[Array, "B C"]]:
+        """Return (loss, delta_L): by `value_and_logits_gradient` if there is one."""
+        if self.value_and_logits_gradient is None:
+            return self.value(logits, targets), self.logits_gradient(logits, targets)
+        return self.value_and_logits_gradient(logits, targets)
+
+
+def _of_batch(check_targets: Any, logits: Any, targets: Any, **r: Any) -> dict[str, Any]:
+    """Check logits (B, C), their targets, and r if there is one, as all functions of a loss take them."""
+    z = as_logits(logits)
+    if z.ndim != 2 or z.shape[0] == 0:
+        raise ValueError(f"logits: expected (B, C), a batch of at least one example, got shape {z.shape}")
+    t = as_targets(targets, z.shape[0], z.shape[1], z.dtype)
+    if check_targets is not None and t.ndim == 2:
+        check_targets("targets", t)
+    r = {name: as_like(name, value, "the logits", z.shape, z.dtype) for name, value in r.items()}
+    return {"logits": z, "targets": t} | r
+
+
+@door(lambda loss, logits, targets: {"loss": loss} | _of_batch(loss.check_targets, logits, targets))
+def _loss(loss: Loss, logits: Logits, targets: Targets) -> Float[Array, ""]:
+    return loss.value(logits, targets)
 
 
 def _holds_labels(targets: Array) -> bool:
@@ -169,14 +208,18 @@ def _rivals(z: Float[Array, "B C"], labels: Integer[Array, " B"]) -> Float[Array
     return jnp.where(is_label & ~jnp.isnan(z), -jnp.inf, z - z_y)
 
 
-def _probabilities(targets: ArrayLike, q: Float[Array, "B C"]) -> Float[Array, "B C"]:
-    """q, or an error where the targets are no distributions and can be read; NaN in such rows where they cannot."""
-    _doors.check_probabilities(targets)
+def _probabilities(q: Float[Array, "B C"]) -> Float[Array, "B C"]:
+    """q, with NaN in the rows that are no distributions: under jit the door cannot read them."""
     good = jnp.all(q >= 0, axis=1, keepdims=True) & (jnp.abs(jnp.sum(q, axis=1, keepdims=True) - 1) <= 1e-2)
     return jnp.where(good, q, jnp.nan)
 
 
-def _cross_entropy(logits: ArrayLike, targets: ArrayLike) -> Float[Array, ""]:
+_of_probabilities = door(partial(_of_batch, check_probabilities))
+_of_values = door(partial(_of_batch, None))
+
+
+@_of_probabilities
+def _cross_entropy(logits: Logits, targets: Targets) -> Float[Array, ""]:
     """Return the mean of -log p_y (or of -sum_j q_j log p_j for probabilities q), in nats.
 
     With r_j = z_j - z_y for the rivals j != y, and a = log sum_{j != y} exp(r_j) the log-odds against y,
@@ -205,14 +248,15 @@ def _cross_entropy(logits: ArrayLike, targets: ArrayLike) -> Float[Array, ""]:
       >>> print(cross_entropy(jnp.array([[50.0, 0.0]]), jnp.array([0])))  # exp(-50)
       1.9287499e-22
     """
-    z, t = _doors.as_logits_and_targets(logits, targets)
+    z, t = logits, targets
     if _holds_labels(t):
         return jnp.mean(jax.nn.softplus(jax.nn.logsumexp(_rivals(z, t), axis=1)))
-    q = _probabilities(targets, t)
-    return -jnp.mean(jnp.sum(jnp.where(q == 0, 0, q * log_softmax(z)), axis=1))
+    q = _probabilities(t)
+    return -jnp.mean(jnp.sum(jnp.where(q == 0, 0, q * log_softmax.room(z)), axis=1))
 
 
-def _cross_entropy_logits_gradient(logits: ArrayLike, targets: ArrayLike) -> Float[Array, "B C"]:
+@_of_probabilities
+def _cross_entropy_logits_gradient(logits: Logits, targets: Targets) -> Float[Array, "B C"]:
     """Return delta = (p - one_hot(y)) / B, or (p - q) / B, without the subtraction p_y - 1.
 
     With m = max_j r_j, e_j = exp(r_j - m) and S = sum_j e_j over the rivals (e_y = 0):
@@ -232,14 +276,15 @@ def _cross_entropy_logits_gradient(logits: ArrayLike, targets: ArrayLike) -> Flo
     Raises:
       ValueError, TypeError: as `cross_entropy` does.
     """
-    return _cross_entropy_value_and_logits_gradient(logits, targets)[1]
+    return _cross_entropy_value_and_logits_gradient.room(logits, targets)[1]
 
 
+@_of_probabilities
 def _cross_entropy_value_and_logits_gradient(
-    logits: ArrayLike, targets: ArrayLike
+    logits: Logits, targets: Targets
 ) -> tuple[Float[Array, ""], Float[Array, "B C"]]:
     """Return loss and delta: of labels both from m, e and S, since a = m + log S."""
-    z, t = _doors.as_logits_and_targets(logits, targets)
+    z, t = logits, targets
     batch, classes = z.shape
     if _holds_labels(t):
         r = _rivals(z, t)
@@ -249,22 +294,21 @@ def _cross_entropy_value_and_logits_gradient(
         S = jnp.sum(e, axis=1, keepdims=True)
         delta = jnp.where(jax.nn.one_hot(t, classes, dtype=bool), -S, e) / (S + jnp.exp(-m)) / batch
         return jnp.mean(jax.nn.softplus(m + jnp.log(S))), delta
-    q = _probabilities(targets, t)
+    q = _probabilities(t)
     e = jnp.exp(z - jnp.max(z, axis=1, keepdims=True))
     S = jnp.sum(e, axis=1, keepdims=True)
     is_max = jax.nn.one_hot(jnp.argmax(z, axis=1), classes, dtype=bool)
     others = jnp.where(is_max, jnp.sum(e, axis=1, keepdims=True, where=~is_max), S - e)  # sum_{k != j} e_k
     delta = (e * (jnp.sum(q, axis=1, keepdims=True) - q) - q * others) / S / batch
-    return _cross_entropy(z, targets), delta
+    return _cross_entropy.room(z, t), delta
 
 
-def _cross_entropy_logits_hessian_product(
-    logits: ArrayLike, targets: ArrayLike, r: Float[Array, "B C"]
-) -> Float[Array, "B C"]:
+@_of_probabilities
+def _cross_entropy_logits_hessian_product(logits: Logits, targets: Targets, r: Logits) -> Float[Array, "B C"]:
     """Return H_L r = (sum_j q_j) (diag p - p p^T) r / B: the same whatever the label."""
-    z, t = _doors.as_logits_and_targets(logits, targets)
-    q = _one_hot(t, like=z) if _holds_labels(t) else _probabilities(targets, t)
-    return jnp.sum(q, axis=1, keepdims=True) * softmax_jvp(z, r) / z.shape[0]
+    z, t = logits, targets
+    q = _one_hot(t, like=z) if _holds_labels(t) else _probabilities(t)
+    return jnp.sum(q, axis=1, keepdims=True) * softmax_jvp.room(z, r) / z.shape[0]
 
 
 cross_entropy = Loss(
@@ -273,10 +317,12 @@ cross_entropy = Loss(
     "cross_entropy",
     _cross_entropy_value_and_logits_gradient,
     _cross_entropy_logits_hessian_product,
+    check_probabilities,
 )
 
 
-def _squared_error(logits: ArrayLike, targets: ArrayLike) -> Float[Array, ""]:
+@_of_values
+def _squared_error(logits: Logits, targets: Targets) -> Float[Array, ""]:
     """Return the mean over B of sum_j (z_j - t_j)^2, without the factor 1/2 that some texts have.
 
     Args:
@@ -294,23 +340,23 @@ def _squared_error(logits: ArrayLike, targets: ArrayLike) -> Float[Array, ""]:
       >>> print(squared_error(jnp.array([[0.0, 3.0]]), jnp.array([[1.0, 1.0]])))
       5.0
     """
-    z, t = _doors.as_logits_and_targets(logits, targets)
+    z, t = logits, targets
     t = _one_hot(t, like=z) if _holds_labels(t) else t
     return jnp.mean(jnp.sum((z - t) ** 2, axis=1))
 
 
-def _squared_error_logits_gradient(logits: ArrayLike, targets: ArrayLike) -> Float[Array, "B C"]:
+@_of_values
+def _squared_error_logits_gradient(logits: Logits, targets: Targets) -> Float[Array, "B C"]:
     """Return delta = 2 (z - t) / B, with arguments and errors as `squared_error`."""
-    z, t = _doors.as_logits_and_targets(logits, targets)
+    z, t = logits, targets
     t = _one_hot(t, like=z) if _holds_labels(t) else t
     return 2 * (z - t) / z.shape[0]
 
 
-def _squared_error_logits_hessian_product(
-    logits: ArrayLike, targets: ArrayLike, r: Float[Array, "B C"]
-) -> Float[Array, "B C"]:
+@_of_values
+def _squared_error_logits_hessian_product(logits: Logits, targets: Targets, r: Logits) -> Float[Array, "B C"]:
     """Return H_L r = 2 r / B, with NaN for a label outside [0, C)."""
-    z, t = _doors.as_logits_and_targets(logits, targets)
+    z, t = logits, targets
     one = jnp.sum(_one_hot(t, like=z), axis=1, keepdims=True) if _holds_labels(t) else 1
     return 2 * one * r / z.shape[0]
 
@@ -325,7 +371,13 @@ squared_error = Loss(
 LOSSES: dict[str, Loss] = {record.name: record for record in (cross_entropy, squared_error)}
 
 
-def smooth_labels(labels: ArrayLike, classes: int, amount: ArrayLike) -> Float[Array, "B C"]:
+def _of_labels(labels: Any, classes: Any, amount: Any) -> dict[str, Any]:
+    classes = as_whole_number("classes", classes, at_least=1)
+    return {"labels": as_labels(labels, classes), "classes": classes, "amount": as_fraction("amount", amount)}
+
+
+@door(_of_labels)
+def smooth_labels(labels: Integer[ArrayLike, " B"], classes: int, amount: Float[ArrayLike, ""]) -> Float[Array, "B C"]:
     """Return the probabilities q_j = (1 - amount) [j = y] + amount / C (Szegedy et al., 2016).
 
     Args:
@@ -343,7 +395,5 @@ def smooth_labels(labels: ArrayLike, classes: int, amount: ArrayLike) -> Float[A
       >>> print(smooth_labels(jnp.array([1]), classes=2, amount=0.5))
       [[0.25 0.75]]
     """
-    classes = _doors.as_whole_number("classes", classes, at_least=1)
-    y = _doors.as_labels(labels, classes)
-    share = _doors.as_fraction("amount", amount)
-    return (1 - share) * _one_hot(y, like=jnp.zeros((y.shape[0], classes))) + share / classes
+    share = jnp.where((amount >= 0) & (amount <= 1), amount, jnp.nan)
+    return (1 - share) * _one_hot(labels, like=jnp.zeros((labels.shape[0], classes))) + share / classes

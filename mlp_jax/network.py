@@ -7,27 +7,20 @@ in it, and the logits come out in it.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 from jax.nn.initializers import Initializer, zeros
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from mlp_jax import _doors
-from mlp_jax._doors import ArrayLike
+from mlp_jax._doors import door
+from mlp_jax._types import Inputs
+from mlp_jax._types import Layer as Layer
+from mlp_jax._types import Params as Params
 from mlp_jax.activations import Activation, relu
-
-
-class Layer(NamedTuple):
-    """The parameters of one layer, z = h W + b."""
-
-    weight: Float[Array, "fan_in fan_out"]
-    bias: Float[Array, " fan_out"]
-
-
-Params = tuple[Layer, ...]
 
 
 class Trace(NamedTuple):
@@ -44,6 +37,46 @@ class Trace(NamedTuple):
     derivative: tuple[Float[Array, "B _"], ...]
 
 
+@dataclass(frozen=True)
+class _Initializer:
+    """An initialiser that equals another one of the same code and settings, so that both share a compiled program.
+
+    `jax.nn.initializers.normal(0.1)` is a new function at every call.
+    """
+
+    content: Any
+    function: Initializer = field(compare=False)
+
+    def __call__(self, key: Array, shape: Sequence[int], dtype: Any) -> Array:
+        return self.function(key, shape, dtype)
+
+
+def _as_initializer(name: str, value: Any) -> _Initializer:
+    _doors.check_function(name, value)
+    cells = tuple(cell.cell_contents for cell in getattr(value, "__closure__", None) or ())
+    content = (value.__code__, value.__defaults__, cells) if hasattr(value, "__code__") else value
+    try:
+        hash(content)
+    except TypeError:
+        content = id(value)
+    return _Initializer(content, value)
+
+
+def _checked(key: Any, sizes: Any, activation: Any, weight_init: Any, bias_init: Any, dtype: Any) -> dict[str, Any]:
+    _doors.check_key(key)
+    sizes = _doors.as_sizes(sizes)
+    _doors.check_record("activation", activation, Activation)
+    return {
+        "key": key,
+        "sizes": sizes,
+        "activation": activation,
+        "weight_init": _as_initializer("weight_init", activation.weight_init if weight_init is None else weight_init),
+        "bias_init": _as_initializer("bias_init", bias_init),
+        "dtype": _doors.default_float() if dtype is None else jax.dtypes.canonicalize_dtype(dtype),
+    }
+
+
+@door(_checked)
 def init_params(
     key: Array,
     sizes: Sequence[int],
@@ -55,31 +88,28 @@ def init_params(
     """Draw the parameters of a network.
 
     Args:
-      key: a key of `jax.random`, split once for every weight and every bias.
+      key: a key of `jax.random`, split once per weight and per bias.
       sizes: the widths (D, d_1, ..., C), at least two: (D, C) has no hidden layer.
       activation: the network's activation; it chooses the weights' initialiser.
-      weight_init: any of `jax.nn.initializers`. None takes the activation's own: He's (variance
-        2 / fan_in) for relu, leaky_relu, softplus, silu and gelu, which pass half of the signal; Glorot's
-        (2 / (fan_in + fan_out)) for sigmoid and tanh; LeCun's (1 / fan_in) for identity and sin.
-      bias_init: the biases' initialiser, zeros by default: the weights already break the symmetry.
+      weight_init: any of `jax.nn.initializers`. None takes the activation's own: He's (variance 2 / fan_in) for relu,
+        leaky_relu, softplus, silu and gelu, which pass half of the signal; Glorot's (2 / (fan_in + fan_out)) for
+        sigmoid and tanh; LeCun's (1 / fan_in) for identity and sin.
+      bias_init: the biases' initialiser. The default is zeros: the weights already break the symmetry.
       dtype: of the parameters, and so of the network; None is jax.numpy's default float.
 
     Returns:
-      One `Layer` for each of the L = len(sizes) - 1 layers, W_l (d_{l-1}, d_l) and b_l (d_l,).
+      One `Layer` per weight layer, L = len(sizes) - 1 of them: W_l (d_{l-1}, d_l) and b_l (d_l,).
 
     Raises:
-      ValueError, TypeError: for fewer than two sizes, a size below 1, or an activation that is no record.
+      ValueError: if there are fewer than two sizes or a size is below 1.
+      TypeError: if `key` is not one key, `activation` is not an `Activation`, or an initialiser is not a function.
 
     Example:
       >>> params = init_params(jax.random.key(0), (64, 128, 10))
       >>> [layer.weight.shape for layer in params]
       [(64, 128), (128, 10)]
     """
-    _doors.check_key(key)
-    sizes = _doors.as_sizes(sizes)
-    _doors.check_record("activation", activation, Activation)
-    weight_init = activation.weight_init if weight_init is None else weight_init
-    dtype = jnp.zeros((), dtype).dtype if dtype is not None else jnp.zeros(()).dtype
+    assert weight_init is not None  # the door has filled it in
     keys = jax.random.split(key, (len(sizes) - 1, 2))
     return tuple(
         Layer(weight_init(key_w, (fan_in, fan_out), dtype), bias_init(key_b, (fan_out,), dtype))
@@ -87,7 +117,23 @@ def init_params(
     )
 
 
-def forward(params: Params, x: ArrayLike, activation: Activation = relu) -> Float[Array, "B C"]:
+def as_network(params: Any, x: Any, activation: Any, **directions: Any) -> dict[str, Any]:
+    """Check params, x and activation, and a tangent (like params) or a cotangent (like the logits) if there is one."""
+    _doors.check_record("activation", activation, Activation)
+    params = _doors.as_params(params)
+    weight, bias = params[0].weight, params[-1].bias
+    checked = {"params": params, "x": _doors.as_inputs(x, weight.shape[0], weight.dtype), "activation": activation}
+    if "tangent" in directions:
+        checked["tangent"] = _doors.as_tangent(directions["tangent"], params)
+    if "cotangent" in directions:
+        shape = (checked["x"].shape[0], *bias.shape)
+        u = _doors.as_direction("cotangent", directions["cotangent"], "the logits", shape, bias.dtype)
+        checked["cotangent"] = u
+    return checked
+
+
+@door(as_network)
+def forward(params: Params, x: Inputs, activation: Activation = relu) -> Float[Array, "B C"]:
     """Return the logits z_L of a batch.
 
     Args:
@@ -99,38 +145,35 @@ def forward(params: Params, x: ArrayLike, activation: Activation = relu) -> Floa
       logits, (B, C), in the parameters' dtype.
 
     Raises:
-      ValueError, TypeError: for params or x whose shapes do not fit, an empty batch, x that is not finite.
+      ValueError, TypeError: if the shapes or dtypes of params and x do not fit, the batch is empty, or x is not finite.
 
     Example:
-      >>> params = (Layer(jnp.eye(2), jnp.zeros(2)), Layer(jnp.ones((2, 1)), jnp.ones(1)))
+      >>> params = (Layer(jax.numpy.eye(2), jax.numpy.zeros(2)), Layer(jax.numpy.ones((2, 1)), jax.numpy.ones(1)))
       >>> print(forward(params, [[3.0, -5.0]]))  # relu(3) + relu(-5) + 1
       [[4.]]
     """
-    params, x = validate(params, x, activation)
     h = x
     for layer in params[:-1]:
         h = activation.value(linear(layer, h))
     return linear(params[-1], h)
 
 
-def forward_with_trace(
-    params: Params, x: ArrayLike, activation: Activation = relu
-) -> tuple[Float[Array, "B C"], Trace]:
-    """Return the logits and the `Trace` of inputs, pre-activations and derivatives that backprop needs.
+@door(as_network)
+def forward_with_trace(params: Params, x: Inputs, activation: Activation = relu) -> tuple[Float[Array, "B C"], Trace]:
+    """Return the logits, and the `Trace` of inputs, pre-activations and derivatives that backprop needs.
 
     Arguments and errors as `forward`.
 
     Example:
       >>> params = init_params(jax.random.key(0), (3, 4, 2))
-      >>> logits, trace = forward_with_trace(params, jnp.ones((5, 3)))
+      >>> logits, trace = forward_with_trace(params, jax.numpy.ones((5, 3)))
       >>> [h.shape for h in trace.h], [z.shape for z in trace.z]
       ([(5, 3), (5, 4)], [(5, 4), (5, 2)])
     """
-    params, x = validate(params, x, activation)
     hs, zs, derivatives = [x], [], []
     for layer in params[:-1]:
         z = linear(layer, hs[-1])
-        h, derivative = activation.value_and_derivative(z)
+        h, derivative = activation.pair(z)
         zs.append(z)
         hs.append(h)
         derivatives.append(derivative)
@@ -141,16 +184,3 @@ def forward_with_trace(
 def linear(layer: Layer, h: Float[Array, "B fan_in"]) -> Float[Array, "B fan_out"]:
     """z = h W + b."""
     return h @ layer.weight + layer.bias[None, :]
-
-
-def validate(params: Params, x: ArrayLike, activation: Activation) -> tuple[Params, Float[Array, "B D"]]:
-    """Return params and x as arrays that fit each other, or raise; the check at every network's door."""
-    _doors.check_record("activation", activation, Activation)
-    layers = tuple(Layer(weight, bias) for weight, bias in _doors.as_params(params))
-    weight = layers[0].weight
-    return layers, _doors.as_inputs(x, weight.shape[0], weight.dtype)
-
-
-def validate_tangent(tangent: Params, params: Params) -> Params:
-    """Return a direction of the parameters as arrays of their shapes and dtype, or raise."""
-    return tuple(Layer(weight, bias) for weight, bias in _doors.as_tangent(tangent, params))

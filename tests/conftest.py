@@ -11,8 +11,20 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent.par
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
-# imported inside, so that its annotations are checked
-with install_import_hook("mlp_jax", "beartype.beartype"):
+# imported inside, so that the annotations of its modules that compute with arrays are checked
+with install_import_hook(
+    [
+        "mlp_jax.activations",
+        "mlp_jax.backpropagation",
+        "mlp_jax.derivatives",
+        "mlp_jax.losses",
+        "mlp_jax.network",
+        "mlp_jax.sweeps._program",
+        "mlp_jax.training._batches",
+        "mlp_jax.training._engine",
+    ],
+    "beartype.beartype",
+):
     import mlp_jax  # noqa: F401
 
 import jax

@@ -114,7 +114,7 @@ def test_every_digit_is_right_over_the_whole_range(name, order, dtype, variant):
 @all_dtypes
 @all_names
 def test_the_pair_is_as_accurate_as_its_parts(name, dtype, variant):
-    pair = variant(ACTIVATIONS[name].value_and_derivative)
+    pair = variant(ACTIVATIONS[name].pair)
     assert worst(lambda z: pair(z)[0], name, 0, dtype) <= 1
     assert worst(lambda z: pair(z)[1], name, 1, dtype) <= 1
 
@@ -153,7 +153,7 @@ def test_symmetries(name, z):
     """s(-z) = 1 - s(z) and its like: f(z) - f(-z) and the derivatives' parity, from the formulas alone."""
     record, z = ACTIVATIONS[name], np.float32(z)
     odd_part = {"softplus": z, "silu": z, "gelu": z, "gelu_tanh": z, "relu": z, "leaky_relu": 1.01 * z}
-    (plus, d_plus), (minus, d_minus) = (record.value_and_derivative(jnp.asarray(s * z)) for s in (1, -1))
+    (plus, d_plus), (minus, d_minus) = (record.pair(jnp.asarray(s * z)) for s in (1, -1))
     slack = 8 * ULP["float32"] * max(1, abs(z))
     if name in odd_part:
         assert abs(plus - minus - odd_part[name]) <= slack
@@ -171,7 +171,7 @@ KINKS = {"relu": 0.0, "leaky_relu": 0.01}
 @pytest.mark.parametrize(("name", "slope"), KINKS.items(), ids=KINKS)
 def test_the_kink_takes_the_slope_from_the_left(name, slope, zero, variant):
     record, slope = ACTIVATIONS[name], np.float32(slope)
-    for derivative in (record.derivative, lambda z: record.value_and_derivative(z)[1], jax.grad(record.value)):
+    for derivative in (record.derivative, lambda z: record.pair(z)[1], jax.grad(record.value)):
         assert variant(derivative)(jnp.float32(zero)) == slope
     for second in (record.second_derivative, jax.grad(jax.grad(record.value))):
         assert variant(second)(jnp.float32(zero)) == 0
@@ -179,7 +179,7 @@ def test_the_kink_takes_the_slope_from_the_left(name, slope, zero, variant):
 
 @all_dtypes
 def test_nan_gives_nan(dtype):
-    values = jax.jit(lambda z: [(f(z), f.value_and_derivative(z)[0]) for f in ACTIVATIONS.values()])
+    values = jax.jit(lambda z: [(f(z), f.pair(z)[0]) for f in ACTIVATIONS.values()])
     with oracles.precision(dtype):
         is_nan = np.isnan(values(jnp.array([jnp.nan, 1.0], dtype)))
     assert is_nan[..., 0].all() and not is_nan[..., 1].any()
@@ -189,7 +189,7 @@ def test_nan_gives_nan(dtype):
 @all_names
 def test_dtype_and_shape_are_kept(float64, name, dtype):
     record, z = ACTIVATIONS[name], jax.ShapeDtypeStruct((2, 0, 3), dtype)
-    functions = (record, record.value, record.derivative, record.second_derivative, record.value_and_derivative)
+    functions = (record, record.value, record.derivative, record.second_derivative, record.pair)
     for result in jax.tree.leaves(jax.eval_shape(lambda z: [f(z) for f in functions], z)):
         assert (result.dtype, result.shape) == (z.dtype, z.shape)
 
@@ -250,7 +250,7 @@ def test_default_names(record, name):
 def test_defaults_of_a_users_own_record():
     own = Activation(cube, lambda z: 3 * z**2)
     assert own.second_derivative is None
-    assert tuple(map(float, own.value_and_derivative(jnp.asarray(2.0)))) == (8, 12)
+    assert tuple(map(float, own.pair(jnp.asarray(2.0)))) == (8, 12)
 
 
 def test_floor_is_a_normal_number():

@@ -19,7 +19,7 @@ from problems import QUICK_COMPILATION, Problem, direction, leaf_errors, problem
 import mlp_jax
 from mlp_jax import Layer, derivatives
 from mlp_jax.activations import ACTIVATIONS
-from mlp_jax.derivatives import by_autodiff
+from mlp_jax.derivatives import _by_hand, by_autodiff
 from mlp_jax.losses import LOSSES
 
 SIZES, BATCH = (4, 6, 5, 4), 8  # D = C: a Jacobian that is not transposed has the right shape
@@ -43,7 +43,7 @@ OF_LOSS = {
 DERIVATIVES = OF_LOGITS | OF_LOSS
 SYMMETRIC = ("hessian_vector_product", "gauss_newton_vector_product", "fisher_vector_product")
 LINEAR = ("logits_jvp", "logits_vjp", *SYMMETRIC)
-MODULES = {"by hand": derivatives, "by autodiff": by_autodiff}
+MODULES = {"by hand": _by_hand, "by autodiff": by_autodiff}
 law = settings(derandomize=True, max_examples=10, deadline=None)
 of_losses = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
 of_modules = pytest.mark.parametrize("module", MODULES.values(), ids=MODULES)
@@ -130,7 +130,6 @@ def test_the_table_holds_every_derivative_of_both_modules_with_one_signature():
             for module in MODULES.values()
         )
         assert by_hand == by_autodiff
-        assert getattr(mlp_jax, name) is getattr(derivatives, name)
 
 
 # Against autodiff.
@@ -580,7 +579,7 @@ MUTATIONS = {  # what is wrong: the derivative, the correct text, which occurs o
     "h V dropped": ("logits_jvp", "linear(direction, h) + R_h[-1] @ W", "direction.bias[None, :] + R_h[-1] @ W"),
     "R{h} W dropped": ("logits_jvp", "linear(direction, h) + R_h[-1] @ W", "linear(direction, h)"),
     "phi' dropped from R{h}": ("logits_jvp", "R_h.append(derivative * R_z[-1])", "R_h.append(R_z[-1])"),
-    "mean for sum": ("logits_vjp", "backward(params, trace, u + ", "backward(params, trace, u / len(u) + "),
+    "mean for sum": ("logits_vjp", "cotangent + _nan_or_0(x)", "cotangent / len(x) + _nan_or_0(x)"),
     "gradients of all logits below k": (
         "logits_jacobian",
         "deltas = backward(params, trace, jnp.eye(logits.size,",
@@ -625,22 +624,22 @@ MUTATIONS = {  # what is wrong: the derivative, the correct text, which occurs o
     "squared norm": ("per_example_gradient_norms", "jnp.sqrt(squares)", "squares"),
     "norm of scaled deltas": ("per_example_gradient_norms", "scale[:, 0] * jnp.sqrt", "jnp.sqrt"),
     "delta V^T dropped": (H_V, " + linear_backward(V, delta)", ""),
-    "phi'' dropped": (H_V, "R_delta += activation_backward(second_derivative(trace.z[l]) * R_z[l], dh)", "pass"),
+    "phi'' dropped": (H_V, "if second_derivative is not jnp.zeros_like:", "if False:"),
     "R{h} for R{z} with phi''": (H_V, "(trace.z[l]) * R_z[l]", "(trace.z[l]) * R_h[l]"),
     "R{d h} for d h with phi''": (H_V, "* R_z[l], dh)", "* R_z[l], R_dh)"),
     "R{h}^T delta dropped": (H_V, "R_h[l].T @ delta + trace.h[l + 1].T @ R_delta", "trace.h[l + 1].T @ R_delta"),
     "h^T R{delta} dropped": (H_V, "R_h[l].T @ delta + trace.h[l + 1].T @ R_delta", "R_h[l].T @ delta"),
     "delta for R{delta} of a bias": (H_V, "R_delta.sum(axis=0)", "delta.sum(axis=0)"),
     "phi' dropped from delta": (H_V, "delta = activation_backward(trace.derivative[l], dh)", "delta = dh"),
-    "H_L dropped": (G_V, "hessian_product(logits, targets, R_z[-1])))", "R_z[-1]))"),
+    "H_L dropped": (G_V, "H_L(logits, targets, R_z[-1])))", "R_z[-1]))"),
     "1 / B dropped": (F_V, "R_z[-1]) / x.shape[0]))", "R_z[-1])))"),
-    "scores not centred": (F_V, "softmax_jvp(logits, R_z[-1])", "softmax(logits) * R_z[-1]"),
+    "scores not centred": (F_V, "softmax_jvp.room(logits, R_z[-1])", "softmax.room(logits) * R_z[-1]"),
 }  # fmt: skip
 
 
 def module_with(correct, broken):
     """The module of derivatives with another text in one place."""
-    source = Path(derivatives.__file__).read_text(encoding="utf-8")
+    source = Path(_by_hand.__file__).read_text(encoding="utf-8")
     assert source.count(correct) == 1
     module = types.ModuleType("broken_derivatives")
     exec(compile(source.replace(correct, broken), module.__name__, "exec"), vars(module))

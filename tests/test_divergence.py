@@ -14,7 +14,7 @@ from jax.tree_util import Partial
 from problems import quick
 
 import mlp_jax
-from mlp_jax import Layer, autodiff, backprop, forward, squared_error, train
+from mlp_jax import Layer, autodiff, backprop, squared_error, train
 from mlp_jax.training import _divergence, _engine, _recipe
 from mlp_jax.training._divergence import Divergence, find_divergence
 
@@ -243,11 +243,13 @@ def test_diverging_runs_are_those_of_the_plain_loop():
 def test_the_run_is_made_again_to_the_bit():
     """The state before the bad epoch is what `train` leaves after as many, and a walk by steps is an epoch."""
     params, data, rate = layers(network(2)), tuple(map(jnp.asarray, examples(2))), {"learning_rate": jnp.float32(0.1)}
-    settings = _recipe.Settings(fragile, fragile_loss, optax.sgd, BATCH, True)
-    inputs = (KEY, data, rate, _recipe.Functions(Partial(backprop), Partial(forward), None))
-    state = _engine.init_state(params, rate, settings)
+    recipe = _recipe.Recipe(
+        optimizer=optax.sgd, hyperparameters=rate, batch_size=BATCH, activation=fragile, loss=fragile_loss
+    )
+    inputs, static = (KEY, data, recipe.traced(jnp.float32)), recipe.static
+    state = _engine.init_state(params, rate, static)
     watched = _divergence._finite_leaves(state[:2])
-    walk = _divergence.first_bad_epoch(_divergence._start(state), inputs, watched, 10**6, settings)
+    walk = _divergence.first_bad_epoch(_divergence._start(state), inputs, watched, 10**6, static)
     bad_epoch = plain_loop(network(2), examples(2), 0.1, 100).epoch
     assert walk.done == bad_epoch > 10
     result = train(
@@ -258,7 +260,7 @@ def test_the_run_is_made_again_to_the_bit():
     np.testing.assert_array_equal(np.isfinite(result.history.train_loss), np.arange(bad_epoch) < bad_epoch - 1)
     at_epoch = [jax.tree.map(lambda leaf, i=i: leaf[i], result.recorded) for i in range(bad_epoch)]
     chex.assert_trees_all_equal(walk.before.params, at_epoch[-2])
-    by_steps, _ = _divergence.first_bad_step(state, inputs, watched, settings)
+    by_steps, _ = _divergence.first_bad_step(state, inputs, watched, static)
     chex.assert_trees_all_equal((by_steps.after[0], by_steps.done), (at_epoch[0], jnp.int32(STEPS)))
 
 
@@ -310,7 +312,8 @@ def test_a_gradient_of_your_own(script, rate, expected, place):
     script = {"mark": 7.0, "loss": 0.0, "loss elsewhere": 0.0, "gradient": 0.0} | script
     params = (Layer(jnp.zeros((2, 3)), jnp.zeros(3)), Layer(jnp.full((3, 2), 1e38), jnp.zeros(2)))
     found = find_divergence(
-        *(KEY, params, (x, labels), sgd_with_squares, 5, BATCH),
+        *(KEY, params, (x, labels)),
+        **dict(optimizer=sgd_with_squares, epochs=5, batch_size=BATCH),
         gradient=Partial(scripted, jax.tree.map(jnp.float32, script)),
         hyperparameters={"learning_rate": rate},
     )

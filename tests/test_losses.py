@@ -16,14 +16,13 @@ import mlp_jax
 from mlp_jax import (
     Loss,
     cross_entropy,
-    derivatives_by_autodiff,
     log_softmax,
     predict,
     smooth_labels,
     softmax,
     squared_error,
 )
-from mlp_jax.derivatives import softmax_jacobian
+from mlp_jax.derivatives import by_autodiff, softmax_jacobian
 from mlp_jax.losses import LOSSES, softmax_jvp
 
 CLASSES = (2, 10, 100, 1000)
@@ -60,7 +59,7 @@ OURS = {  # implementation of (logits, labels), and which of the oracles.Classif
     "log_softmax": (lambda z, y: log_softmax(z), "log_softmax"),
     "loss": (one_by_one(cross_entropy), "loss"),
     "loss of one-hot": (one_by_one(with_one_hot(cross_entropy)), "loss"),
-    "loss with its gradient": (one_by_one(lambda z, y: cross_entropy.value_and_logits_gradient(z, y)[0]), "loss"),
+    "loss with its gradient": (one_by_one(lambda z, y: cross_entropy.pair(z, y)[0]), "loss"),
     "gradient": (by_hand(cross_entropy.logits_gradient), "gradient"),
     "gradient of one-hot": (by_hand(with_one_hot(cross_entropy.logits_gradient)), "gradient"),
     "gradient by autodiff": (gradient_of(cross_entropy), "gradient"),
@@ -332,15 +331,15 @@ def test_the_jacobian_of_softmax_of_any_shape(shape):
     rng = np.random.default_rng(0)
     z, r = (rng.normal(size=shape).astype(np.float32) for _ in range(2))
     J = np.asarray(compiled(softmax_jacobian)(z))
-    by_autodiff = np.asarray(compiled(derivatives_by_autodiff.softmax_jacobian)(z))
-    assert J.shape == by_autodiff.shape == (*shape, 4)
-    np.testing.assert_allclose(J, by_autodiff, rtol=0, atol=2 * ULP["float32"])
+    twin = np.asarray(compiled(by_autodiff.softmax_jacobian)(z))
+    assert J.shape == twin.shape == (*shape, 4)
+    np.testing.assert_allclose(J, twin, rtol=0, atol=2 * ULP["float32"])
     np.testing.assert_array_equal(J, np.swapaxes(J, -1, -2))
     np.testing.assert_allclose(J.sum(axis=-1), 0, atol=ULP["float32"])
     np.testing.assert_allclose(compiled(softmax_jvp)(z, r), np.einsum("...jk,...k->...j", J, r), atol=4e-7)
 
 
-@pytest.mark.parametrize("f", [softmax_jacobian, derivatives_by_autodiff.softmax_jacobian], ids=["hand", "autodiff"])
+@pytest.mark.parametrize("f", [softmax_jacobian, by_autodiff.softmax_jacobian], ids=["hand", "autodiff"])
 def test_the_jacobian_of_softmax_of_nan_is_nan(f):
     assert np.isnan(compiled(f)(np.array([nan, 0, 1, 2], np.float32))).all()
 
@@ -435,7 +434,7 @@ def test_logits_that_are_not_finite(logits, loss, gradient, variant):
     z, y = np.array([logits], np.float32), np.array([0])
     np.testing.assert_allclose(variant(cross_entropy.value)(z, y), loss, rtol=1e-6)
     np.testing.assert_allclose(variant(cross_entropy.logits_gradient)(z, y), [gradient], rtol=1e-6)
-    for both, one in zip(variant(cross_entropy.value_and_logits_gradient)(z, y), (loss, [gradient]), strict=True):
+    for both, one in zip(variant(cross_entropy.pair)(z, y), (loss, [gradient]), strict=True):
         np.testing.assert_allclose(both, one, rtol=1e-6)
 
 

@@ -178,7 +178,7 @@ import sys, jax
 jax.config.update("jax_num_cpu_devices", int(sys.argv[1]))
 import test_sweeps as tests
 grid = {"seed": range(7), "hidden": [(), (5,)], "learning_rate": [0.1]}
-tests.sweep(grid, **tests.COMMON, report=print).write_npz(sys.argv[2])
+tests.sweep(grid, **tests.COMMON, log=print).write_npz(sys.argv[2])
 """
 
 
@@ -219,7 +219,7 @@ def test_the_plan(count, free, expected):
 def test_less_memory_takes_more_chunks_and_gives_the_same(monkeypatch):
     monkeypatch.setattr(_memory, "CHUNKS", 2)
     lines = []
-    (result, calls), (small, small_calls) = chunked(5), chunked(5, memory=MEMORY_FOR_TWO, report=lines.append)
+    (result, calls), (small, small_calls) = chunked(5), chunked(5, memory=MEMORY_FOR_TWO, log=lines.append)
     assert calls == [(5, 5)]
     assert small_calls == [(2, 5), (4, 5), (5, 5)]  # the last chunk is filled up by a repeat
     assert_close(rows(small, *range(5)), rows(result, *range(5)))
@@ -487,7 +487,9 @@ BAD = {  # changed arguments, the error, and what its words must hold
         ValueError,
         r"runs\[1\]: expected names among seed, .*and the optimizer's learning_rate, b1.*did you mean 'learning_rate'",
     ),
-    "no rate": (dict(runs=[{}]), ValueError, "hyperparameters: expected .*missing .*'learning_rate'"),
+    "no rate": (
+        dict(runs=[{}], optimizer=optax.adam), ValueError, "hyperparameters: expected .*missing .*'learning_rate'"
+    ),
     "a rate that is text": (dict(runs=[{"learning_rate": "0.1"}]), ValueError, "expected a finite number, got '0.1'"),
     "a rate that is not finite": (dict(runs=[{"learning_rate": np.inf}]), ValueError, "a finite number, got inf"),
     "a rate too large for the dtype": (
@@ -523,7 +525,7 @@ BAD = {  # changed arguments, the error, and what its words must hold
     "no memory for results": (dict(memory=10), ValueError, "memory: expected .* for the results of 1 runs, got 0.0 kB"),
     "no memory for a run": (dict(memory=400), ValueError, "memory: expected at least .* for one run at a time"),
     "no epochs": (dict(epochs=0), ValueError, "epochs: expected .*at least 1"),
-    "report is no function": (dict(report=3), TypeError, "report: expected a function"),
+    "log is no function": (dict(log=3), TypeError, "log: expected a function"),
 }  # fmt: skip
 
 

@@ -13,18 +13,8 @@ from jax.tree_util import Partial
 from problems import quick
 
 import mlp_jax
-from mlp_jax import (
-    Layer,
-    autodiff,
-    backprop,
-    evaluate,
-    evaluation,
-    forward,
-    init_params,
-    run_arguments,
-    train,
-    training,
-)
+from mlp_jax import Layer, autodiff, backprop, evaluate, forward, init_params, train
+from mlp_jax.training import _engine, _evaluation, _recipe
 
 KEY = jax.random.key(7)
 SIZES = (3, 5, 4)  # the smallest with a hidden layer and more than two classes
@@ -61,7 +51,7 @@ assert_close = partial(chex.assert_trees_all_close, rtol=1e-5, atol=1e-6)
 
 # The order of an epoch is jax.random's permutation, found faster
 
-ORDERS = jax.jit(jax.vmap(training.epoch_order, in_axes=(0, None, None)), static_argnums=2)
+ORDERS = jax.jit(jax.vmap(_engine.epoch_order, in_axes=(0, None, None)), static_argnums=2)
 
 
 @pytest.mark.parametrize("x64", [False, True], ids=["float32", "float64"])
@@ -130,7 +120,7 @@ def test_train_is_the_plain_loop(n, batch_size, shuffle, dtype):
     with jax.enable_x64(dtype == "float64"):
         data, validation, params = examples(n), examples(n, seed=1), network(dtype=dtype)
         settings = dict(epochs=3, batch_size=batch_size, shuffle=shuffle)
-        result = train(KEY, params, data, validation, MOMENTUM, **settings)
+        result = train(KEY, params, data, validation, optimizer=MOMENTUM, **settings)
         loop = plain_loop(params, data, validation, **settings)
         expected = mlp_jax.TrainResult(
             loop[-1].params,
@@ -289,11 +279,11 @@ def test_the_program_does_not_grow_with(n, epochs):
 
     def size(n, epochs):
         data, params = tuple(map(jnp.asarray, examples(n))), network()
-        functions = run_arguments.Functions(Partial(backprop), Partial(forward), None)
-        settings = run_arguments.Settings(mlp_jax.relu, mlp_jax.cross_entropy, MOMENTUM, 4, True)
+        recipe = _recipe.Recipe(optimizer=MOMENTUM, batch_size=4)
+        static, traced = recipe.static, recipe.traced(jnp.float32)
         state = mlp_jax.training.TrainState(params, MOMENTUM.init(params), jnp.zeros((), jnp.int32))
-        program = jax.jit(training.run_epochs, static_argnames=("settings", "epochs"))
-        return len(program.lower(state, KEY, data, data, None, functions, settings, epochs).as_text())
+        program = jax.jit(_engine.run_epochs, static_argnames=("static", "epochs"))
+        return len(program.lower(state, KEY, data, data, traced, static, epochs).as_text())
 
     assert size(n, epochs) == pytest.approx(size(2048, 2), rel=0.01)
 
@@ -481,7 +471,7 @@ TARGETS = {
 def test_train_takes_targets_that_are(loss, make, are_classes):
     x, labels = examples(24)
     data = x, make(labels)
-    result = train(KEY, network((3, 4)), data, data, optax.sgd(0.1), epochs=20, batch_size=24, loss=loss)
+    result = train(KEY, network((3, 4)), data, data, optimizer=optax.sgd(0.1), epochs=20, batch_size=24, loss=loss)
     assert result.history.validation_loss[-1] < 0.8 * result.history.validation_loss[0]
     assert np.all(np.isnan(result.history.validation_accuracy) != are_classes)
 
@@ -498,7 +488,7 @@ def test_params_keep_their_dtype(dtype, optimizer, hyperparameters):
     with jax.enable_x64(dtype == "float64"):
         params, data = network((3, 4), dtype=dtype), examples(24)
         settings = dict(epochs=20, batch_size=32, hyperparameters=hyperparameters)
-        result = train(KEY, params, data, data, optimizer, **settings)
+        result = train(KEY, params, data, data, optimizer=optimizer, **settings)
         chex.assert_trees_all_equal_dtypes(result.params, params)
         chex.assert_tree_all_finite((result.params, result.history))
         assert {leaf.dtype for leaf in result.history[:2]} == {np.dtype("float64" if dtype == "float64" else "float32")}
@@ -516,7 +506,7 @@ def measured_by_numpy(params, x, labels):
 
 @pytest.mark.parametrize("n", [8, 9], ids=lambda n: f"{n} examples, 4 at a time")
 def test_evaluate_is_the_exact_mean(n, monkeypatch):
-    monkeypatch.setattr(evaluation, "EVALUATION_BATCH", 4)  # read when traced: every n is a new shape in this file
+    monkeypatch.setattr(_evaluation, "EVALUATION_BATCH", 4)  # read when traced: every n is a new shape in this file
     data = tuple(a[:n] for a in examples(9, seed=2))
     with jax.enable_x64(True):
         params = network((3, 4), dtype="float64")
@@ -526,7 +516,7 @@ def test_evaluate_is_the_exact_mean(n, monkeypatch):
 
 
 def test_evaluate_is_the_exact_mean_over_more_than_one_batch_of_its_own():
-    params, data = network((3, 4)), examples(2 * evaluation.EVALUATION_BATCH + 3)
+    params, data = network((3, 4)), examples(2 * _evaluation.EVALUATION_BATCH + 3)
     assert_close(copies(tuple(evaluate(params, *data))), tuple(measured_by_numpy(params, *data)))
 
 
@@ -579,7 +569,7 @@ BAD = {  # changed arguments, the error, and what its words must hold
     ),
     "forward is no function": (dict(forward="mlp"), TypeError, "forward: expected a function, got str"),
     "hyperparameters for a ready transformation": (
-        dict(hyperparameters={"learning_rate": 0.1}),
+        dict(optimizer=MOMENTUM, hyperparameters={"learning_rate": 0.1}),
         ValueError,
         "hyperparameters: expected a factory .*, got a ready transformation",
     ),

@@ -129,7 +129,7 @@ def sweep(
             dtype=dtype,
             folder=folder,
             memory=None if memory is None else memory * 1e9,
-            report=print,
+            log=print,
             progress=progress,
         )
     rows = summary(result, list(grid), seeds)
@@ -264,16 +264,16 @@ def show_divergence(result: Any, i: int, dataset: Any, epochs: int, dtype: str, 
     import mlp_jax
     from mlp_jax.sweeps._program import start
     from mlp_jax.sweeps._settings import NAMES, SEEDS, Run, Shape
-    from mlp_jax.training._recipe import Settings
+    from mlp_jax.training._recipe import Static
 
     setting, (x, labels) = result.settings[i], map(jnp.asarray, dataset.train)
     activation, batch_size = setting["activation"], setting["batch_size"]
     numbers = {name: value for name, value in setting.items() if name not in NAMES}
-    settings = Settings(activation, run["loss"], run["optimizer"], batch_size, shuffle=True)
+    static = Static(activation, run["loss"], run["optimizer"], batch_size, shuffle=True)
     sizes = (x.shape[1], *setting["hidden"], len(dataset.classes))
     init, order, subset = (np.uint32(setting[name]) for name in SEEDS[1:])
     of_run = Run(init, order, subset, setting["gain"], numbers)
-    key, params, data = start(of_run, (x, labels), Shape(sizes, setting["examples"], epochs, dtype, settings))
+    key, params, data = start(of_run, (x, labels), Shape(sizes, setting["examples"], epochs, dtype, static))
     alike = dict(epochs=epochs, batch_size=batch_size, activation=activation, hyperparameters=numbers)
     found = mlp_jax.find_divergence(key, params, data, **run, **alike)
     print(f"run {i} diverged: {found or 'alone it stays finite'}")

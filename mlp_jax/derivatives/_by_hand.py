@@ -27,7 +27,7 @@ layer, of norm |h_{l-1}| |delta_l|; so the norm of the whole needs no gradient (
 
     |g_i|^2 = sum_l (|h_{l-1,i}|^2 + 1) |delta_{l,i}|^2             the 1 is the bias's
 
-`derivatives_by_autodiff` has a function of the same name, signature and result for each.
+`by_autodiff` has a function of the same name, signature and result for each.
 """
 
 from collections.abc import Sequence
@@ -36,17 +36,26 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from mlp_jax import _doors, backpropagation, network
-from mlp_jax._doors import ArrayLike
+from mlp_jax import _doors
+from mlp_jax._doors import door
+from mlp_jax._types import ArrayLike, Inputs, Layer, Logits, Params, Targets
 from mlp_jax.activations import Activation, relu
-from mlp_jax.backpropagation import activation_backward, backward, gradients_of, linear_backward, linear_gradient
-from mlp_jax.losses import Loss, cross_entropy, softmax, softmax_jvp
-from mlp_jax.network import Layer, Params, Trace, forward_with_trace, linear
+from mlp_jax.backpropagation import (
+    activation_backward,
+    as_examples,
+    backward,
+    gradients_of,
+    linear_backward,
+    linear_gradient,
+)
+from mlp_jax.losses import Loss, as_logits_argument, cross_entropy, softmax, softmax_jvp
+from mlp_jax.network import Trace, as_network, forward_with_trace, linear
 
 # ---- of the logits
 
 
-def logits_jvp(params: Params, x: ArrayLike, tangent: Params, activation: Activation = relu) -> Float[Array, "B C"]:
+@door(as_network)
+def logits_jvp(params: Params, x: Inputs, tangent: Params, activation: Activation = relu) -> Float[Array, "B C"]:
     """Return J v, how the logits change along a direction of the parameters: R{z_L}.
 
     Args:
@@ -66,13 +75,12 @@ def logits_jvp(params: Params, x: ArrayLike, tangent: Params, activation: Activa
       >>> print(logits_jvp(params, [[1.0, 2.0]], tangent))  # x V + c
       [[2. 3.]]
     """
-    params, x = network.validate(params, x, activation)
-    tangent = network.validate_tangent(tangent, params)
-    _, trace = forward_with_trace(params, x, activation)
+    _, trace = forward_with_trace.room(params, x, activation)
     return _forward_tangents(params, trace, tangent)[1][-1]
 
 
-def logits_vjp(params: Params, x: ArrayLike, cotangent: ArrayLike, activation: Activation = relu) -> Params:
+@door(as_network)
+def logits_vjp(params: Params, x: Inputs, cotangent: Logits, activation: Activation = relu) -> Params:
     """Return J^T u, the gradient of <z_L, u> in the parameters: the backward pass from delta_L = u.
 
     The cotangent u is (B, C), finite, in the parameters' dtype, or it is an error; all else is as for `logits_jvp`. The
@@ -84,13 +92,12 @@ def logits_vjp(params: Params, x: ArrayLike, cotangent: ArrayLike, activation: A
       [[1. 0.]
        [2. 0.]]
     """
-    params, x = network.validate(params, x, activation)
-    logits, trace = forward_with_trace(params, x, activation)
-    u = _doors.as_direction("cotangent", cotangent, "the logits", logits)
-    return gradients_of(trace, backward(params, trace, u + _nan_or_0(x)))
+    _, trace = forward_with_trace.room(params, x, activation)
+    return gradients_of(trace, backward(params, trace, cotangent + _nan_or_0(x)))
 
 
-def logits_jacobian(params: Params, x: ArrayLike, activation: Activation = relu) -> Params:
+@door(as_network)
+def logits_jacobian(params: Params, x: Inputs, activation: Activation = relu) -> Params:
     """Return J, the derivative of every logit of every example in every parameter.
 
     In the form of params, with leaves (B, C, fan_in, fan_out) and (B, C, fan_out): B C times the memory of params,
@@ -102,17 +109,17 @@ def logits_jacobian(params: Params, x: ArrayLike, activation: Activation = relu)
       [[0. 5. 0.]
        [0. 7. 0.]]
     """
-    params, x = network.validate(params, x, activation)
 
     def of_example(x: Float[Array, " D"]) -> Params:
-        logits, trace = forward_with_trace(params, x[None], activation)
+        logits, trace = forward_with_trace.room(params, x[None], activation)
         deltas = backward(params, trace, jnp.eye(logits.size, dtype=logits.dtype))
         return _example_gradients(trace, [delta + _nan_or_0(x) for delta in deltas])
 
     return jax.vmap(of_example)(x)
 
 
-def logits_input_jacobian(params: Params, x: ArrayLike, activation: Activation = relu) -> Float[Array, "B C D"]:
+@door(as_network)
+def logits_input_jacobian(params: Params, x: Inputs, activation: Activation = relu) -> Float[Array, "B C D"]:
     """Return d z_L / d x of every example, W_1 diag(phi'(z_1)) W_2 ... W_L transposed.
 
     Multiplied from the narrower end: from the logits or, where D < C, from x. Arguments and errors as `forward`.
@@ -122,10 +129,9 @@ def logits_input_jacobian(params: Params, x: ArrayLike, activation: Activation =
       >>> print(logits_input_jacobian(params, [[5.0, 7.0]]))  # W^T
       [[[2. 3.]]]
     """
-    params, x = network.validate(params, x, activation)
 
     def of_example(x: Float[Array, " D"]) -> Float[Array, "C D"]:
-        logits, trace = forward_with_trace(params, x[None], activation)
+        logits, trace = forward_with_trace.room(params, x[None], activation)
         if x.size < logits.size:
             return _input_tangents(params, trace, jnp.eye(x.size, dtype=x.dtype)).T + _nan_or_0(x)
         return _input_gradients(params, trace, jnp.eye(logits.size, dtype=logits.dtype)) + _nan_or_0(x)
@@ -133,7 +139,8 @@ def logits_input_jacobian(params: Params, x: ArrayLike, activation: Activation =
     return jax.vmap(of_example)(x)
 
 
-def softmax_jacobian(logits: ArrayLike) -> Float[Array, "... C C"]:
+@door(as_logits_argument)
+def softmax_jacobian(logits: Float[ArrayLike, "... C"]) -> Float[Array, "... C C"]:
     """Return d p_j / d z_k = p_j ([j = k] - p_k), the matrix diag p - p p^T (..., C, C), for logits (..., C).
 
     With 1 - p_j as the sum of all other p_k, which keeps its digits. Symmetric; rows sum to 0. Errors as `softmax`.
@@ -145,7 +152,7 @@ def softmax_jacobian(logits: ArrayLike) -> Float[Array, "... C C"]:
       >>> print(softmax_jacobian([0.0, -50.0])[0, 0])  # where p_0 (1 - p_0) from p_0 = 1 would be 0
       1.9287499e-22
     """
-    p = softmax(logits)
+    p = softmax.room(logits)
     identity = jnp.eye(p.shape[-1], dtype=p.dtype)
     others = jnp.matmul(p, 1 - identity, precision="highest")  # sum of all other p_k
     is_diagonal = jnp.broadcast_to(identity == 1, (*p.shape, p.shape[-1]))
@@ -155,8 +162,9 @@ def softmax_jacobian(logits: ArrayLike) -> Float[Array, "... C C"]:
 # ---- of the loss
 
 
+@door(as_examples)
 def input_gradient(
-    params: Params, x: ArrayLike, targets: ArrayLike, activation: Activation = relu, loss: Loss = cross_entropy
+    params: Params, x: Inputs, targets: Targets, activation: Activation = relu, loss: Loss = cross_entropy
 ) -> Float[Array, "B D"]:
     """Return d loss / d x = delta_1 W_1^T, (B, D).
 
@@ -168,13 +176,13 @@ def input_gradient(
       >>> print(input_gradient(params, [[0.0]], jnp.array([0])))  # (p - one_hot(y)) W^T
       [[-1.]]
     """
-    params, x, targets = backpropagation.validate(params, x, targets, activation, loss)
-    logits, trace = forward_with_trace(params, x, activation)
+    logits, trace = forward_with_trace.room(params, x, activation)
     return _input_gradients(params, trace, loss.logits_gradient(logits, targets))
 
 
+@door(as_examples)
 def per_example_gradients(
-    params: Params, x: ArrayLike, targets: ArrayLike, activation: Activation = relu, loss: Loss = cross_entropy
+    params: Params, x: Inputs, targets: Targets, activation: Activation = relu, loss: Loss = cross_entropy
 ) -> Params:
     """Return the gradient of each example's own loss; their mean over the batch is `backprop`'s.
 
@@ -186,13 +194,13 @@ def per_example_gradients(
       >>> per_example_gradients(params, [[5.0, 7.0]] * 4, jnp.array([0, 1, 2, 0]))[0].weight.shape
       (4, 2, 3)
     """
-    params, x, targets = backpropagation.validate(params, x, targets, activation, loss)
-    logits, trace = forward_with_trace(params, x, activation)
+    logits, trace = forward_with_trace.room(params, x, activation)
     return _example_gradients(trace, backward(params, trace, x.shape[0] * loss.logits_gradient(logits, targets)))
 
 
+@door(as_examples)
 def per_example_gradient_norms(
-    params: Params, x: ArrayLike, targets: ArrayLike, activation: Activation = relu, loss: Loss = cross_entropy
+    params: Params, x: Inputs, targets: Targets, activation: Activation = relu, loss: Loss = cross_entropy
 ) -> Float[Array, " B"]:
     """Return |g_i| (B,), the length of each example's gradient, without forming it (Goodfellow, 2015).
 
@@ -205,8 +213,7 @@ def per_example_gradient_norms(
       >>> print(f"{norms[0] ** 2:.3f}")  # (|x|^2 + 1) |p - one_hot(y)|^2 = (8 + 1) / 2
       4.500
     """
-    params, x, targets = backpropagation.validate(params, x, targets, activation, loss)
-    logits, trace = forward_with_trace(params, x, activation)
+    logits, trace = forward_with_trace.room(params, x, activation)
     deltas = backward(params, trace, x.shape[0] * loss.logits_gradient(logits, targets))
     scale = jnp.max(jnp.abs(jnp.concatenate(deltas, axis=1)), axis=1, keepdims=True)
     scale = jnp.where(scale == 0, 1, scale)  # the square of a delta of 1e-23 would be 0 in float32
@@ -217,10 +224,11 @@ def per_example_gradient_norms(
 # ---- curvature
 
 
+@door(as_examples)
 def hessian_vector_product(
     params: Params,
-    x: ArrayLike,
-    targets: ArrayLike,
+    x: Inputs,
+    targets: Targets,
     tangent: Params,
     activation: Activation = relu,
     loss: Loss = cross_entropy,
@@ -239,14 +247,12 @@ def hessian_vector_product(
       >>> print(hessian_vector_product(params, [[2.0]], jnp.array([0]), tangent)[0].weight)
       [[ 1. -1.]]
     """
-    params, x, targets = backpropagation.validate(params, x, targets, activation, loss)
-    tangent = network.validate_tangent(tangent, params)
-    second_derivative = _doors.as_required("activation", activation, "second_derivative")
-    hessian_product = _doors.as_required("loss", loss, "logits_hessian_product")
-    logits, trace = forward_with_trace(params, x, activation)
+    second_derivative = _doors.as_given("activation", activation, "second_derivative")
+    H_L = _doors.as_given("loss", loss, "logits_hessian_product")
+    logits, trace = forward_with_trace.room(params, x, activation)
     R_h, R_z = _forward_tangents(params, trace, tangent)
     delta = loss.logits_gradient(logits, targets)
-    R_delta = hessian_product(logits, targets, R_z[-1])
+    R_delta = H_L(logits, targets, R_z[-1])
     products: list[Layer] = []
     for l in reversed(range(len(params) - 1)):  # entry l is layer l + 1's
         W, V = params[l + 1].weight, tangent[l + 1].weight
@@ -259,10 +265,11 @@ def hessian_vector_product(
     return (linear_gradient(trace.h[0], R_delta), *products)
 
 
+@door(as_examples)
 def gauss_newton_vector_product(
     params: Params,
-    x: ArrayLike,
-    targets: ArrayLike,
+    x: Inputs,
+    targets: Targets,
     tangent: Params,
     activation: Activation = relu,
     loss: Loss = cross_entropy,
@@ -277,15 +284,14 @@ def gauss_newton_vector_product(
       >>> print(gauss_newton_vector_product(params, [[2.0]], jnp.array([0]), tangent)[0].weight)
       [[ 1. -1.]]
     """
-    params, x, targets = backpropagation.validate(params, x, targets, activation, loss)
-    tangent = network.validate_tangent(tangent, params)
-    hessian_product = _doors.as_required("loss", loss, "logits_hessian_product")
-    logits, trace = forward_with_trace(params, x, activation)
+    H_L = _doors.as_given("loss", loss, "logits_hessian_product")
+    logits, trace = forward_with_trace.room(params, x, activation)
     _, R_z = _forward_tangents(params, trace, tangent)
-    return gradients_of(trace, backward(params, trace, hessian_product(logits, targets, R_z[-1])))
+    return gradients_of(trace, backward(params, trace, H_L(logits, targets, R_z[-1])))
 
 
-def fisher_vector_product(params: Params, x: ArrayLike, tangent: Params, activation: Activation = relu) -> Params:
+@door(as_network)
+def fisher_vector_product(params: Params, x: Inputs, tangent: Params, activation: Activation = relu) -> Params:
     """Return F v of softmax's classes, F the mean over the batch of E[g_y g_y^T] for y drawn from p (Amari, 1998).
 
     No labels of the data: with these it would be the empirical Fisher matrix, another thing (Kunstner, Hennig & Balles,
@@ -299,11 +305,9 @@ def fisher_vector_product(params: Params, x: ArrayLike, tangent: Params, activat
       >>> print(fisher_vector_product(params, [[2.0]], tangent)[0].weight)
       [[ 1. -1.]]
     """
-    params, x = network.validate(params, x, activation)
-    tangent = network.validate_tangent(tangent, params)
-    logits, trace = forward_with_trace(params, x, activation)
+    logits, trace = forward_with_trace.room(params, x, activation)
     _, R_z = _forward_tangents(params, trace, tangent)
-    return gradients_of(trace, backward(params, trace, softmax_jvp(logits, R_z[-1]) / x.shape[0]))
+    return gradients_of(trace, backward(params, trace, softmax_jvp.room(logits, R_z[-1]) / x.shape[0]))
 
 
 # ---- the passes that they share

@@ -23,7 +23,7 @@ from jax.tree_util import Partial
 from jaxtyping import PyTree
 
 from mlp_jax import _doors
-from mlp_jax.activations import ACTIVATIONS, GLOROT, HE, LECUN, Activation, InTurn
+from mlp_jax.activations import ACTIVATIONS, GLOROT, HE, LECUN, Activation
 from mlp_jax.losses import LOSSES, Loss
 from mlp_jax.sweeps._program import Shared
 from mlp_jax.sweeps._settings import Group, Plan, chunk_of
@@ -75,8 +75,6 @@ def identity(name: str, value: Any) -> Any:
         return value
     if isinstance(value, tuple | list):
         return [identity(name, entry) for entry in value]
-    if isinstance(value, InTurn):
-        return ["in turn", *identity(name, [value.value, value.derivative])]
     if isinstance(value, Activation | Loss):
         return _identity_of_record(name, value)
     if isinstance(value, optax.GradientTransformation):
@@ -119,17 +117,17 @@ def _identity_of_record(name: str, value: Activation | Loss) -> Any:
 
 def names(groups: Sequence[Group], plans: Sequence[Plan], shared: Shared) -> list[list[str]]:
     """Return the name of every chunk of every group, a hash of all that decides its numbers."""
-    data, validation, functions = shared
-    settings = groups[0].shape.settings
-    by_name = functions._asdict() | {"optimizer": settings.optimizer, "loss": settings.loss}
+    data, validation, traced = shared
+    static = groups[0].shape.static
+    by_name = traced._asdict() | {"optimizer": static.optimizer, "loss": static.loss}
     known = {name: identity(name, value) for name, value in by_name.items()}
     common = hash_of(known, data, validation, environment(jax.devices()[0]))
 
     def of_chunk(group: Group, plan: Plan, start: int) -> str:
-        sizes, examples, epochs, dtype, settings = vars(group.shape).values()
-        activation = identity("activation", settings.activation)
-        static = (sizes, examples, epochs, dtype, activation, settings.batch_size, settings.shuffle, plan.at_once)
-        return hash_of(common, static, chunk_of(group, start, plan.chunk))
+        sizes, examples, epochs, dtype, static = vars(group.shape).values()
+        activation = identity("activation", static.activation)
+        of_group = (sizes, examples, epochs, dtype, activation, static.batch_size, static.shuffle, plan.at_once)
+        return hash_of(common, of_group, chunk_of(group, start, plan.chunk))
 
     return [
         [of_chunk(*of_group, start) for start in of_group[1].starts] for of_group in zip(groups, plans, strict=True)

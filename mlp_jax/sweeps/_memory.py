@@ -50,9 +50,9 @@ def run_bytes(group: Group, shared: Shared) -> RunBytes:
     """Estimate the bytes of one run of a group from the shapes of its network, data and result."""
     shape, ((x, targets), validation, _) = group.shape, shared
     params = jax.eval_shape(lambda: jax.tree.map(jnp.asarray, zeros(shape)))
-    state = jax.eval_shape(partial(_engine.init_state, settings=shape.settings), params, group.one.hyperparameters)
+    state = jax.eval_shape(partial(_engine.init_state, static=shape.static), params, group.one.hyperparameters)
     itemsize, widths = jnp.dtype(shape.dtype).itemsize, shape.sizes[1:]
-    batch = min(shape.settings.batch_size, shape.examples)
+    batch = min(shape.static.batch_size, shape.examples)
     step = 2 * bytes_of(params) + bytes_of(state) + batch * itemsize * (x.shape[1] + 4 * sum(widths))
     rest = 28 * shape.examples  # the order, and the numbers of 64 bits by which it is sorted
     if shape.examples < len(x):
@@ -80,9 +80,9 @@ def planned(
     plans = [plan(count, total, cost, left, devices) for count, cost in zip(counts, costs, strict=True)]
     for i, (group, cost, of_group) in enumerate(zip(groups, costs, plans, strict=True), 1):
         shape, count = group.shape, len(group.indices)
-        network = f"{'-'.join(map(str, shape.sizes))} {shape.settings.activation.name}"
+        network = f"{'-'.join(map(str, shape.sizes))} {shape.static.activation.name}"
         report(
-            f"group {i} of {len(groups)}: {count:,} runs of {network}, batch {shape.settings.batch_size}, "
+            f"group {i} of {len(groups)}: {count:,} runs of {network}, batch {shape.static.batch_size}, "
             f"{shape.examples:,} examples: {in_words(cost.step + cost.rest)} a run, "
             f"{min(count, len(of_group.devices) * of_group.at_once):,} at once"
         )

@@ -17,16 +17,16 @@ from mlp_jax.sweeps._many_runs import over_devices
 from mlp_jax.sweeps._settings import Group, Plan, Run, Shape
 from mlp_jax.training import _engine
 from mlp_jax.training._engine import TrainResult
-from mlp_jax.training._recipe import Examples, Functions
+from mlp_jax.training._recipe import Examples, Traced
 
-Shared = tuple[Examples, Examples | None, Functions]
+Shared = tuple[Examples, Examples | None, Traced]
 
 
 def start(run: Run, data: Examples, shape: Shape) -> tuple[Array, Params, Examples]:
     """Return what a run starts from: the key of its order, its parameters, and its examples."""
     key_params, _ = jax.random.split(jax.random.key(run.init_seed))
     _, key_order = jax.random.split(jax.random.key(run.order_seed))
-    drawn = init_params(key_params, shape.sizes, shape.settings.activation, dtype=shape.dtype)
+    drawn = init_params(key_params, shape.sizes, shape.static.activation, dtype=shape.dtype)
     params = tuple(Layer(run.gain * weight, bias) for weight, bias in drawn)
     x, targets = data
     if shape.examples < x.shape[0]:
@@ -36,12 +36,13 @@ def start(run: Run, data: Examples, shape: Shape) -> tuple[Array, Params, Exampl
 
 
 @partial(jax.jit, static_argnames="shape")
-def run_one(run: Run, data: Examples, validation: Examples | None, functions: Functions, shape: Shape) -> TrainResult:
-    """One run: draw what it starts from, and train. Everything but its shape is traced."""
+def run_one(run: Run, data: Examples, validation: Examples | None, traced: Traced, shape: Shape) -> TrainResult:
+    """Draw what a run starts from, and train it. Everything but its shape is traced."""
     key_order, params, (x, targets) = start(run, data, shape)
-    state = _engine.init_state(params, run.hyperparameters, shape.settings)
+    traced = traced._replace(hyperparameters=run.hyperparameters)
+    state = _engine.init_state(params, run.hyperparameters, shape.static)
     state, (history, recorded) = _engine.run_epochs(
-        state, key_order, (x, targets), validation, run.hyperparameters, functions, shape.settings, shape.epochs
+        state, key_order, (x, targets), validation, traced, shape.static, shape.epochs
     )
     return TrainResult(state.params, history, recorded)
 

@@ -20,11 +20,11 @@ import optax
 from mlp_jax import _doors
 from mlp_jax.activations import ACTIVATIONS, Activation
 from mlp_jax.network import Layer, Params
-from mlp_jax.training import _recipe
-from mlp_jax.training._recipe import Settings
+from mlp_jax.training._recipe import Recipe, Static
 
 SEEDS = ("seed", "init_seed", "order_seed", "subset_seed")
-NAMES = (*SEEDS, "gain", "examples", "hidden", "activation", "batch_size")
+SHAPES = ("examples", "hidden", "activation", "batch_size")
+NAMES = (*SEEDS, "gain", *SHAPES)
 
 Setting = dict[str, Any]
 
@@ -37,7 +37,7 @@ class Shape:
     examples: int
     epochs: int
     dtype: str
-    settings: Settings
+    static: Static
 
 
 class Run(NamedTuple):
@@ -155,8 +155,7 @@ def _number(where: str, value: Any) -> float:
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        cure = "what is no number goes into the factory: functools.partial(factory, ...)"
-        raise _doors.mistake(where, "a finite number", repr(value), cure)
+        raise _doors.mistake(where, "a finite number", repr(value), _doors.NOT_A_NUMBER)
     return number
 
 
@@ -174,22 +173,33 @@ def _activation(where: str, value: Any) -> Activation:
     return value
 
 
-def grouped(settings: Sequence[Setting], shape_of: Callable[[Setting], Shape], optimizer: Any) -> list[Group]:
-    """Return the groups of equal shape and equal names of hyperparameters, in the order of their first runs."""
-    indices: dict[tuple[Shape, tuple[str, ...]], list[int]] = {}
+def grouped(
+    settings: Sequence[Setting], shape_of: Callable[[Setting, Recipe], Shape], keywords: Mapping[str, Any]
+) -> list[Group]:
+    """Return the groups of equal shape and equal names of hyperparameters, in the order of their first runs.
+
+    Args:
+      settings: of every run, in full.
+      shape_of: (the settings of a run, its recipe) -> its shape.
+      keywords: of the recipe that all runs share.
+    """
+    indices: dict[tuple[Any, ...], list[int]] = {}
     for i, setting in enumerate(settings):
         names = tuple(sorted(set(setting) - set(NAMES)))
-        indices.setdefault((shape_of(setting), names), []).append(i)
+        indices.setdefault((*(setting[name] for name in SHAPES), names), []).append(i)
     groups = []
-    for (shape, names), members in indices.items():
+    for (*_, names), members in indices.items():
         first = settings[members[0]]
-        stacked = _stacked([settings[i] for i in members], names, shape, optimizer)
-        _recipe.checked_hyperparameters({name: first[name] for name in names}, optimizer, zeros(shape))
-        groups.append(Group(shape, tuple(members), stacked))
+        of_run = {name: first[name] for name in ("activation", "batch_size")}
+        of_run["hyperparameters"] = {name: first[name] for name in names}
+        recipe = Recipe(**{**keywords, **of_run})
+        shape = shape_of(first, recipe)
+        groups.append(Group(shape, tuple(members), _stacked([settings[i] for i in members], names, shape)))
+        recipe.traced(shape.dtype)  # checks what the factory makes
     return groups
 
 
-def _stacked(settings: Sequence[Setting], names: Sequence[str], shape: Shape, optimizer: Any) -> Run:
+def _stacked(settings: Sequence[Setting], names: Sequence[str], shape: Shape) -> Run:
     dtype = jnp.dtype(shape.dtype)
 
     def floats(name: str) -> np.ndarray:
@@ -201,7 +211,7 @@ def _stacked(settings: Sequence[Setting], names: Sequence[str], shape: Shape, op
         return column
 
     init, order, subset = (np.array([setting[name] for setting in settings], np.uint32) for name in SEEDS[1:])
-    is_ready = isinstance(optimizer, optax.GradientTransformation)
+    is_ready = isinstance(shape.static.optimizer, optax.GradientTransformation)
     return Run(init, order, subset, floats("gain"), None if is_ready else {name: floats(name) for name in names})
 
 

@@ -10,7 +10,7 @@ The first two scan the very functions that `train` scans. What is not finite fir
 computation: z_1, h_1, z_2, ..., z_L, the loss, delta_L, ..., delta_1, gradients, updates, parameters.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -22,15 +22,23 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from mlp_jax import _doors
-from mlp_jax._doors import ArrayLike
-from mlp_jax.activations import Activation, relu
+from mlp_jax._types import ArrayLike
+from mlp_jax.activations import Activation
 from mlp_jax.backpropagation import BackwardTrace, autodiff, backprop, backprop_with_trace
-from mlp_jax.losses import Loss, cross_entropy
-from mlp_jax.network import forward as plain_forward
-from mlp_jax.training import _engine, _recipe
+from mlp_jax.losses import Loss
+from mlp_jax.training import _engine
 from mlp_jax.training._batches import scan_batches
 from mlp_jax.training._engine import TrainState
-from mlp_jax.training._recipe import Examples, Functions, Settings
+from mlp_jax.training._recipe import (
+    Examples,
+    Static,
+    Traced,
+    as_examples_of,
+    dtype_of,
+    is_plain,
+    recipe_of,
+    takes_recipe,
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +73,7 @@ class Divergence:
         return self.words
 
 
-Inputs = tuple[Array, Examples, dict[str, Array] | None, Functions]  # key, data, hyperparameters, functions
+Inputs = tuple[Array, Examples, Traced]  # key, data, and the traced part of the recipe
 
 
 class Walk(NamedTuple):
@@ -100,20 +108,8 @@ class Quantity(NamedTuple):
     rest: Mapping[str, Any] = {}
 
 
-def find_divergence(
-    key: Array,
-    params: PyTree,
-    data: tuple[ArrayLike, ArrayLike],
-    optimizer: optax.GradientTransformation | Callable[..., optax.GradientTransformation] = _engine.ADAM,
-    epochs: int = 10,
-    batch_size: int = 32,
-    activation: Activation = relu,
-    loss: Loss = cross_entropy,
-    gradient: Callable[..., tuple[Array, PyTree]] = backprop,
-    forward: Callable[..., Array] = plain_forward,
-    shuffle: bool = True,
-    hyperparameters: Mapping[str, ArrayLike] | None = None,
-) -> Divergence | None:
+@takes_recipe
+def find_divergence(key: Array, params: PyTree, data: tuple[ArrayLike, ArrayLike], **recipe: Any) -> Divergence | None:
     """Run again what `train` ran, and name the first number that is not finite.
 
     Arguments, defaults and errors are those of `train`; under jit or vmap it is an error, since numbers must be read.
@@ -140,87 +136,82 @@ def find_divergence(
 of its batch; largest |logit| there 8e+20; try a smaller learning rate
     """
     _doors.check_key(key)
-    settings, functions, epochs = _recipe.checked_settings(
-        activation, loss, optimizer, batch_size, shuffle, epochs, gradient, forward, None, None
-    )
-    params, data = _recipe.checked_examples("data ", data, params, functions.forward, activation, loss)
-    hyperparameters = _recipe.checked_hyperparameters(hyperparameters, optimizer, params)
-    inputs = (key, data, hyperparameters, functions)
-    state = _engine.init_state(params, hyperparameters, settings)
-    if _doors.is_traced((state, inputs)):
+    run = recipe_of("find_divergence", recipe)
+    params, data = as_examples_of("data", data, params, run.forward, run.activation, run.loss)
+    static, traced = run.static, run.traced(dtype_of(params))
+    inputs = (key, data, traced)
+    if _doors.is_traced((params, inputs)):
         raise _doors.mistake("find_divergence", "numbers to read", "arrays under jit or vmap", "call it outside")
 
+    state = _engine.init_state(params, traced.hyperparameters, static)
     watched, walk = _finite_leaves(state[:2]), _start(state)
-    while not walk.is_bad and walk.done < epochs:  # in chunks, between which Ctrl-C is heard
-        until = min(int(walk.done) + max(1, epochs // 50), epochs)
-        walk = first_bad_epoch(walk, inputs, watched, until, settings)
+    while not walk.is_bad and walk.done < run.epochs:  # in chunks, between which Ctrl-C is heard
+        until = min(int(walk.done) + max(1, run.epochs // 50), run.epochs)
+        walk = first_bad_epoch(walk, inputs, watched, until, static)
     if not walk.is_bad:
         return None
     epoch = int(walk.done)
-    walk, order = first_bad_step(walk.before, inputs, watched, settings)
+    walk, order = first_bad_step(walk.before, inputs, watched, static)
     if not walk.is_bad:
         words = f"epoch {epoch:,}: its mean loss or what it leaves is not finite, but none of its steps is bad"
         return Divergence(epoch, words=words)
-    step, steps = int(walk.done), -(-len(order) // settings.batch_size)
-    batch = np.asarray(order)[(step - 1) * settings.batch_size : step * settings.batch_size]
-    parts, params = jax.device_get((take_apart(walk.before, batch, inputs, watched, settings), walk.before[0]))
-    in_order = quantities(parts, params, _recipe.is_plain(functions.forward))
+    step, steps = int(walk.done), -(-len(order) // static.batch_size)
+    batch = np.asarray(order)[(step - 1) * static.batch_size : step * static.batch_size]
+    parts, params = jax.device_get((take_apart(walk.before, batch, inputs, watched, static), walk.before[0]))
+    in_order = quantities(parts, params, is_plain(traced.forward))
     first = next((quantity for quantity in in_order if not np.isfinite(quantity.values).all()), None)
-    return describe(first, epoch, step, steps, batch, (hyperparameters or {}).get("learning_rate"))
+    return describe(first, epoch, step, steps, batch, (traced.hyperparameters or {}).get("learning_rate"))
 
 
-@partial(jax.jit, static_argnames="settings")
-def first_bad_epoch(walk: Walk, inputs: Inputs, watched: PyTree, until: int | Array, settings: Settings) -> Walk:
+@partial(jax.jit, static_argnames="static")
+def first_bad_epoch(walk: Walk, inputs: Inputs, watched: PyTree, until: int | Array, static: Static) -> Walk:
     """Go on by epochs, from `TrainState` to `TrainState`, until one is bad or `until` are done."""
-    key, data, hyperparameters, functions = inputs
+    key, data, traced = inputs
 
     def epoch(walk: Walk) -> Walk:
         before = walk.after
-        after, (history, _) = _engine.run_epochs(before, key, data, None, hyperparameters, functions, settings, 1)
+        after, (history, _) = _engine.run_epochs(before, key, data, None, traced, static, 1)
         return Walk(before, after, walk.done + 1, _is_bad(history.train_loss[0], after[:2], watched))
 
     return jax.lax.while_loop(lambda walk: ~walk.is_bad & (walk.done < until), epoch, walk)
 
 
-@partial(jax.jit, static_argnames="settings")
-def first_bad_step(
-    state: TrainState, inputs: Inputs, watched: PyTree, settings: Settings
-) -> tuple[Walk, Int[Array, " N"]]:
+@partial(jax.jit, static_argnames="static")
+def first_bad_step(state: TrainState, inputs: Inputs, watched: PyTree, static: Static) -> tuple[Walk, Int[Array, " N"]]:
     """Walk through an epoch to its first bad step or its end, by (params, optimizer_state); return also its order."""
-    key, (x, targets), hyperparameters, functions = inputs
-    order = _engine.order_of_epoch(key, state.epoch, len(x), settings)
+    key, (x, targets), traced = inputs
+    order = _engine.order_of_epoch(key, state.epoch, len(x), static)
 
     def step(walk: Walk, batch: Int[Array, " B"] | slice) -> tuple[Walk, tuple[()]]:
         def go(walk: Walk) -> Walk:
             params, state = walk.after
-            after, loss = _engine.train_step(
-                params, state, x[batch], targets[batch], hyperparameters, functions, settings
-            )
+            after, loss = _engine.train_step(params, state, x[batch], targets[batch], traced, static)
             return Walk(walk.after, after, walk.done + 1, _is_bad(loss, after, watched))
 
         return jax.lax.cond(walk.is_bad, lambda walk: walk, go, walk), ()
 
-    return scan_batches(step, _start(state[:2]), order, settings.batch_size)[0], order
+    return scan_batches(step, _start(state[:2]), order, static.batch_size)[0], order
 
 
-@partial(jax.jit, static_argnames="settings")
+@partial(jax.jit, static_argnames="static")
 def take_apart(
-    before: tuple[PyTree, PyTree], batch: ArrayLike, inputs: Inputs, watched: PyTree, settings: Settings
+    before: tuple[PyTree, PyTree], batch: ArrayLike, inputs: Inputs, watched: PyTree, static: Static
 ) -> Parts:
     """Return all numbers of the step that leads on from (params, optimizer_state); what is not watched as 0."""
-    _, data, hyperparameters, functions = inputs
-    (params, _), (x, targets), (phi, loss) = before, (a[batch] for a in data), (settings.activation, settings.loss)
+    _, data, traced = inputs
+    (params, _), (x, targets), (phi, loss) = before, (a[batch] for a in data), (static.activation, static.loss)
     trace = None
-    if functions.gradient.func is autodiff:  # the chain of backprop, its derivatives by reverse-mode autodiff
+    if traced.gradient.func is autodiff:  # the chain of backprop, its derivatives by reverse-mode autodiff
         value = phi.value
         phi = Activation(value, lambda z: jax.vjp(value, z)[1](jnp.ones_like(z))[0])
         loss = Loss(loss.value, jax.grad(loss.value))
-    if functions.gradient.func in (autodiff, backprop):
-        trace = backprop_with_trace(params, x, targets, phi, loss)
-    logits = functions.forward(params, x, activation=phi)
-    losses = jax.vmap(lambda z, t: loss(z[None], t[None]))(logits, targets)
-    settings = replace(settings, optimizer=_watching(_engine.transformation_of(settings.optimizer, hyperparameters)))
-    (params, (gradients, updates, state)), mean = _engine.train_step(*before, x, targets, None, functions, settings)
+    if traced.gradient.func in (autodiff, backprop):
+        trace = backprop_with_trace.room(params, x, targets, phi, loss)
+    logits = traced.forward(params, x, activation=phi)
+    losses = jax.vmap(lambda z, t: loss.value(z[None], t[None]))(logits, targets)
+    optimizer = _watching(_engine.transformation_of(static.optimizer, traced.hyperparameters))
+    static, traced = replace(static, optimizer=optimizer), traced._replace(hyperparameters=None)
+    (params, (gradients, updates, state)), mean = _engine.train_step(*before, x, targets, traced, static)
     after = jax.tree.map(
         lambda a, is_watched: jnp.where(is_watched, a, 0) if _is_float(a) else jnp.zeros(()), (params, state), watched
     )

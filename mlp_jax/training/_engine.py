@@ -6,7 +6,7 @@ hyperparameters. `train` is the thin host loop around it. Both can be vmapped ov
 hyperparameters and data.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,23 +16,10 @@ import optax
 from jaxtyping import Array, Float, Int, PyTree
 
 from mlp_jax import _doors
-from mlp_jax._doors import ArrayLike
-from mlp_jax.activations import Activation, relu
-from mlp_jax.backpropagation import backprop
-from mlp_jax.losses import Loss, cross_entropy
-from mlp_jax.network import forward as plain_forward
+from mlp_jax._types import ArrayLike
 from mlp_jax.training._batches import epoch_order, scan_batches
 from mlp_jax.training._evaluation import Evaluation, evaluate_batches
-from mlp_jax.training._recipe import (
-    Examples,
-    Functions,
-    Settings,
-    checked_examples,
-    checked_hyperparameters,
-    checked_settings,
-)
-
-ADAM = optax.adam(1e-3)  # Kingma & Ba (2015); 1e-3 is their setting, which trains most small networks
+from mlp_jax.training._recipe import Examples, Static, Traced, as_examples_of, dtype_of, recipe_of, takes_recipe
 
 
 class History(NamedTuple):
@@ -64,22 +51,15 @@ class TrainResult(NamedTuple):
     recorded: PyTree
 
 
+@takes_recipe
 def train(
     key: Array,
     params: PyTree,
     data: tuple[ArrayLike, ArrayLike],
     validation: tuple[ArrayLike, ArrayLike] | None = None,
-    optimizer: optax.GradientTransformation | Callable[..., optax.GradientTransformation] = ADAM,
-    epochs: int = 10,
-    batch_size: int = 32,
-    activation: Activation = relu,
-    loss: Loss = cross_entropy,
-    gradient: Callable[..., tuple[Array, PyTree]] = backprop,
-    forward: Callable[..., Array] = plain_forward,
-    shuffle: bool = True,
-    record: Callable[[PyTree, Array, Array], PyTree] | None = None,
-    hyperparameters: Mapping[str, ArrayLike] | None = None,
+    *,
     progress: Callable[[int, History], None] | None = None,
+    **recipe: Any,
 ) -> TrainResult:
     """Train a network; the whole run is one compiled program.
 
@@ -88,34 +68,17 @@ def train(
       params: the parameters to start from, as `init_params` gives them. They stay usable.
       data: (x, targets), x (N, D) and targets labels (N,) or floats (N, C).
       validation: the same, measured after every epoch; None measures nothing.
-      optimizer: an optax transformation, Adam at 1e-3 by default (one trace per object, since they have no
-        equality); or a factory such as `optax.adam`, whose hyperparameters then come as traced values.
-      epochs: passes over the data.
-      batch_size: examples a step, 32 by default: small batches learn most from an epoch. The rest of an epoch
-        is one smaller step with the mean over its own examples, so that every example counts once.
-      activation: phi, handed to gradient and forward.
-      loss: handed to gradient.
-      gradient: gradient(params, x, targets, activation=, loss=) -> (loss, gradients): `backprop`, `autodiff`,
-        or your own. A `jax.tree_util.Partial`'s arrays are arguments, so they may differ from run to run.
-      forward: forward(params, x, activation=) -> logits, for the metrics and for optimisers that evaluate
-        the loss. Another network than the MLP needs its own gradient too; its params may be any pytree.
-      shuffle: whether every epoch sees the examples in a new order (a permutation made on the device). Full
-        batches are never shuffled: their mean does not depend on the order.
-      record: record(params, x, targets) -> any pytree, run on the training data after every epoch, inside the
-        compiled program.
-      hyperparameters: for a factory, numbers by argument name: {"learning_rate": 1e-3}. They are traced: one
-        compilation for all values, and something to vmap over. What is no number goes into the factory:
-        `functools.partial(optax.sgd, nesterov=True)`.
-      progress: progress(epochs done, the `History` of the epochs since the last call), called on the host
-        between compiled chunks of epochs, all of one length, a fiftieth of the run or less. Not under vmap or jit.
+      progress: progress(epochs done, the `History` of the epochs since the last call), called on the host between
+        compiled chunks of epochs, all of one length, a fiftieth of the run or less. Not under vmap or jit.
+      recipe: how to train, by the names of `Recipe`: optimizer, hyperparameters, epochs, batch_size, activation, loss,
+        gradient, forward, shuffle, record.
 
     Returns:
       `TrainResult(params, history, recorded)`.
 
     Raises:
-      ValueError, TypeError: for data that do not fit the network or are not finite, labels outside [0, C) or
-        not integers, an empty data set, counts below 1, hyperparameters the factory does not take, and a
-        gradient whose result does not look like the parameters.
+      ValueError, TypeError: if the data do not fit the network, are empty or not finite, a label is outside [0, C) or
+        not an integer, the recipe is wrong (see `Recipe`), or the gradient's result does not look like the parameters.
 
     Example:
       >>> from mlp_jax import init_params
@@ -126,26 +89,25 @@ def train(
       True
     """
     _doors.check_key(key)
-    settings, functions, epochs = checked_settings(
-        activation, loss, optimizer, batch_size, shuffle, epochs, gradient, forward, record, progress
-    )
-    params, data = checked_examples("data ", data, params, functions.forward, activation, loss)
+    run = recipe_of("train", recipe)
+    _doors.check_function("progress", progress or print)
+    network = (run.forward, run.activation, run.loss)
+    params, data = as_examples_of("data", data, params, *network)
     if validation is not None:
-        width = data[0].shape[1]
-        _, validation = checked_examples("validation ", validation, params, functions.forward, activation, loss, width)
-    hyperparameters = checked_hyperparameters(hyperparameters, optimizer, params)
+        _, validation = as_examples_of("validation", validation, params, *network, data[0].shape[1])
+    static, traced = run.static, run.traced(dtype_of(params))
 
-    state = init_state(params, hyperparameters, settings)
-    chunk = epochs if progress is None else _divisor(epochs, at_most=max(1, epochs // 50))
-    arguments = (key, data, validation, hyperparameters, functions)
-    run = _run_jit_donating
+    state = init_state(params, traced.hyperparameters, static)
+    chunk = run.epochs if progress is None else _divisor(run.epochs, at_most=max(1, run.epochs // 50))
+    arguments = (key, data, validation, traced)
+    program = _run_jit_donating
     if _doors.is_traced((state, arguments)):
-        run = _run_jit
+        program = _run_jit
         if progress is not None:
-            raise ValueError("progress: expected none under jit or vmap, where there are no numbers to report")
+            raise ValueError("progress: expected None under jit or vmap, where there are no numbers to report")
     chunks = []
-    for done in range(chunk, epochs + 1, chunk):
-        state, measured = run(state, *arguments, settings, chunk)
+    for done in range(chunk, run.epochs + 1, chunk):
+        state, measured = program(state, *arguments, static, chunk)
         chunks.append(measured)
         if progress is not None:
             progress(done, measured[0])
@@ -158,54 +120,50 @@ def run_epochs(
     key: Array,
     data: Examples,
     validation: Examples | None,
-    hyperparameters: dict[str, Array] | None,
-    functions: Functions,
-    settings: Settings,
+    traced: Traced,
+    static: Static,
     epochs: int,
 ) -> tuple[TrainState, tuple[History, PyTree]]:
-    """Train for a number of epochs: the pure function that `train` compiles. It checks and donates nothing."""
+    """Train for a number of epochs: the pure function that `train` compiles."""
 
     def epoch(state: TrainState, _: None) -> tuple[TrainState, tuple[History, PyTree]]:
-        state, train_loss = _epoch(state, key, data, hyperparameters, functions, settings)
+        state, train_loss = _epoch(state, key, data, traced, static)
         measured: Evaluation | tuple[None, None] = (None, None)
         if validation is not None:
-            measured = evaluate_batches(
-                state.params, *validation, functions.forward, settings.activation, settings.loss
-            )
-        recorded = None if functions.record is None else functions.record(state.params, *data)
+            measured = evaluate_batches(state.params, *validation, traced.forward, static.activation, static.loss)
+        recorded = None if traced.record is None else traced.record(state.params, *data)
         return state, (History(train_loss, *measured), recorded)
 
     return jax.lax.scan(epoch, state, length=epochs)
 
 
-_run_jit = jax.jit(run_epochs, static_argnames=("settings", "epochs"))
-_run_jit_donating = jax.jit(run_epochs, static_argnames=("settings", "epochs"), donate_argnames="state")
+_run_jit = jax.jit(run_epochs, static_argnames=("static", "epochs"))
+_run_jit_donating = jax.jit(run_epochs, static_argnames=("static", "epochs"), donate_argnames="state")
 
 
 def _epoch(
     state: TrainState,
     key: Array,
     data: Examples,
-    hyperparameters: dict[str, Array] | None,
-    functions: Functions,
-    settings: Settings,
+    traced: Traced,
+    static: Static,
 ) -> tuple[TrainState, Float[Array, ""]]:
-    """One pass over the data, a step a batch; returns the mean of the losses that it saw."""
+    """Make one pass over the data, a step per batch, and return the mean of the losses seen."""
     x, targets = data
-    order = order_of_epoch(key, state.epoch, x.shape[0], settings)
+    order = order_of_epoch(key, state.epoch, x.shape[0], static)
 
     def step(carry: tuple[PyTree, PyTree], batch: Int[Array, " B"] | slice) -> tuple[tuple[PyTree, PyTree], Array]:
-        return train_step(*carry, x[batch], targets[batch], hyperparameters, functions, settings)
+        return train_step(*carry, x[batch], targets[batch], traced, static)
 
     (params, optimizer_state), loss = scan_batches(
-        step, (state.params, state.optimizer_state), order, settings.batch_size
+        step, (state.params, state.optimizer_state), order, static.batch_size
     )
     return TrainState(params, optimizer_state, state.epoch + 1), loss
 
 
-def order_of_epoch(key: Array, epoch: Int[Array, ""], examples: int, settings: Settings) -> Int[Array, " N"]:
+def order_of_epoch(key: Array, epoch: Int[Array, ""], examples: int, static: Static) -> Int[Array, " N"]:
     """Return the order in which an epoch sees its examples: as they are without shuffling, or in a full batch."""
-    is_shuffled = settings.shuffle and settings.batch_size < examples
+    is_shuffled = static.shuffle and static.batch_size < examples
     return epoch_order(key, epoch, examples) if is_shuffled else jnp.arange(examples)
 
 
@@ -214,22 +172,21 @@ def train_step(
     optimizer_state: PyTree,
     x: Float[Array, "B D"],
     targets: Array,
-    hyperparameters: dict[str, Array] | None,
-    functions: Functions,
-    settings: Settings,
+    traced: Traced,
+    static: Static,
 ) -> tuple[tuple[PyTree, PyTree], Float[Array, ""]]:
-    """One gradient and one update."""
-    activation, loss = settings.activation, settings.loss
-    result = functions.gradient(params, x, targets, activation=activation, loss=loss)
+    """Compute one gradient and apply one update."""
+    activation, loss = static.activation, static.loss
+    result = traced.gradient(params, x, targets, activation=activation, loss=loss)
     _doors.check_gradients(result, params)
     value, gradients = result
-    updates, optimizer_state = transformation_of(settings.optimizer, hyperparameters).update(
+    updates, optimizer_state = transformation_of(static.optimizer, traced.hyperparameters).update(
         gradients,
         optimizer_state,
         params,
         value=value,
         grad=gradients,
-        value_fn=lambda params: loss(functions.forward(params, x, activation=activation), targets),
+        value_fn=lambda params: loss.value(traced.forward(params, x, activation=activation), targets),
     )
     return (optax.apply_updates(params, updates), optimizer_state), value
 
@@ -237,18 +194,18 @@ def train_step(
 def transformation_of(
     optimizer: Any, hyperparameters: dict[str, Array] | None
 ) -> optax.GradientTransformationExtraArgs:
-    """Return what a ready transformation is, or what a factory makes of its hyperparameters."""
+    """Return a ready transformation as it is, or what a factory makes of its hyperparameters."""
     return optax.with_extra_args_support(optimizer if hyperparameters is None else optimizer(**hyperparameters))
 
 
-@partial(jax.jit, static_argnames="settings")
-def init_state(params: PyTree, hyperparameters: dict[str, Array] | None, settings: Settings) -> TrainState:
-    """A state of copies, so that it can be donated: the caller's arrays stay usable."""
-    transformation = transformation_of(settings.optimizer, hyperparameters)
+@partial(jax.jit, static_argnames="static")
+def init_state(params: PyTree, hyperparameters: dict[str, Array] | None, static: Static) -> TrainState:
+    """Return a first state made of copies, so that it can be donated and the caller's arrays stay usable."""
+    transformation = transformation_of(static.optimizer, hyperparameters)
     state = TrainState(params, transformation.init(params), jnp.zeros((), jnp.int32))
     return jax.tree.map(jnp.copy, state)
 
 
 def _divisor(number: int, at_most: int) -> int:
-    """The largest divisor of a number up to a bound, so that all chunks are alike and one program serves all."""
+    """Return the largest divisor of a number up to a bound: chunks of one length share a program."""
     return next(d for d in range(at_most, 0, -1) if number % d == 0)

@@ -9,12 +9,12 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int, PyTree
 
 from mlp_jax import _doors
-from mlp_jax._doors import ArrayLike
+from mlp_jax._types import ArrayLike
 from mlp_jax.activations import Activation, relu
 from mlp_jax.losses import Loss, cross_entropy, predict
 from mlp_jax.network import forward as plain_forward
 from mlp_jax.training._batches import at_least_float32, scan_batches
-from mlp_jax.training._recipe import as_partial, checked_examples
+from mlp_jax.training._recipe import as_examples_of, as_partial
 
 EVALUATION_BATCH = 1024  # examples at a time: enough for matrix products at full speed, little memory
 
@@ -59,7 +59,7 @@ def evaluate(
     _doors.check_record("activation", activation, Activation)
     _doors.check_record("loss", loss, Loss)
     _doors.check_function("forward", forward)
-    params, (x, targets) = checked_examples("", (x, targets), params, as_partial(forward), activation, loss)
+    params, (x, targets) = as_examples_of("", (x, targets), params, forward, activation, loss)
     return _evaluate_jit(params, x, targets, as_partial(forward), activation, loss)
 
 
@@ -71,8 +71,8 @@ def evaluate_batches(
     def measure(carry: None, batch: Int[Array, " B"] | slice) -> tuple[None, Evaluation]:
         logits, t = forward(params, x[batch], activation=activation), targets[batch]
         is_class = jnp.issubdtype(t.dtype, jnp.integer)
-        is_right = predict(logits) == t if is_class else jnp.full(logits.shape[:1], jnp.nan)
-        return carry, Evaluation(loss(logits, t), jnp.mean(at_least_float32(is_right.astype(logits.dtype))))
+        is_right = predict.room(logits) == t if is_class else jnp.full(logits.shape[:1], jnp.nan)
+        return carry, Evaluation(loss.value(logits, t), jnp.mean(at_least_float32(is_right.astype(logits.dtype))))
 
     return scan_batches(measure, None, jnp.arange(x.shape[0]), EVALUATION_BATCH)[1]
 

@@ -75,7 +75,7 @@ def of_loss(problem: Problem, workload: Workload, name: str) -> Task:
     (logits,), labels = _drawn((workload.batch, workload.sizes[-1])), jnp.asarray(problem.labels)
 
     def by_hand(logits: Any, labels: Any) -> Any:
-        return mlp_jax.cross_entropy.value_and_logits_gradient(logits, labels)
+        return mlp_jax.cross_entropy.pair(logits, labels)
 
     def of_optax(logits: Any, labels: Any) -> Any:
         return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()

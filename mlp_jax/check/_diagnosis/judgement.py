@@ -11,7 +11,6 @@ cancellation, and are no mistake for that.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -95,18 +94,13 @@ class Judged:
         return self.problem.extreme or loss_is_right(self.answer.loss, self.expected[0], self.s, self.held)
 
 
-@partial(jax.jit, static_argnums=(0, 4, 5))
-def _compiled(gradient: Any, params: Any, x: Any, labels: Any, activation: Any, loss: Any) -> Any:
-    return gradient(params, x, labels, activation, loss)
-
-
 def reference(problem: Problem, settings: Settings) -> tuple[float, Gradients]:
     """Return loss and gradients in float64, by autodiff; by `backprop` where autodiff loses digits by cancellation."""
     gradient = backprop if problem.extreme else autodiff
     with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]):
         params = tuple(Layer(jnp.asarray(W), jnp.asarray(b)) for W, b in problem.params)
         arrays = jnp.asarray(problem.x), jnp.asarray(problem.labels)
-        loss, gradients = _compiled(gradient, params, *arrays, ACTIVATIONS[settings.activation], LOSSES[settings.loss])
+        loss, gradients = gradient(params, *arrays, ACTIVATIONS[settings.activation], LOSSES[settings.loss])
         return float(loss), [(np.asarray(dW), np.asarray(db)) for dW, db in gradients]
 
 

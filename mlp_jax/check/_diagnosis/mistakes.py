@@ -76,7 +76,7 @@ class Pass(NamedTuple):
 
 @partial(jax.jit, static_argnums=0)
 def _value_and_derivative(phi: Activation, z: jax.Array) -> tuple[jax.Array, jax.Array]:
-    return phi.value_and_derivative(z)
+    return phi.pair(z)
 
 
 def value_and_derivative(phi: Activation, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -16,8 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from mlp_jax import _doors, network
-from mlp_jax._doors import ArrayLike
+from mlp_jax._types import ArrayLike
 from mlp_jax.activations import ACTIVATIONS, Activation, relu
+from mlp_jax.backpropagation import as_examples
 from mlp_jax.check._gradient_check.comparison import GradientReport, compare_gradients
 from mlp_jax.check._gradient_check.finite_differences import float64_on_cpu, mapped, scalar_function, slopes_along
 from mlp_jax.check._gradient_check.rule_report import first_line
@@ -230,16 +231,14 @@ def high_precision(
         if known.get(record.name) is not record:
             raise _doors.mistake(name, f"one of {', '.join(known)}", f"a record of your own, {record.name!r}")
     with float64_on_cpu():
-        layers, x = network.validate(params, x, activation)
-        t = _doors.as_targets(targets, x.shape[0], layers[-1].bias.shape[0], x.dtype)
+        checked = as_examples(params=params, x=x, targets=targets, activation=activation, loss=loss)
+        layers, t = checked["params"], checked["targets"]
         if t.ndim == 1:
             t = jax.nn.one_hot(t, layers[-1].bias.shape[0])
-        elif loss is cross_entropy:
-            _doors.check_probabilities(t)
     with mp.workdps(digits):
         value, exact = mpmath_network.loss_and_gradient(
             [(np.asarray(w), np.asarray(b)) for w, b in layers],
-            np.asarray(x),
+            np.asarray(checked["x"]),
             np.asarray(t),
             activation.name,
             loss.name,

@@ -1,0 +1,23 @@
+"""What public functions take: arrays of any kind, and the layers of a network."""
+
+from typing import Any, NamedTuple, TypeAlias
+
+from jaxtyping import Array, Float, Integer
+
+# Arrays of JAX and NumPy, numbers, and nested lists of numbers. `Any`, since a static checker has nothing to add to the
+# door's check, and the pure function behind the door gets a `jax.Array`.
+ArrayLike: TypeAlias = Any
+
+Inputs: TypeAlias = Float[ArrayLike, "B D"]
+Targets: TypeAlias = Integer[ArrayLike, " B"] | Float[ArrayLike, "B C"]
+Logits: TypeAlias = Float[ArrayLike, "B C"]
+
+
+class Layer(NamedTuple):
+    """The parameters of one layer, z = h W + b."""
+
+    weight: Float[Array, "fan_in fan_out"]
+    bias: Float[Array, " fan_out"]
+
+
+Params: TypeAlias = tuple[Layer, ...]
