@@ -120,10 +120,10 @@ def as_fraction(name: str, value: Any) -> jax.Array:
     return jnp.where((share >= 0) & (share <= 1), share, jnp.nan)
 
 
-def check_choice(name: str, value: Any, known: Any) -> None:
+def check_choice(name: str, value: Any, known: Any, cure: str = "") -> None:
     """Check that a name is one of those that are known."""
     if value not in known:
-        raise mistake(name, f"one of {', '.join(known)}", repr(value), did_you_mean(str(value), list(known)))
+        raise mistake(name, f"one of {', '.join(known)}", repr(value), did_you_mean(str(value), list(known)) or cure)
 
 
 def check_record(name: str, value: Any, kind: type) -> None:
