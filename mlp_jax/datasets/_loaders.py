@@ -265,7 +265,7 @@ def split_indices(count: int, seed: int = 0, name: str = "data") -> tuple[Array,
 
 
 def class_names(labels: Sequence[str], name: str = "labels") -> tuple[str, ...]:
-    """Return the different labels, in numerical order if all are integers, else in alphabetical order.
+    """Return the different labels, in numerical order if all are integers, else in that of their characters.
 
     Args:
       labels: the texts of all examples.
