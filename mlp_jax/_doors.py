@@ -218,10 +218,10 @@ def check_positive(name: str, value: float) -> None:
         raise ValueError(f"{name}: expected a finite number above 0, got {value}")
 
 
-def check_choice(name: str, value: Any, known: Any) -> None:
+def check_choice(name: str, value: Any, known: Any, cure: str = "") -> None:
     """Check that a name is one of the known ones."""
     if value not in known:
-        raise mistake(name, f"one of {', '.join(known)}", repr(value), did_you_mean(str(value), list(known)))
+        raise mistake(name, f"one of {', '.join(known)}", repr(value), did_you_mean(str(value), list(known)) or cure)
 
 
 def check_record(name: str, value: Any, kind: type) -> None:

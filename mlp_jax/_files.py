@@ -1,11 +1,13 @@
-"""Files that are written whole or not at all."""
+"""Output files: checked before any work, and written whole or not at all."""
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+
+from mlp_jax._doors import mistake
 
 UNFINISHED = ".unfinished"
 
@@ -43,3 +45,30 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
+
+
+def check_output(output: Path | None, overwrite: bool, inputs: Sequence[str | Path] = ()) -> None:
+    """Check, before any work, that an output can be written and replaces nothing by accident.
+
+    Args:
+      output: the file to write; None for none.
+      overwrite: whether a file that exists may be replaced.
+      inputs: files that are read, which are never replaced. Names of data sets may be among them.
+
+    Raises:
+      ValueError: if `output` is a folder, an input or an existing file, or its folder cannot be written to.
+    """
+    if output is None:
+        return
+    if output.exists() and not output.is_file():
+        raise mistake("output", "the name of a file", f"{output}, a folder or device", "give another name")
+    if any(Path(name).exists() and output.exists() and output.samefile(name) for name in inputs):
+        raise mistake("output", "another file than the input", output, "give another name")
+    if output.exists() and not overwrite:
+        raise mistake("output", "a new file", f"{output}, which exists", "give --overwrite to replace it")
+    if not output.parent.is_dir():
+        raise mistake("output", "a folder that exists", output.parent, "make it first")
+    try:
+        tempfile.TemporaryFile(dir=output.parent).close()
+    except OSError as error:
+        raise mistake("output", "a folder that can be written to", f"{output.parent} ({error.strerror})") from error

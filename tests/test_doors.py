@@ -16,6 +16,7 @@ from mlp_jax.derivatives import by_autodiff
 
 pytestmark = pytest.mark.usefixtures("no_annotation_checks")
 
+KEYS = [jax.random.key(0), jax.random.key(1)]
 NAMESPACES = {"mlp_jax": m, "losses": m.losses, "derivatives": m.derivatives, "derivatives.by_autodiff": by_autodiff}
 DOORS = {  # every public function with a room, by its place; what stands in several places counts once
     f"{place}.{name}": function
@@ -63,8 +64,8 @@ def arguments_of(function, batch=5, seed=0):
 
     labels = rng.integers(0, 2, batch)
     good = {
-        "key": jax.random.key(seed), "sizes": (3, batch, 2), "params": layers(), "tangent": layers(),
-        "x": normal(batch, 3), "z": jnp.asarray(normal(batch, 3)), "logits": normal(batch, 2), "r": normal(batch, 2),
+        "key": KEYS[seed], "sizes": (3, batch, 2), "params": layers(), "tangent": layers(),
+        "x": normal(batch, 3), "z": jax.device_put(normal(batch, 3)), "logits": normal(batch, 2), "r": normal(batch, 2),
         "cotangent": normal(batch, 2), "targets": labels, "labels": labels, "classes": 2, "amount": 0.1 + 0.01 * seed,
     }  # fmt: skip
     names = inspect.signature(function).parameters
@@ -73,7 +74,7 @@ def arguments_of(function, batch=5, seed=0):
 
 def call(function, batch=5, seed=0):
     arguments = arguments_of(function, batch, seed)
-    if not arguments or "x" in arguments and "params" not in arguments:  # elementwise, of an argument of any name
+    if not arguments or ("x" in arguments and "params" not in arguments):  # elementwise, of an argument of any name
         return function(arguments_of(lambda z: z, batch, seed)["z"])
     return function(**arguments)
 

@@ -1,10 +1,14 @@
 """The package: a light import, a module for every name, one list of records."""
 
+import ast
 import importlib
 import pkgutil
+import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import packages_distributions
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -12,7 +16,11 @@ import pytest
 import mlp_jax
 
 ROOT = Path(__file__).parent.parent
-HEAVY = ("sklearn", "matplotlib", "tyro", "rich", "safetensors", "orbax", "mnist1d", "mpmath", "torch")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+HEAVY = (
+    *("sklearn", "matplotlib", "tyro", "rich", "safetensors", "orbax", "mnist1d", "mpmath", "torch"),
+    *("pooch", "requests", "platformdirs", "psutil", "chex"),
+)
 
 
 def loaded_by(statement):
@@ -44,8 +52,32 @@ def test_no_module_shares_a_name_with_an_exported_function(name):
 
 
 def test_version_is_said_once_in_two_places():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert project["version"] == mlp_jax.__version__
+    assert PROJECT["version"] == mlp_jax.__version__
+
+
+def imported():
+    """The distributions that the library imports anywhere."""
+    nodes = [n for p in ROOT.glob("mlp_jax/**/*.py") for n in ast.walk(ast.parse(p.read_text(encoding="utf-8")))]
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.level == 0}
+    names = {name.split(".")[0] for name in names} - sys.stdlib_module_names - {"mlp_jax"}
+    distributions = packages_distributions()
+    return {distributions.get(name, [name])[0] for name in names}
+
+
+def declared(*lists):
+    """The distributions that pyproject.toml names in these lists, without versions."""
+    return {re.match(r"[\w-]+", line)[0] for line in chain(*lists)} - {"mlp_jax"}
+
+
+def test_every_import_of_the_library_is_declared():
+    assert imported() <= declared(PROJECT["dependencies"], *PROJECT["optional-dependencies"].values())
+
+
+@pytest.mark.parametrize("extra", ["dependencies", "data", "cli"])
+def test_the_library_imports_what_it_declares(extra):
+    names = declared(PROJECT["optional-dependencies"].get(extra, PROJECT["dependencies"]))
+    assert names <= imported() | {"jaxlib"}  # which jax imports: the two are released together
 
 
 def test_every_public_name_has_a_docstring():

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import chex
@@ -216,6 +217,20 @@ def test_the_plan(count, free, expected):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [("700\n", 500), ("5000\n", 1000), ("max\n", 1000), (None, 1000)],
+    ids=["container below machine", "container above machine", "container without limit", "no container"],
+)
+def test_free_memory_is_the_machines_or_its_containers(monkeypatch, tmp_path, limit, expected):
+    (tmp_path / "used").write_text("200\n", encoding="utf-8")
+    if limit is not None:
+        (tmp_path / "limit").write_text(limit, encoding="utf-8")
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=1000))
+    monkeypatch.setattr(_memory, "CONTAINER_FILES", [(tmp_path / "limit", tmp_path / "used")])
+    assert _memory.free_memory(jax.devices("cpu")) == expected
+
+
 def test_less_memory_takes_more_chunks_and_gives_the_same(monkeypatch):
     monkeypatch.setattr(_memory, "CHUNKS", 2)
     lines = []

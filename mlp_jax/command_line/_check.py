@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from mlp_jax import _doors
-from mlp_jax.datasets import _user_files
+from mlp_jax import _doors, _files
 
 STATUS = {"correct": 0, "wrong": 1, "error": 2}
 CSV_COLUMNS = (
@@ -76,7 +75,7 @@ def check(
     if csv is not None and csv == report:
         raise _doors.mistake("report", "another file than --csv", report)
     for output in (csv, report):
-        _user_files.check_output(output, overwrite, inputs=[file for file in files if file.is_file()])
+        _files.check_output(output, overwrite, inputs=[file for file in files if file.is_file()])
     paths = list(dict.fromkeys(check_files.python_files(files)))
     with progress_bar(len(paths)) as progress:
         reports = check_files.check_files(paths, given, time_limit, progress)

@@ -25,7 +25,7 @@ def keep_compiled_programs() -> None:
     """Let the next start find what this one compiles, in the user's cache folder or $JAX_COMPILATION_CACHE_DIR."""
     import jax
 
-    from mlp_jax.datasets._mnist import cache_folder
+    from mlp_jax._cache import cache_folder
 
     if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]  # flags come into being at run time
         jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "compiled"))

@@ -44,13 +44,12 @@ def predict(
     keep_compiled_programs()
     jax.config.update("jax_enable_x64", True)  # a float64 network is applied as such; float32 stays float32
     import mlp_jax
-    from mlp_jax import datasets
+    from mlp_jax import _files, datasets
     from mlp_jax._doors import mistake
-    from mlp_jax.datasets import _model_file, _user_files
+    from mlp_jax.datasets import _model_file
 
-    _user_files.check_output(output, overwrite, inputs=(model, data))
-    given = {"activation": activation, "mean": mean, "scale": scale, "classes": classes}
-    network = _model_file.load_model(model, **given)
+    _files.check_output(output, overwrite, inputs=(model, data))
+    network = _model_file.load_model(model, activation=activation, mean=mean, scale=scale, classes=classes)
     x, labels = read_data(data, network.features, network.label)
     fan_in, dtype = network.params[0].weight.shape[0], network.params[0].weight.dtype
     if x.shape[1] != fan_in:
@@ -88,7 +87,7 @@ def read_data(data: str, features: Sequence[str], label: str) -> tuple[np.ndarra
     if data.lower().endswith(".npz"):
         raw = _user_files.read_npz(data)
         return raw.x, raw.labels
-    dataset = datasets.load(data, dtype=np.float64, report=partial(print, file=sys.stderr))
+    dataset = datasets.load(data, dtype=np.float64, log=partial(print, file=sys.stderr))
     x = np.where(np.isfinite(dataset.scale), dataset.test.x * dataset.scale, 0) + dataset.mean
     return x, [dataset.classes[i] for i in dataset.test.labels]
 

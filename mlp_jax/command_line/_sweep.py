@@ -106,7 +106,7 @@ def sweep(
     _doors.check_seed("split-seed", split_seed)
     _doors.check_positive("memory", 1.0 if memory is None else memory)
     check_folder(folder)
-    dataset = datasets.load(data, label, seed=split_seed, dtype=np.dtype(dtype), report=print)
+    dataset = datasets.load(data, label, seed=split_seed, dtype=np.dtype(dtype), log=print)
     print(f"finished runs are kept in {folder}")
     describe_data(dataset)
     fewest = min([len(dataset.train.x), *examples])

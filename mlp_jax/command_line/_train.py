@@ -69,8 +69,8 @@ def train(
     jax.config.update("jax_enable_x64", dtype == "float64")
     keep_compiled_programs()
     import mlp_jax
-    from mlp_jax import _doors, datasets
-    from mlp_jax.datasets import _model_file, _user_files
+    from mlp_jax import _doors, _files, datasets
+    from mlp_jax.datasets import _model_file
 
     _doors.check_choice("activation", activation, mlp_jax.activations.ACTIVATIONS)
     _doors.check_choice("loss", loss, mlp_jax.losses.LOSSES)
@@ -87,8 +87,8 @@ def train(
     _doors.check_seed("seed", seed)
     _doors.check_seed("split-seed", split_seed)
     _doors.as_fraction("label-smoothing", label_smoothing)
-    _user_files.check_output(output, overwrite)
-    dataset = datasets.load(data, label, seed=split_seed, dtype=np.dtype(dtype), report=print)
+    _files.check_output(output, overwrite)
+    dataset = datasets.load(data, label, seed=split_seed, dtype=np.dtype(dtype), log=print)
     classes = len(dataset.classes)
     sizes = (dataset.train.x.shape[1], *hidden, classes)
     phi, loss_record = mlp_jax.activations.ACTIVATIONS[activation], mlp_jax.losses.LOSSES[loss]

@@ -1,7 +1,6 @@
 """Data sets: digits, MNIST, MNIST-1D and the user's own CSV or NPZ, read, checked, split and scaled.
 
-N is the number of examples, D of features, C of classes. A library that ships a data set is imported by the
-function that needs it.
+N is the number of examples, D of features, C of classes.
 """
 
 import importlib.util
@@ -16,7 +15,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from mlp_jax._doors import did_you_mean, mistake
-from mlp_jax.datasets._mnist import MNIST_CURE, MNIST_MIRRORS, Report, read_mnist
+from mlp_jax._extras import needs
+from mlp_jax.datasets._mnist import MNIST_CURE, MNIST_MIRRORS, Log, read_mnist
 from mlp_jax.datasets._user_files import NPZ_CURE, FilePath, Raw, listed, read_csv, read_npz, to_number
 
 Array = NDArray[Any]
@@ -36,10 +36,18 @@ Splits = tuple[Examples, Examples, Examples]
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Three splits, their x already (raw - mean) / scale, and what prediction on new data needs.
+    """Three splits, and what a prediction on new data needs.
 
-    `mean` and `scale` are float64, from the training split, of shape () for images and (D,) for tables.
-    `classes[i]` is the name of label i. `features` and `label` are a CSV's column names, empty elsewhere.
+    Attributes:
+      name: of the data set or its file.
+      train: examples whose x is already (raw - mean) / scale, as in the other splits.
+      validation: examples to choose settings by.
+      test: examples to measure the error on.
+      classes: `classes[i]` is the name of label i.
+      mean: of the training split, float64 of shape () for images and (D,) for tables.
+      scale: its standard deviation, likewise; inf if that is 0.
+      features: the names of a CSV's columns; empty for other data.
+      label: the name of a CSV's label column; empty for other data.
     """
 
     name: str
@@ -59,16 +67,25 @@ def load(
     *,
     seed: int = 0,
     dtype: DTypeLike = np.float32,
-    report: Report | None = None,
+    log: Log | None = None,
 ) -> Dataset:
     """Load 'digits', 'mnist', 'mnist1d', or the user's own *.csv or *.npz.
 
-    `label` names a CSV's label column (default: the last). `seed` chooses the splits of digits, CSV and NPZ;
-    MNIST and MNIST-1D have published ones. `report` is told when a download starts. Raises ValueError for an
-    unknown name or bad contents, OSError for an unreadable file, ModuleNotFoundError for a missing library.
+    Args:
+      name_or_path: a name, or the path of a file.
+      label: a CSV's label column; by default the last.
+      seed: chooses the splits of digits, CSV and NPZ. MNIST and MNIST-1D have published splits.
+      dtype: a floating type for x.
+      log: called with one line of text when a download starts.
 
-    >>> load("digits").train.x.shape
-    (1259, 64)
+    Raises:
+      ValueError: if the name is unknown or the contents are wrong.
+      OSError: if a file cannot be read or downloaded.
+      ModuleNotFoundError: if a library that ships the data is missing.
+
+    Example:
+      >>> load("digits").train.x.shape
+      (1259, 64)
     """
     name = os.fspath(name_or_path)
     suffix = Path(name).suffix.lower()
@@ -81,7 +98,7 @@ def load(
     if name == "digits":
         return load_digits(seed=seed, dtype=dtype)
     if name == "mnist":
-        return load_mnist(dtype=dtype, report=report)
+        return load_mnist(dtype=dtype, log=log)
     if name == "mnist1d":
         return load_mnist1d(dtype=dtype)
     known = ("digits", "mnist", "mnist1d")
@@ -92,8 +109,10 @@ def load(
 def load_digits(*, seed: int = 0, dtype: DTypeLike = np.float32) -> Dataset:
     """Load scikit-learn's digits: 1,797 real 8x8 images (Alpaydin and Kaynak, 1998), offline.
 
-    70 % train, 10 % validation and 20 % test by a permutation of `seed`; one mean and scale for all pixels.
-    Raises ModuleNotFoundError where scikit-learn is missing.
+    A permutation by `seed` chooses 70 % train, 10 % validation and 20 % test. All pixels share one mean and scale.
+
+    Raises:
+      ModuleNotFoundError: if scikit-learn is missing.
     """
     splits = _split(_digits(), seed, "digits")
     return _scaled("digits", splits, DIGITS, images=True, dtype=dtype)
@@ -104,14 +123,14 @@ def load_mnist(
     dtype: DTypeLike = np.float32,
     cache: FilePath | None = None,
     mirrors: Sequence[str] = MNIST_MIRRORS,
-    report: Report | None = None,
+    log: Log | None = None,
 ) -> Dataset:
     """Load MNIST: 70,000 images of 28x28 pixels (LeCun, Cortes and Burges, 1998).
 
-    The last 10,000 of the 60,000 are validation, the official 10,000 test. `read_mnist` says where the files come from
-    and what it raises.
+    The last 10,000 of the 60,000 are validation, the official 10,000 test. All pixels share one mean and scale.
+    Arguments and errors are those of `read_mnist`.
     """
-    files = read_mnist(cache, mirrors, report)
+    files = read_mnist(cache, mirrors, log)
     train, test = (
         _paired(files[f"{part}-images-idx3-ubyte"], files[f"{part}-labels-idx1-ubyte"], part)
         for part in ("train", "t10k")
@@ -122,14 +141,18 @@ def load_mnist(
 def load_mnist1d(*, dtype: DTypeLike = np.float32) -> Dataset:
     """Make MNIST-1D (Greydanus and Kobak, 2020) by its package's published procedure, settings and seed.
 
-    D = 40; the package's 4,000 / 1,000 split, the last 400 of the 4,000 for validation; one mean and scale.
-    Python's and numpy's global random states, which the package reseeds, are put back.
-    Raises ModuleNotFoundError where the package is missing.
+    D is 40. Of the package's 4,000 training examples the last 400 are validation; its 1,000 others are test. All
+    features share one mean and scale. The package reseeds the global random states of Python and numpy; they are put
+    back.
+
+    Raises:
+      ModuleNotFoundError: if the package is missing.
     """
-    package = _import("mnist1d.data", "mnist1d", "mnist1d")
+    with needs("mnist1d", "data", "the data set 'mnist1d'"):
+        from mnist1d.data import get_dataset_args, make_dataset
     python_state, numpy_state = random.getstate(), np.random.get_state()
     try:
-        made = package.make_dataset(package.get_dataset_args())
+        made = make_dataset(get_dataset_args())
     finally:
         random.setstate(python_state)
         np.random.set_state(numpy_state)
@@ -138,10 +161,20 @@ def load_mnist1d(*, dtype: DTypeLike = np.float32) -> Dataset:
 
 
 def load_csv(path: FilePath, label: str | None = None, *, seed: int = 0, dtype: DTypeLike = np.float32) -> Dataset:
-    """Load a UTF-8 CSV with a header row: classes in the column `label` (default: the last), else numbers.
+    """Load a UTF-8 CSV with a header row, one column of classes and other columns of numbers.
 
-    70 % train, 10 % validation and 20 % test by a permutation of `seed`; mean and scale per column. Blank lines,
-    and spaces after a comma, are ignored. Raises ValueError naming column, line and value for anything else.
+    A permutation by `seed` chooses 70 % train, 10 % validation and 20 % test. Each column has its mean and scale.
+    Blank lines are ignored, and so are spaces after a comma.
+
+    Args:
+      path: the file.
+      label: the column of the classes; by default the last.
+      seed: chooses the splits.
+      dtype: a floating type for x.
+
+    Raises:
+      ValueError: if the contents are wrong, with column, line and value.
+      OSError: if the file cannot be read.
     """
     return _from_raw(read_csv(path, label=label), path, seed, dtype)
 
@@ -149,20 +182,31 @@ def load_csv(path: FilePath, label: str | None = None, *, seed: int = 0, dtype: 
 def load_npz(path: FilePath, *, seed: int = 0, dtype: DTypeLike = np.float32) -> Dataset:
     """Load an NPZ file of `x` (N, ...) numbers and `labels` (N,) integers, booleans or strings.
 
-    70 % train, 10 % validation and 20 % test by a permutation of `seed`. With two axes x is a table (mean and
-    scale per column), with more it is images (one mean and scale), flattened to (N, D).
-    Raises ValueError for anything else.
+    A permutation by `seed` chooses 70 % train, 10 % validation and 20 % test. If x has two axes it is a table, and each
+    column has its mean and scale. If x has more axes it is images with one mean and scale, flattened to (N, D).
+
+    Raises:
+      ValueError: if the contents are wrong.
+      OSError: if the file cannot be read.
     """
     return _from_raw(read_npz(path), path, seed, dtype)
 
 
 def standardise(x: Array, mean: Array, scale: Array, dtype: DTypeLike = np.float32) -> Array:
-    """Return (x - mean) / scale, computed in float64: x (N, D); mean and scale of shape (), (1,) or (D,).
+    """Return (x - mean) / scale, computed in float64.
 
-    Raises ValueError for other shapes, a `dtype` that is not floating, and results too large for it.
+    Args:
+      x: (N, D).
+      mean: of shape (), (1,) or (D,).
+      scale: of such a shape.
+      dtype: a floating type for the result.
 
-    >>> standardise(np.array([[1.0, 8.0]]), np.array([0.0, 6.0]), np.array([2.0, 2.0]))
-    array([[0.5, 1. ]], dtype=float32)
+    Raises:
+      ValueError: if a shape or `dtype` is wrong, or a result is not finite in `dtype`.
+
+    Example:
+      >>> standardise(np.array([[1.0, 8.0]]), np.array([0.0, 6.0]), np.array([2.0, 2.0]))
+      array([[0.5, 1. ]], dtype=float32)
     """
     if not np.issubdtype(dtype, np.floating):
         raise mistake("dtype", "a floating type such as numpy.float32", repr(dtype), "change it")
@@ -182,10 +226,10 @@ def standardise(x: Array, mean: Array, scale: Array, dtype: DTypeLike = np.float
 
 
 def mean_and_scale(x: Array, *, images: bool) -> tuple[Array, Array]:
-    """Return mean and standard deviation of x (N, D) in float64: of all pixels for images, else per column.
+    """Return mean and standard deviation of x (N, D) in float64, of all pixels for images and else per column.
 
-    A constant says nothing: its scale is inf, so that it becomes 0 here and in all data to come. Powers of two
-    are divided out first: squares of huge or tiny numbers neither overflow nor vanish.
+    The scale of a constant column is inf, so that the column becomes 0 here and in new data. Powers of two are divided
+    out first, so that squares of huge or tiny numbers neither overflow nor vanish.
     """
     axis = None if images else 0
     low, high = (np.asarray(extreme(x, axis=axis), np.float64) for extreme in (np.min, np.max))
@@ -196,12 +240,19 @@ def mean_and_scale(x: Array, *, images: bool) -> tuple[Array, Array]:
 
 
 def split_indices(count: int, seed: int = 0, name: str = "data") -> tuple[Array, Array, Array]:
-    """Return the rows of train (70 %), validation (10 %) and test (20 %), by a permutation of `seed`.
+    """Return the rows of train (70 %), validation (10 %) and test (20 %), by a permutation.
 
-    Raises ValueError where a split would be empty (fewer than 10 rows) or the seed is not an integer >= 0.
+    Args:
+      count: the number of rows.
+      seed: chooses the permutation.
+      name: of the data, for the error.
 
-    >>> [len(rows) for rows in split_indices(1797)]
-    [1259, 179, 359]
+    Raises:
+      ValueError: if a split would be empty (fewer than 10 rows), or the seed is not an integer >= 0.
+
+    Example:
+      >>> [len(rows) for rows in split_indices(1797)]
+      [1259, 179, 359]
     """
     if not isinstance(seed, int | np.integer) or seed < 0:
         raise mistake("seed", "an integer >= 0", repr(seed), "change it")
@@ -214,12 +265,19 @@ def split_indices(count: int, seed: int = 0, name: str = "data") -> tuple[Array,
 
 
 def class_names(labels: Sequence[str], name: str = "labels") -> tuple[str, ...]:
-    """Return the classes among labels: in numerical order if all are integers, else in that of text.
+    """Return the different labels, in numerical order if all are integers, else in that of their characters.
 
-    Raises ValueError for a single class, and for numbers not all of which are integers: they call for regression.
+    Args:
+      labels: the texts of all examples.
+      name: of the labels, for the error.
 
-    >>> class_names(["10", "9", "9"]), class_names(["10", "9", "b"])
-    (('9', '10'), ('10', '9', 'b'))
+    Raises:
+      ValueError: if there is only one class, or if all labels are numbers but some are not integers. Such labels call
+        for regression.
+
+    Example:
+      >>> class_names(["10", "9", "9"]), class_names(["10", "9", "b"])
+      (('9', '10'), ('10', '9', 'b'))
     """
     texts = sorted(set(labels))
     if len(texts) < 2:
@@ -236,21 +294,32 @@ def class_names(labels: Sequence[str], name: str = "labels") -> tuple[str, ...]:
 
 
 def encode_labels(labels: Sequence[str], classes: Sequence[str], name: str = "labels") -> Array:
-    """Return each label's index in classes, (N,) int32; ValueError for a label that is not among them."""
+    """Return each label's index in `classes`, (N,) int32.
+
+    Args:
+      labels: the texts of all examples.
+      classes: the different texts.
+      name: of the labels, for the error.
+
+    Raises:
+      ValueError: if a label is not one of the classes.
+    """
     index = {text: i for i, text in enumerate(classes)}
     unknown = next((text for text in labels if text not in index), None)
     if unknown is not None:
-        raise mistake(name, f"one of the classes {listed(classes)}", repr(unknown), "correct it or train anew")
+        raise mistake(name, f"one of the classes {listed(classes)}", repr(unknown), "correct it or train again")
     return np.array([index[text] for text in labels], np.int32)
 
 
 def _digits() -> Examples:
-    """Read the table that scikit-learn ships, without the package: importing it takes longer than to train on it."""
+    """Read the table that scikit-learn ships, without importing scikit-learn, which takes longer than a training."""
     package = importlib.util.find_spec("sklearn")
     folder = Path(package.submodule_search_locations[0]) if package and package.submodule_search_locations else Path()
     table = folder / "datasets" / "data" / "digits.csv.gz"
     if not table.exists():
-        digits = _import("sklearn.datasets", "scikit-learn", "digits").load_digits()
+        with needs("scikit-learn", "data", "the data set 'digits'"):
+            from sklearn import datasets
+        digits = datasets.load_digits()
         return Examples(digits.data, digits.target)
     rows = np.loadtxt(table, delimiter=",", encoding="utf-8")
     return Examples(rows[:, :-1], rows[:, -1].astype(int))
@@ -278,7 +347,7 @@ def _split(examples: Examples, seed: int, name: str) -> Splits:
 
 
 def _cut(examples: Examples, parts: int) -> tuple[Examples, Examples]:
-    """Cut off the last of so many parts."""
+    """Cut the examples into `parts` equal parts; return all but the last, and the last."""
     size = len(examples.x) - len(examples.x) // parts
     return _take(examples, slice(size)), _take(examples, slice(size, None))
 
@@ -302,11 +371,3 @@ def _scaled(
         Examples(standardise(x, mean, scale, dtype), labels.astype(np.int32)) for x, labels in splits
     )
     return Dataset(name, train, validation, test, classes, mean, scale, features, label)
-
-
-def _import(module: str, package: str, data_set: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        message = f"the data set {data_set!r} needs {package}: pip install 'mlp_jax[data]'"
-        raise ModuleNotFoundError(message, name=error.name) from error

@@ -1,26 +1,23 @@
-"""MNIST's files: found where the user keeps them, or downloaded once, and verified by SHA-256 wherever they lie."""
+"""MNIST's files: found where the user keeps them or downloaded once, and always verified by SHA-256."""
 
 import gzip
 import hashlib
-import http.client
 import math
 import os
-import shutil
-import sys
-import tempfile
-import urllib.error
-import urllib.request
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mlp_jax._cache import cache_folder
 from mlp_jax._doors import mistake
+from mlp_jax._extras import needs
 
 Bytes = NDArray[np.uint8]
-Report = Callable[[str], None]
+Log = Callable[[str], object]
 
 MNIST_SHA256 = {  # of the raw (uncompressed) contents
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -39,26 +36,41 @@ TIMEOUT = 30.0  # seconds for which a mirror may stay silent
 def read_mnist(
     cache: str | os.PathLike[str] | None = None,
     mirrors: Sequence[str] = MNIST_MIRRORS,
-    report: Report | None = None,
+    log: Log | None = None,
 ) -> dict[str, Bytes]:
     """Return the four arrays of MNIST by the names of their files (LeCun, Cortes and Burges, 1998).
 
-    The files, gzipped or not, are looked for in $MLP_JAX_DATA or its folder `mnist`, then in `cache` (default: the
-    user's cache folder), else downloaded once (11 MB) into `cache` from the first of `mirrors` that works.
-    `report` is told when a download starts. Raises ValueError for a damaged file, ConnectionError where no mirror
-    works.
+    The files may be gzipped. They are looked for in $MLP_JAX_DATA, in its folder `mnist`, then in `cache`. Files that
+    are in none of these are downloaded into `cache` (11 MB).
+
+    Args:
+      cache: a folder; by default `mnist` in this library's folder of the user's cache.
+      mirrors: addresses of folders with the gzipped files. They are tried in this order.
+      log: called with one line of text when a download starts.
+
+    Returns:
+      Images of shape (N, 28, 28) and labels of shape (N,), both uint8.
+
+    Raises:
+      ValueError: if a file is damaged.
+      ConnectionError: if no mirror works.
+      ModuleNotFoundError: if files must be downloaded and pooch is missing.
     """
-    folder = cache_folder() / "mnist" if cache is None else Path(cache)
+    folder = cache_folder() / "mnist" if cache is None else Path(cache).expanduser()
     if None in [_locate(name, folder) for name in MNIST_SHA256]:
-        _download(folder, mirrors, report)
+        _download(folder, mirrors, log)
     return {name: _read(_locate(name, folder) or folder / name, name) for name in MNIST_SHA256}
 
 
 def parse_idx(raw: bytes, name: str) -> Bytes:
-    """Parse MNIST's IDX format (LeCun, 1998) of unsigned bytes; ValueError for a bad magic, header or length.
+    """Parse MNIST's IDX format (LeCun, 1998) of unsigned bytes.
 
-    >>> parse_idx(bytes([0, 0, 8, 1, 0, 0, 0, 2, 5, 7]), "two bytes")
-    array([5, 7], dtype=uint8)
+    Raises:
+      ValueError: if magic, header or length is wrong.
+
+    Example:
+      >>> parse_idx(bytes([0, 0, 8, 1, 0, 0, 0, 2, 5, 7]), "two bytes")
+      array([5, 7], dtype=uint8)
     """
     if len(raw) < 4 or raw[:3] != b"\0\0\x08" or raw[3] == 0:
         raise mistake(name, "the IDX magic 00 00 08 and a count of axes", repr(raw[:4].hex(" ")), MNIST_CURE)
@@ -69,17 +81,6 @@ def parse_idx(raw: bytes, name: str) -> Bytes:
     return np.frombuffer(raw, np.uint8, offset=start).reshape(shape)
 
 
-def cache_folder() -> Path:
-    """Return where this system keeps what can be downloaded or compiled again, for this library."""
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "mlp_jax"
-
-
 def _locate(name: str, cache: Path) -> Path | None:
     own = os.environ.get("MLP_JAX_DATA")
     folders = [Path(own), Path(own, "mnist"), cache] if own else [cache]
@@ -88,7 +89,7 @@ def _locate(name: str, cache: Path) -> Path | None:
 
 
 def _read(path: Path, name: str) -> Bytes:
-    """Read, verify and parse the MNIST file `name` that lies, gzipped or not, at `path`."""
+    """Read, verify and parse the MNIST file `name`, which lies at `path` and may be gzipped."""
     content = path.read_bytes()
     try:
         raw = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
@@ -100,21 +101,19 @@ def _read(path: Path, name: str) -> Bytes:
     return parse_idx(raw, str(path))
 
 
-def _download(cache: Path, mirrors: Sequence[str], report: Report | None) -> None:
-    """Bring the MNIST files that are nowhere yet into `cache`, from the first mirror that works."""
+def _download(cache: Path, mirrors: Sequence[str], log: Log | None) -> None:
+    """Download the MNIST files that are missing into `cache`, from the first mirror that works."""
     failures = []
     for mirror in mirrors:
-        if report is not None:
-            report(f"downloading MNIST (11 MB) from {mirror} to {cache}")
+        if log is not None:
+            log(f"downloading MNIST (11 MB) from {mirror} to {cache}")
         try:
             for name in MNIST_SHA256:
                 if _locate(name, cache) is None:
                     _download_file(f"{mirror.rstrip('/')}/{name}.gz", name, cache)
             return
-        except (OSError, http.client.HTTPException, ValueError) as error:
+        except (OSError, ValueError) as error:
             failures.append(f"{mirror}: {error or type(error).__name__}")
-            if isinstance(error, urllib.error.HTTPError):
-                error.close()
     files = ", ".join(f"{name}.gz" for name in MNIST_SHA256)
     raise ConnectionError(
         f"MNIST: expected a download to {cache}, got {'; '.join(failures) or 'no mirrors'}. "
@@ -123,14 +122,13 @@ def _download(cache: Path, mirrors: Sequence[str], report: Report | None) -> Non
 
 
 def _download_file(url: str, name: str, cache: Path) -> None:
-    """Stream one file to a temporary name in `cache`, verify it, and only then give it its own name."""
-    cache.mkdir(parents=True, exist_ok=True)
-    handle, path = tempfile.mkstemp(dir=cache, prefix=name, suffix=".part")
-    temporary = Path(path)
-    try:
-        with os.fdopen(handle, "wb") as file, urllib.request.urlopen(url, timeout=TIMEOUT) as response:
-            shutil.copyfileobj(response, file)
-        _read(temporary, name)
-        temporary.replace(cache / f"{name}.gz")
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Download one file. Pooch gives it its name once `fetch` has verified it under a temporary one."""
+    with needs("pooch", "data", "the download of MNIST"):
+        import pooch
+
+    def fetch(url: str, temporary: str, _: Any) -> None:
+        pooch.HTTPDownloader(timeout=TIMEOUT)(url, temporary, None)
+        _read(Path(temporary), name)
+
+    pooch.get_logger().setLevel("WARNING")  # `log` has said it
+    pooch.retrieve(url, known_hash=None, fname=f"{name}.gz", path=cache, downloader=fetch)

@@ -1,30 +1,45 @@
-"""Trained networks on disk: safetensors, with all that a prediction on new data needs as metadata.
+"""Trained networks on disk: safetensors, with metadata that holds all that a prediction on new data needs.
 
 The tensors are `layers.0.weight` (fan_in, fan_out), `layers.0.bias` (fan_out,), and so on. The metadata are texts:
-`activation`, the JSON of `mean`, `scale`, `classes` and `features`, `label`, and the `version` that wrote them.
+`activation`, the JSON of `mean`, `scale`, `classes` and `features`, `label`, and the `version` that wrote the file.
 """
 
 import json
 import os
-import tempfile
+import reprlib
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mlp_jax import _doors
+from mlp_jax._extras import needs
+from mlp_jax._files import atomic_write
 from mlp_jax.activations import ACTIVATIONS
 from mlp_jax.network import Layer, Params
 
 NEEDED = ("activation", "mean", "scale", "classes")  # without these no prediction means anything
+FIELDS = (*NEEDED, "features", "label")
+CURE = "copy the file again whole, or train again"
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
     """A trained network and how to use it: x is standardised as (x - mean) / scale, class i is called classes[i].
 
-    `features` are the names of a table's columns and `label` that of its labels, where it has names.
+    Attributes:
+      params: of the network, whose first layer takes D features and whose last gives C logits.
+      activation: the name of the hidden layers' activation.
+      mean: finite numbers of shape (), (1,) or (D,).
+      scale: numbers above 0, of such a shape. A column that was constant in training has scale inf.
+      classes: C different names.
+      features: the D different names of a table's columns; empty if it has none.
+      label: the name of a table's label column; empty if it has none.
     """
 
     params: Params
@@ -37,84 +52,141 @@ class Model:
 
 
 def save_model(path: str | os.PathLike[str], model: Model, version: str) -> None:
-    """Write a model, first under a temporary name beside its own, so that a crash leaves no half of a file.
+    """Write a model. A failure leaves no file, or the old one.
+
+    Args:
+      path: the .safetensors file to write or replace.
+      model: the network and how to use it.
+      version: of the library that writes it.
 
     Raises:
-      OSError: if the folder cannot be written to.
-      ModuleNotFoundError: if safetensors is not installed.
+      OSError: if the file cannot be written.
+      ModuleNotFoundError: if safetensors is missing.
     """
-    from safetensors.numpy import save
+    with needs("safetensors", "cli", "a model file"):
+        from safetensors.numpy import save
 
     tensors = {
         f"layers.{i}.{name}": np.asarray(value)
         for i, layer in enumerate(model.params)
         for name, value in layer._asdict().items()
     }
-    metadata = {
-        "format": "mlp_jax",
-        "version": version,
-        "activation": model.activation,
-        "mean": json.dumps(model.mean.tolist()),
-        "scale": json.dumps(model.scale.tolist()),
-        "classes": json.dumps(model.classes),
-        "features": json.dumps(model.features),
-        "label": model.label,
-    }
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(save(tensors, metadata))
-        os.umask(umask := os.umask(0))  # the only way to read it: mkstemp's files are their owner's alone
-        Path(temporary).chmod(0o666 & ~umask)
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    texts = {"format": "mlp_jax", "version": version, "activation": model.activation, "label": model.label}
+    values = {"mean": model.mean.tolist(), "scale": model.scale.tolist()}
+    values |= {"classes": model.classes, "features": model.features}
+    with atomic_write(path, "wb") as file:
+        file.write(save(tensors, texts | {name: json.dumps(value) for name, value in values.items()}))
 
 
-def load_model(path: str | os.PathLike[str], **given: Any) -> Model:
-    """Read a model; what is given (activation, mean, scale, classes) replaces the file's metadata.
+def load_model(
+    path: str | os.PathLike[str],
+    *,
+    activation: str | None = None,
+    mean: Any = None,
+    scale: Any = None,
+    classes: Sequence[str] | None = None,
+) -> Model:
+    """Read and check a model.
+
+    Args:
+      path: the .safetensors file.
+      activation: replaces the activation in the file's metadata.
+      mean: replaces the mean there: a number, or one per feature.
+      scale: replaces the scale there: a number, or one per feature.
+      classes: replaces the names of the classes there.
 
     Raises:
-      ValueError: if the file is not safetensors, its tensors are no chain of layers, or neither metadata nor
-        arguments say what a prediction needs.
-      OSError: if it cannot be read.
-      ModuleNotFoundError: if safetensors is not installed.
+      ValueError: if the file is damaged or lacks metadata that is not given, or if an argument does not fit it.
+      OSError: if the file cannot be read.
+      ModuleNotFoundError: if safetensors is missing.
     """
-    from safetensors import SafetensorError, safe_open
+    tensors, metadata = _read(path)
+    params = _layers(path, tensors)
+    given = {"activation": activation, "mean": mean, "scale": scale, "classes": classes}
+    texts = {name: metadata.get(name) for name in FIELDS}
+    parsed = {name: _parsed(path, name, texts[name]) for name in ("mean", "scale", "classes", "features")}
+    found = texts | parsed | {name: value for name, value in given.items() if value is not None}
+    if missing := [name for name in NEEDED if found[name] is None]:
+        flags = ", ".join(f"--{name}" for name in missing)
+        raise _doors.mistake(path, f"metadata with {', '.join(missing)}", "none", f"give {flags}")
+    features, width = params[0].weight.shape[0], params[-1].weight.shape[1]
+    at = {name: (f"{path}, {name}", CURE) if given.get(name) is None else (name, "correct it") for name in FIELDS}
+    _doors.check_choice(at["activation"][0], found["activation"], ACTIVATIONS, at["activation"][1])
+    return Model(
+        params,
+        found["activation"],
+        _numbers(at["mean"], found["mean"], features, "finite numbers", np.isfinite),
+        _numbers(at["scale"], found["scale"], features, "numbers above 0", lambda scale: scale > 0),
+        _names(at["classes"], found["classes"], (width,)),
+        _names(at["features"], [] if found["features"] is None else found["features"], (0, features)),
+        found["label"] or "",
+    )
+
+
+def _read(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Return the tensors and the metadata of a safetensors file."""
+    with needs("safetensors", "cli", "a model file"):
+        from safetensors import SafetensorError, safe_open
 
     if not Path(path).is_file():
         raise _doors.mistake(path, "a .safetensors file", "a folder" if Path(path).is_dir() else "nothing there")
     try:
         with safe_open(path, framework="numpy") as file:
-            tensors = {name: file.get_tensor(name) for name in list(file.keys())}
-            metadata = file.metadata() or {}
-    except SafetensorError as error:
-        got, cure = f"one that cannot be read ({error})", "copy it again whole, or train anew"
-        raise _doors.mistake(path, "a safetensors file", got, cure) from error
-    count = len({name.rsplit(".", 1)[0] for name in tensors})
-    names = [f"layers.{i}.{part}" for i in range(count) for part in ("weight", "bias")]
-    if not tensors or set(names) != set(tensors):
-        raise ValueError(f"{path}: expected the tensors layers.0.weight, layers.0.bias, ..., got {sorted(tensors)}")
-    params = _doors.as_params([(tensors[w], tensors[b]) for w, b in zip(names[::2], names[1::2], strict=True)])
-    known = {name: metadata[name] for name in ("activation", "label") if name in metadata}
-    known |= {name: json.loads(metadata[name]) for name in ("mean", "scale", "classes", "features") if name in metadata}
-    known |= {name: value for name, value in given.items() if value is not None}
-    if missing := [name for name in NEEDED if name not in known]:
-        flags = ", ".join(f"--{name}" for name in missing)
-        raise ValueError(f"{path}: expected metadata with {', '.join(missing)}, got none; give {flags}")
-    model = Model(
-        params=tuple(Layer(*layer) for layer in params),
-        activation=known["activation"],
-        mean=np.asarray(known["mean"], np.float64),
-        scale=np.asarray(known["scale"], np.float64),
-        classes=tuple(known["classes"]),
-        features=tuple(known.get("features", ())),
-        label=known.get("label", ""),
-    )
-    _doors.check_choice("activation", model.activation, ACTIVATIONS)
-    if len(model.classes) != params[-1][1].shape[0]:
-        raise ValueError(
-            f"{path}: expected a name for each of the {params[-1][1].shape[0]} classes, got {len(model.classes)}"
-        )
-    return model
+            return {name: file.get_tensor(name) for name in list(file.keys())}, file.metadata() or {}
+    except (SafetensorError, AttributeError) as error:  # the latter for a type that numpy lacks
+        raise _doors.mistake(path, "a safetensors file", f"one that cannot be read ({error})", CURE) from error
+
+
+def _layers(path: str | os.PathLike[str], tensors: dict[str, np.ndarray]) -> Params:
+    """Return the tensors as a chain of layers of finite numbers."""
+    pairs = [(f"layers.{i}.weight", f"layers.{i}.bias") for i in range(len(tensors) // 2)]
+    if not tensors or set(chain(*pairs)) != set(tensors):
+        expected = "the tensors layers.0.weight, layers.0.bias, ..."
+        raise _doors.mistake(path, expected, reprlib.repr(sorted(tensors)), CURE)
+    try:
+        params = _doors.as_params([(tensors[weight], tensors[bias]) for weight, bias in pairs])
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}, {error}; {CURE}") from error
+    for name, leaf in zip(chain(*pairs), chain(*params), strict=True):
+        if not (finite := np.isfinite(leaf)).all():
+            raise _doors.mistake(f"{path}, {name}", "finite numbers", leaf[~finite][0], CURE)
+    return tuple(Layer(*layer) for layer in params)
+
+
+def _parsed(path: str | os.PathLike[str], name: str, text: str | None) -> Any:
+    """Return the value of a JSON text, its numbers as floats; None if there is no text."""
+    try:
+        return json.loads(text or "null", parse_int=float)
+    except (ValueError, RecursionError) as error:
+        raise _doors.mistake(f"{path}, {name}", "JSON", f"{reprlib.repr(text)} ({error})", CURE) from error
+
+
+def _numbers(
+    at: tuple[str, str], value: Any, count: int, expected: str, good: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """Return one number, or `count` numbers, as a float64 array."""
+    where, cure = at
+    array = np.asarray(value, object)
+    expected = f"{expected}, one or {count}"
+    if array.ndim > 1 or not all(isinstance(number, Real) and not isinstance(number, bool) for number in array.flat):
+        raise _doors.mistake(where, expected, reprlib.repr(value), cure)
+    if array.shape not in ((), (1,), (count,)):
+        raise _doors.mistake(where, expected, f"{len(array)} of them", cure)
+    array = array.astype(np.float64)
+    if not (is_good := good(array)).all():
+        raise _doors.mistake(where, expected, array[~is_good][0], cure)
+    return array
+
+
+def _names(at: tuple[str, str], value: Any, counts: Sequence[int]) -> tuple[str, ...]:
+    """Return different texts, as many as one of `counts`."""
+    where, cure = at
+    if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
+        got = reprlib.repr(value)
+    elif len(value) not in counts:
+        got = f"{len(value)} of them"
+    elif len(set(value)) < len(value):
+        got = f"{Counter(value).most_common(1)[0][0]!r} twice"
+    else:
+        return tuple(value)
+    raise _doors.mistake(where, f"{' or '.join(map(str, counts))} different texts", got, cure)

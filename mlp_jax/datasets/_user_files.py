@@ -1,9 +1,8 @@
-"""The user's own files: CSV and NPZ, checked cell by cell, x as it is in the file; and outputs that lose nothing."""
+"""The user's own CSV and NPZ files, checked cell by cell. Nothing is scaled here."""
 
 import csv
 import math
 import os
-import tempfile
 import zipfile
 from array import array
 from collections.abc import Iterator, Sequence
@@ -22,9 +21,14 @@ NPZ_CURE = "write it by numpy.savez(path, x=x, labels=labels)"
 
 
 class Raw(NamedTuple):
-    """What a file holds: `x` (N, D) unscaled; `labels`, N texts, or None where there are none.
+    """The contents of a file.
 
-    `images`: one mean and scale for all of x. `features` and `label` are a CSV's column names.
+    Attributes:
+      x: (N, D), unscaled.
+      labels: N texts; None if the file has none.
+      images: whether all of x shares one mean and scale.
+      features: the names of a CSV's columns.
+      label: the name of a CSV's label column.
     """
 
     x: Array
@@ -37,9 +41,15 @@ class Raw(NamedTuple):
 def read_csv(path: FilePath, features: Sequence[str] | None = None, label: str | None = None) -> Raw:
     """Read the rows of a CSV, x in float64.
 
-    Without `features`, as for training: the label is the column `label` (default: the last), x is the rest.
-    With `features`, as for prediction: x is those columns in that order, others are ignored, and labels are
-    read where there is a column `label`, else None.
+    Args:
+      path: a UTF-8 file with a header row.
+      features: for prediction, the columns of x in their order; others are ignored. By default, as for training, all
+        columns but the label.
+      label: the column of the labels, by default the last. For prediction it may be absent.
+
+    Raises:
+      ValueError: if the contents are wrong, with column, line and value.
+      OSError: if the file cannot be read.
     """
     rows = _csv_rows(path)
     header = _header(path, rows)
@@ -47,7 +57,7 @@ def read_csv(path: FilePath, features: Sequence[str] | None = None, label: str |
         label = header[-1] if label is None else label
         features = [name for name in header if name != label]
         if not features:
-            raise mistake(path, "columns of numbers beside the label", f"only {label!r}", "put commas between columns")
+            raise mistake(path, "columns of numbers next to the label", f"only {label!r}", "put commas between columns")
         _find_columns(path, [label], header)
     columns = list(zip(features, _find_columns(path, features, header), strict=True))
     label_column = header.index(label) if label in header else None
@@ -69,7 +79,12 @@ def read_csv(path: FilePath, features: Sequence[str] | None = None, label: str |
 
 
 def read_npz(path: FilePath) -> Raw:
-    """Read `x` (N, ...), flattened to (N, D), and `labels`, None where absent, of an NPZ file."""
+    """Read `x` (N, ...), flattened to (N, D), and `labels`, if there are any, of an NPZ file.
+
+    Raises:
+      ValueError: if the contents are wrong.
+      OSError: if the file cannot be read.
+    """
     with Path(path).open("rb") as file:
         try:
             if not zipfile.is_zipfile(file):
@@ -117,9 +132,8 @@ def _header(path: FilePath, rows: Iterator[tuple[int, list[str]]]) -> list[str]:
     if not header:
         raise mistake(path, "a header row and rows of data", "an empty file", "add them")
     if all(map(_is_number, header)):
-        raise mistake(
-            where, "a header row with the columns' names", f"numbers alone: {listed(header)}", "add one above"
-        )
+        got = f"only numbers: {listed(header)}"
+        raise mistake(where, "a header row with the columns' names", got, "add one above")
     if "" in header:
         cure = "name it, or remove it (pandas: to_csv(path, index=False))"
         raise mistake(where, "a name for each column", f"none for column {header.index('') + 1}", cure)
@@ -144,10 +158,7 @@ def _finite(cell: str, path: FilePath, line: int, column: str) -> float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        where, got = (
-            f"{path}, line {line}, column {column!r}",
-            repr(cell) if cell.strip() else "a missing value",
-        )
+        where, got = f"{path}, line {line}, column {column!r}", repr(cell) if cell.strip() else "a missing value"
         cure = "correct it, encode texts as numbers, or remove the row or the column"
         raise mistake(where, "a finite number", got, cure)
     return number
@@ -161,31 +172,13 @@ def _is_number(cell: str) -> bool:
 
 
 def to_number(text: str) -> float:
-    """Return the float that a cell's text means, or raise ValueError."""
-    if "_" in text:  # which float() would skip
+    """Return the float that a cell's text stands for, or raise ValueError."""
+    if "_" in text:  # float() would skip it
         raise ValueError(text)
     return float(text)
 
 
 def listed(names: Sequence[str], most: int = 20) -> str:
-    """Return names for a message, the first of many."""
+    """Return the first `most` names for a message, and the number of the rest."""
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(map(repr, names[:most])) + rest
-
-
-def check_output(output: Path | None, overwrite: bool, inputs: Sequence[str | Path] = ()) -> None:
-    """Check, before any work, that the output can be written and nothing is lost."""
-    if output is None:
-        return
-    if output.exists() and not output.is_file():
-        raise mistake("output", "the name of a file", f"{output}, a folder or device", "give another name")
-    if any(Path(name).exists() and output.exists() and output.samefile(name) for name in inputs):
-        raise mistake("output", "another file than the input", output, "give another name")
-    if output.exists() and not overwrite:
-        raise mistake("output", "a new file", f"{output}, which exists", "give --overwrite to replace it")
-    if not output.parent.is_dir():
-        raise mistake("output", "a folder that exists", output.parent, "make it first")
-    try:
-        tempfile.TemporaryFile(dir=output.parent).close()
-    except OSError as error:
-        raise mistake("output", "a folder that can be written to", f"{output.parent} ({error.strerror})") from error

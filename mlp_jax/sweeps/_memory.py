@@ -5,10 +5,8 @@ h, z, phi' and delta of every layer, the order of its examples, and its subset o
 is done it leaves its results: final parameters, histories and records.
 """
 
-import ctypes
-import os
-import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +21,10 @@ from mlp_jax.sweeps._program import Shared, result_of_one
 from mlp_jax.sweeps._settings import Group, Plan, zeros
 from mlp_jax.training import _engine, _evaluation
 
-UNKNOWN = 4 * 2**30  # bytes to count on where neither system nor device says what is free
+CONTAINER_FILES = (  # where Linux says how much a container may use, and how much it uses
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+)
 CHUNKS = 20  # a sweep is at least so many calls, where its runs suffice: progress moves, an interrupt loses little
 
 
@@ -113,7 +114,7 @@ def plan(count: int, total: int, cost: RunBytes, free: int, devices: Sequence[ja
 
 
 def free_memory(devices: Sequence[jax.Device]) -> int:
-    """Return the bytes that are free on the devices and the machine, whichever are fewer."""
+    """Return the bytes that are free on the machine or on the devices, whichever are fewer."""
     free = [_free_on_machine()]
     for device in devices:
         stats = device.memory_stats() if device.platform != "cpu" else None
@@ -123,39 +124,14 @@ def free_memory(devices: Sequence[jax.Device]) -> int:
 
 
 def _free_on_machine() -> int:
-    """What Linux says is available, within a container's limit; elsewhere half of what the machine has."""
-    if sys.platform == "win32":
-        return _free_on_windows()
-    free = [_number(line.split()[1]) * 1024 for line in _lines("/proc/meminfo") if line.startswith("MemAvailable")]
-    for limit, used in (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    ):
-        free += [_number(a) - _number(b) for a, b in zip(_lines(limit), _lines(used), strict=False) if a != "max"]
-    if free:
-        return min(free)
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    except (AttributeError, OSError, ValueError):
-        return UNKNOWN
+    """Return the bytes that are free on the machine, or below a container's limit if they are fewer."""
+    import psutil
 
-
-def _lines(path: str) -> list[str]:
-    try:
-        return Path(path).read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isdigit() else 0
-
-
-def _free_on_windows() -> int:
-    fields = (ctypes.c_uint64 * 8)(64)  # MEMORYSTATUSEX: its length and load, then bytes in all and bytes free
-    windll = getattr(ctypes, "windll", None)
-    is_known = windll is not None and windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(fields))
-    return int(fields[2]) if is_known else UNKNOWN
+    free = [psutil.virtual_memory().available]
+    for limit, used in CONTAINER_FILES:
+        with suppress(OSError, ValueError):  # no such file, or the limit "max"
+            free.append(int(Path(limit).read_text(encoding="utf-8")) - int(Path(used).read_text(encoding="utf-8")))
+    return min(free)
 
 
 def in_words(count: float | int) -> str:
