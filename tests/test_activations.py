@@ -148,7 +148,7 @@ def test_hand_derivatives_agree_with_autodiff(float64, name):
 
 
 @settings(derandomize=True, max_examples=100, deadline=None)
-@given(st.sampled_from(sorted(ACTIVATIONS)), st.floats(-87, 87, width=32))
+@given(st.sampled_from(sorted(ACTIVATIONS)), st.floats(-87, 87, width=32, allow_subnormal=False))
 def test_symmetries(name, z):
     """s(-z) = 1 - s(z) and its like: f(z) - f(-z) and the derivatives' parity, from the formulas alone."""
     record, z = ACTIVATIONS[name], np.float32(z)

@@ -130,7 +130,7 @@ def find_divergence(key: Array, params: PyTree, data: tuple[ArrayLike, ArrayLike
       >>> from mlp_jax import Layer, squared_error
       >>> params = (Layer(jnp.ones((1, 1)), jnp.zeros(1)),)
       >>> data = jnp.array([[1.0], [2.0]]), jnp.array([[0.0], [0.0]])
-      >>> found = find_divergence(jax.random.key(0), params, data, optax.sgd(1e20), loss=squared_error)
+      >>> found = find_divergence(jax.random.key(0), params, data, optimizer=optax.sgd(1e20), loss=squared_error)
       >>> print(found)  # step 1 overshoots by 1e20, whose square overflows
       epoch 2, step 1 of 1 (step 2 in all): the loss is the first that is not finite, inf, in example x[0] and 1 more \
 of its batch; largest |logit| there 8e+20; try a smaller learning rate
