@@ -2,9 +2,10 @@
 
 import importlib
 import pkgutil
+import re
 import subprocess
 import sys
-import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -43,26 +44,29 @@ def test_no_module_shares_a_name_with_an_exported_function(name):
         assert getattr(mlp_jax, name) is module
 
 
-def test_version_is_said_once_in_two_places():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert project["version"] == mlp_jax.__version__
-
-
 def test_every_public_name_has_a_docstring():
     for name, value in vars(mlp_jax).items():
         if getattr(value, "__module__", "").startswith("mlp_jax"):
             assert value.__doc__, name
 
 
+def test_hooks_run_what_ci_runs():
+    hooks = re.findall(r"entry: ([^,]+),", (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    tools = re.findall(r'^"\$venv/bin/(ruff|mypy)"(.*)$', (ROOT / ".ci" / "run").read_text(encoding="utf-8"), re.MULTILINE)
+    assert hooks == ["".join(command) for command in tools] != []
+
+
 @pytest.mark.slow
-def test_wheel_holds_the_library_alone(tmp_path):
+def test_wheel_holds_the_library_its_types_and_its_version(tmp_path):
     subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(ROOT)],
         check=True,
     )
     (wheel,) = tmp_path.glob("*.whl")
-    import zipfile
-
     with zipfile.ZipFile(wheel) as archive:
-        folders = {name.split("/")[0] for name in archive.namelist()}
-    assert folders == {"mlp_jax", f"mlp_jax-{mlp_jax.__version__}.dist-info"}
+        files = {Path(name) for name in archive.namelist()}
+    here = [path for path in (ROOT / "mlp_jax").rglob("*") if path.is_file() and path.parent.name != "__pycache__"]
+    library = {path.relative_to(ROOT) for path in here}
+    assert {path for path in files if path.parts[0] == "mlp_jax"} == library
+    assert Path("mlp_jax/py.typed") in library
+    assert {path.parts[0] for path in files} == {"mlp_jax", f"mlp_jax-{mlp_jax.__version__}.dist-info"}
