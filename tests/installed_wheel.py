@@ -1,4 +1,4 @@
-"""Build the wheel, install it as a user does, and use it outside of this checkout: `python tests/installed_wheel.py`."""
+"""Build the wheel, install it as a user does, and use it outside of the checkout. CI runs this file as a script."""
 
 import os
 import subprocess
