@@ -1,5 +1,6 @@
-"""The package: a light import, a module for every name, one list of records."""
+"""The package: a light import, a module for every name, imports that go down, what CI and the wheel hold."""
 
+import ast
 import importlib
 import pkgutil
 import re
@@ -13,6 +14,7 @@ import pytest
 import mlp_jax
 
 ROOT = Path(__file__).parent.parent
+LIBRARY = ROOT / "mlp_jax"
 HEAVY = ("sklearn", "matplotlib", "tyro", "rich", "safetensors", "orbax", "mnist1d", "mpmath", "torch")
 
 
@@ -50,6 +52,30 @@ def test_every_public_name_has_a_docstring():
             assert value.__doc__, name
 
 
+def imports():
+    """The pairs (a, b) of parts of the library, modules or folders, of which a imports b, also inside a function."""
+    for path in LIBRARY.rglob("*.py"):
+        part = path.relative_to(LIBRARY).parts[0].removesuffix(".py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "mlp_jax":
+                names = node.module.split(".")[1:2] or [alias.name for alias in node.names]
+                yield from ((part, name) for name in names if name != part)
+
+
+def upward(pairs, floor):
+    """The imports that do not go down. Private helpers are on floor 0, and may import each other."""
+    return {(a, b) for a, b in pairs if floor.get(b, 0) >= max(floor.get(a, 0), 1)}
+
+
+def test_imports_go_down_the_floors_of_architecture():
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^([1-9])  (\S+(?: \S+)*)", text, re.MULTILINE)
+    floor = {name: int(number) for number, names in rows for name in names.split()}
+    assert {module.name for module in pkgutil.iter_modules([LIBRARY]) if module.name[0] != "_"} <= set(floor)
+    assert upward({pair for pair in imports() if pair[0] != "__init__"}, floor) == set()
+    assert len(upward({("network", "training"), ("losses", "network"), ("_doors", "activations")}, floor)) == 3
+
+
 def test_hooks_run_what_ci_runs():
     hooks = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
@@ -66,7 +92,7 @@ def test_wheel_holds_the_library_its_types_and_its_version(tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         files = {Path(name) for name in archive.namelist()}
-    here = [path for path in (ROOT / "mlp_jax").rglob("*") if path.is_file() and path.parent.name != "__pycache__"]
+    here = [path for path in LIBRARY.rglob("*") if path.is_file() and path.parent.name != "__pycache__"]
     library = {path.relative_to(ROOT) for path in here}
     assert {path for path in files if path.parts[0] == "mlp_jax"} == library
     assert Path("mlp_jax/py.typed") in library
