@@ -67,7 +67,7 @@ def questions() -> str:
         key = filled(import_module(f"experiments.{result.name}").KEY, result.claims)
         lines.append(f"| **{result.question}** | {result.answer} | {key} |")
     count = report.verdicts(tuple(claim for result in recorded() for claim in result.claims))
-    return "\n".join(lines) + f"\n\nIn sum, {count}; many are identities or counts that have to hold."
+    return "\n".join([*lines, "", textwrap.fill(f"{count}. Many are identities or counts that must hold.", 120)])
 
 
 def claims() -> str:
@@ -100,10 +100,12 @@ def walkthrough_block() -> str:
 
 
 def check_block() -> str:
-    """A wrong backward pass, and what `mlp-jax check` says about it."""
+    """The loop of a wrong backward pass, and what `mlp-jax check` says about it."""
     report = answers.judge(answers.answers_of_file(EXAMPLE, {}))
     said = f"$ mlp-jax check {EXAMPLE.name}\n{report}"
-    return f"```python\n{EXAMPLE.read_text(encoding='utf-8').strip()}\n```\n\n```text\n{said}\n```"
+    _, start, rest = EXAMPLE.read_text(encoding="utf-8").partition("    for l in reversed")
+    loop = textwrap.dedent(start + rest.rpartition("    return")[0])
+    return f"```python\n{loop}```\n\n```text\n{said}\n```"
 
 
 def speed() -> str:

@@ -44,6 +44,7 @@ from mlp_jax.sweeps import sweep as sweep
 from mlp_jax.training import Divergence as Divergence
 from mlp_jax.training import Evaluation as Evaluation
 from mlp_jax.training import History as History
+from mlp_jax.training import Recipe as Recipe
 from mlp_jax.training import TrainResult as TrainResult
 from mlp_jax.training import evaluate as evaluate
 from mlp_jax.training import find_divergence as find_divergence

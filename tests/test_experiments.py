@@ -327,8 +327,40 @@ def test_report_and_docstrings_quote_the_recorded_results():
         assert readme.with_answer(text, result) == text, "run: python -m experiments readme"
 
 
-def test_readme_is_short():
-    assert len(readme.README.read_text(encoding="utf-8").splitlines()) <= 250
+def long_lines(text):
+    """The lines of more than 120 characters outside tables and quoted output."""
+    text = re.sub("^```text\n.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    return [line for line in text.splitlines() if len(line) > 120 and not line.startswith("|")]
+
+
+@pytest.mark.parametrize(
+    ("page", "most"), [("README.md", 200), ("ARCHITECTURE.md", 60), ("CONTRIBUTING.md", 100), ("CHANGELOG.md", 200)]
+)
+def test_a_page_is_short(page, most):
+    text = (readme.ROOT / page).read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= most
+    assert long_lines(text) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "count"),
+    [
+        ("", "", 1),
+        ("```sh\n", "\n```", 1),
+        ("```text\n```\n", "\n```text\n```", 1),
+        ("| ", " |", 0),
+        ("```text\n", "\n```", 0),
+    ],
+    ids=["prose", "code", "between quotes", "table", "quoted output"],
+)
+def test_a_long_line_is_found(before, after, count):
+    assert len(long_lines(before + 121 * "x" + after)) == count
+
+
+def test_readme_says_in_ten_lines_what_to_type():
+    first = readme.README.read_text(encoding="utf-8").splitlines()[:10]
+    for words in ("mlp-jax check", "mlp-jax train", "python -m experiments", "pip install -e"):
+        assert words in "\n".join(first)
 
 
 def test_readme_without_a_mark_is_an_error():

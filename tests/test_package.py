@@ -1,4 +1,4 @@
-"""The package: a light import, a module for every name, one list of records."""
+"""The package: a light import, a module for every name, imports that go down, what CI and the wheel hold."""
 
 import ast
 import importlib
@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+import zipfile
 from importlib.metadata import packages_distributions
 from itertools import chain
 from pathlib import Path
@@ -17,6 +18,7 @@ import mlp_jax
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+LIBRARY = ROOT / "mlp_jax"
 HEAVY = (
     *("sklearn", "matplotlib", "tyro", "rich", "safetensors", "orbax", "mnist1d", "mpmath", "torch"),
     *("pooch", "requests", "platformdirs", "psutil", "chex"),
@@ -51,10 +53,6 @@ def test_no_module_shares_a_name_with_an_exported_function(name):
         assert getattr(mlp_jax, name) is module
 
 
-def test_version_is_said_once_in_two_places():
-    assert PROJECT["version"] == mlp_jax.__version__
-
-
 def imported():
     """The distributions that the library imports anywhere."""
     nodes = [n for p in ROOT.glob("mlp_jax/**/*.py") for n in ast.walk(ast.parse(p.read_text(encoding="utf-8")))]
@@ -86,15 +84,48 @@ def test_every_public_name_has_a_docstring():
             assert value.__doc__, name
 
 
+def imports():
+    """The pairs (a, b) of parts of the library, modules or folders, of which a imports b, also inside a function."""
+    for path in LIBRARY.rglob("*.py"):
+        part = path.relative_to(LIBRARY).parts[0].removesuffix(".py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "mlp_jax":
+                names = node.module.split(".")[1:2] or [alias.name for alias in node.names]
+                yield from ((part, name) for name in names if name != part)
+
+
+def upward(pairs, floor):
+    """The imports that do not go down. Private helpers are on floor 0, and may import each other."""
+    return {(a, b) for a, b in pairs if floor.get(b, 0) >= max(floor.get(a, 0), 1)}
+
+
+def test_imports_go_down_the_floors_of_architecture():
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^([1-9])  (\S+(?: \S+)*)", text, re.MULTILINE)
+    floor = {name: int(number) for number, names in rows for name in names.split()}
+    assert {module.name for module in pkgutil.iter_modules([LIBRARY]) if module.name[0] != "_"} <= set(floor)
+    assert upward({pair for pair in imports() if pair[0] != "__init__"}, floor) == set()
+    assert len(upward({("network", "training"), ("losses", "network"), ("_doors", "activations")}, floor)) == 3
+
+
+def test_hooks_run_what_ci_runs():
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    commands = [line.replace('"', "") for line in re.findall(r'^"\$venv/bin/((?:ruff|mypy)".*)$', script, re.MULTILINE)]
+    assert re.findall("entry: ([^,]+),", hooks) == commands != []
+
+
 @pytest.mark.slow
-def test_wheel_holds_the_library_alone(tmp_path):
+def test_wheel_holds_the_library_its_types_and_its_version(tmp_path):
     subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(ROOT)],
         check=True,
     )
     (wheel,) = tmp_path.glob("*.whl")
-    import zipfile
-
     with zipfile.ZipFile(wheel) as archive:
-        folders = {name.split("/")[0] for name in archive.namelist()}
-    assert folders == {"mlp_jax", f"mlp_jax-{mlp_jax.__version__}.dist-info"}
+        files = {Path(name) for name in archive.namelist()}
+    here = [path for path in LIBRARY.rglob("*") if path.is_file() and path.parent.name != "__pycache__"]
+    library = {path.relative_to(ROOT) for path in here}
+    assert {path for path in files if path.parts[0] == "mlp_jax"} == library
+    assert Path("mlp_jax/py.typed") in library
+    assert {path.parts[0] for path in files} == {"mlp_jax", f"mlp_jax-{mlp_jax.__version__}.dist-info"}

@@ -1,5 +1,6 @@
 """README's table of the benchmark: a row a workload, all its comparisons in one cell."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,7 +32,7 @@ def summary_table(result: Mapping[str, Any]) -> str:
     """Return Markdown: how many times as long others take, what bounds us, the aim behind each, and the machine."""
     all_rows = table(result)
     rows = [row for row in all_rows if row.wanted.bound is not None]
-    lines = ["| workload | time of others, over ours | ours, over |", "|---|---|---|"]
+    lines = ["| workload | theirs / ours: more is better | ours / theirs: less is better |", "|---|---|---|"]
     for name, workloads in CELLS:
         of_row = _of(rows, workloads)
         if not of_row:  # in no record yet
@@ -53,8 +54,8 @@ def summary_table(result: Mapping[str, Any]) -> str:
     met, noise = (sum(row.verdict == verdict for row in rows) for verdict in ("met", "within noise"))
     versions = ", ".join(f"{name} {result['versions'][name]}" for name in ("jax", "torch", "scikit-learn"))
     machine = f"{result['processor']}, {result['cores']} cores, {', '.join(limits(result))}; {versions}"
-    lines.append(f"\nIn brackets the aim: {met} of {len(rows)} are met, {noise} within noise. Machine: {machine}.")
-    return "\n".join(lines)
+    total = f"{met} of {len(rows)} aims are met, {noise} are within noise. Measured on {machine}."
+    return "\n".join([*lines, "", textwrap.fill(total, 120)])
 
 
 def spread(rows: Sequence[Row], workloads: Sequence[Workload], quantity: str) -> str:

@@ -8,3 +8,4 @@ from mlp_jax.training._engine import TrainState as TrainState
 from mlp_jax.training._engine import train as train
 from mlp_jax.training._evaluation import Evaluation as Evaluation
 from mlp_jax.training._evaluation import evaluate as evaluate
+from mlp_jax.training._recipe import Recipe as Recipe
