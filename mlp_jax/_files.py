@@ -1,11 +1,14 @@
-"""Files that are written whole or not at all."""
+"""Outputs that lose nothing: they are checked before any work, and written whole or not at all."""
 
 import os
+import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+
+from mlp_jax._doors import mistake
 
 UNFINISHED = ".unfinished"
 
@@ -43,3 +46,31 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove the temporary files of `atomic_write` whose process is gone: it was killed while it wrote them."""
+    import psutil
+
+    for path in folder.glob(f"*{UNFINISHED}"):
+        process = re.search(rf"\.(\d+)\.[^.]*{re.escape(UNFINISHED)}$", path.name)
+        if process and not psutil.pid_exists(int(process[1])):
+            path.unlink(missing_ok=True)
+
+
+def check_output(output: Path | None, overwrite: bool, inputs: Sequence[str | Path] = ()) -> None:
+    """Check, before any work, that the output can be written and nothing is lost."""
+    if output is None:
+        return
+    if output.exists() and not output.is_file():
+        raise mistake("output", "the name of a file", f"{output}, a folder or device", "give another name")
+    if any(Path(name).exists() and output.exists() and output.samefile(name) for name in inputs):
+        raise mistake("output", "another file than the input", output, "give another name")
+    if output.exists() and not overwrite:
+        raise mistake("output", "a new file", f"{output}, which exists", "give --overwrite to replace it")
+    if not output.parent.is_dir():
+        raise mistake("output", "a folder that exists", output.parent, "make it first")
+    try:
+        tempfile.TemporaryFile(dir=output.parent).close()
+    except OSError as error:
+        raise mistake("output", "a folder that can be written to", f"{output.parent} ({error.strerror})") from error

@@ -21,7 +21,7 @@ def run(*arguments):
     status = 0
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(stdout), redirect_stderr(stderr):
         patch.setattr(sys, "argv", ["mlp-jax", *map(str, arguments)])
-        patch.setattr("mlp_jax.__main__.signal.signal", lambda *_: None)  # it is this process's own
+        patch.setattr("signal.signal", lambda *_: None)  # the handler is pytest's own
         try:
             main()
         except SystemExit as exit:

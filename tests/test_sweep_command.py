@@ -16,7 +16,7 @@ from test_command_line import assert_fails, number
 
 import mlp_jax
 from mlp_jax import datasets
-from mlp_jax.command_line._sweep import Row, best_of
+from mlp_jax.command_line._sweep_table import Row, best_of
 
 SMALL = ("sweep", "--seeds", "2", "--hidden", "4", "--batch-size", "2000")  # full batches: quick to compile
 RATES = (*SMALL, "--epochs", "2", "--learning-rate", "0.001", "0.1", "1e30", "--optimizer", "sgd", "--memory", "1")
@@ -34,7 +34,7 @@ def swept(tmp_path_factory):
 @pytest.mark.slow
 def test_the_summary_says_what_was_chosen_and_how(swept):
     folder, output = swept
-    assert output.splitlines()[0] == f"finished runs are kept in {folder}"
+    assert f"finished runs are kept in {folder}\n" in output
     assert "6 runs of 64-4-10 relu, batch 2000" in output
     lines = {line.split()[0]: line.split() for line in output.splitlines() if line.strip()[:1].isdigit()}
     assert [lines[rate][-1] for rate in ("0.001", "0.1", "1e+30")] == ["2", "best", "2"]

@@ -1,9 +1,8 @@
-"""The user's own files: CSV and NPZ, checked cell by cell, x as it is in the file; and outputs that lose nothing."""
+"""The user's own files: CSV and NPZ, checked cell by cell, x as it is in the file."""
 
 import csv
 import math
 import os
-import tempfile
 import zipfile
 from array import array
 from collections.abc import Iterator, Sequence
@@ -171,21 +170,3 @@ def listed(names: Sequence[str], most: int = 20) -> str:
     """Return names for a message, the first of many."""
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(map(repr, names[:most])) + rest
-
-
-def check_output(output: Path | None, overwrite: bool, inputs: Sequence[str | Path] = ()) -> None:
-    """Check, before any work, that the output can be written and nothing is lost."""
-    if output is None:
-        return
-    if output.exists() and not output.is_file():
-        raise mistake("output", "the name of a file", f"{output}, a folder or device", "give another name")
-    if any(Path(name).exists() and output.exists() and output.samefile(name) for name in inputs):
-        raise mistake("output", "another file than the input", output, "give another name")
-    if output.exists() and not overwrite:
-        raise mistake("output", "a new file", f"{output}, which exists", "give --overwrite to replace it")
-    if not output.parent.is_dir():
-        raise mistake("output", "a folder that exists", output.parent, "make it first")
-    try:
-        tempfile.TemporaryFile(dir=output.parent).close()
-    except OSError as error:
-        raise mistake("output", "a folder that can be written to", f"{output.parent} ({error.strerror})") from error

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import PyTree
 from numpy.typing import NDArray
 
+from mlp_jax._files import atomic_write
 from mlp_jax.activations import Activation
 from mlp_jax.training._engine import History, TrainResult
 
@@ -60,7 +61,7 @@ class SweepResult:
     def write_csv(self, path: str | Path) -> None:
         """Write `table()` as CSV, a header and a row for each run."""
         table = self.table()
-        with Path(path).open("w", encoding="utf-8", newline="") as file:
+        with atomic_write(path) as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(table)
             writer.writerows(zip(*(column.tolist() for column in table.values()), strict=True))
@@ -71,7 +72,7 @@ class SweepResult:
         The histories are `history.train_loss` and so on. The parameters of group g are `group0.params[0].weight` and
         so on, of the runs in `group0.runs`; what was recorded is `group0.recorded`.
         """
-        with Path(path).open("wb") as file:
+        with atomic_write(path, "wb") as file:
             np.savez_compressed(file, **_arrays(self))  # type: ignore[arg-type]  # names are no keywords
 
 
