@@ -1,9 +1,10 @@
-"""Outputs that lose nothing: they are checked before any work, and written whole or not at all."""
+"""Output files: checked before any work, and written whole or not at all."""
 
+import csv
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -48,6 +49,11 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
             Path(temporary).unlink(missing_ok=True)
 
 
+def write_csv(file: Any, header: Iterable[object], rows: Iterable[Iterable[object]]) -> None:
+    """Write a header and rows as CSV."""
+    csv.writer(file, lineterminator="\n").writerows([header, *rows])
+
+
 def remove_unfinished(folder: Path) -> None:
     """Remove the temporary files of `atomic_write` whose process is gone: it was killed while it wrote them."""
     import psutil
@@ -59,7 +65,16 @@ def remove_unfinished(folder: Path) -> None:
 
 
 def check_output(output: Path | None, overwrite: bool, inputs: Sequence[str | Path] = ()) -> None:
-    """Check, before any work, that the output can be written and nothing is lost."""
+    """Check, before any work, that an output can be written and replaces nothing by accident.
+
+    Args:
+      output: the file to write; None for none.
+      overwrite: whether a file that exists may be replaced.
+      inputs: files that are read, which are never replaced. Names of data sets may be among them.
+
+    Raises:
+      ValueError: if `output` is a folder, an input or an existing file, or its folder cannot be written to.
+    """
     if output is None:
         return
     if output.exists() and not output.is_file():

@@ -1,5 +1,7 @@
 """The package: a light import, a module for every name, one list of records."""
 
+import ast
+import graphlib
 import importlib
 import pkgutil
 import subprocess
@@ -41,6 +43,49 @@ def test_no_module_shares_a_name_with_an_exported_function(name):
     module = importlib.import_module(f"mlp_jax.{name}")
     if name != "__main__":
         assert getattr(mlp_jax, name) is module
+
+
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted((ROOT / "mlp_jax").rglob("*.py"))
+}
+RENDERERS = ("mlp_jax.check._gradient_check.", "mlp_jax.check._diagnosis.")  # these import their data for types only
+
+
+def modules_of_ours(name, source):
+    """The modules of mlp_jax that one imports anywhere, also inside its functions."""
+
+    def visit(node):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test) and name.startswith(RENDERERS):
+            return
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            whole = (f"{node.module}.{alias.name}" for alias in node.names)
+            yield from (module if module in MODULES else node.module for module in whole)
+        for child in ast.iter_child_nodes(node):
+            yield from visit(child)
+
+    return set(visit(ast.parse(source))) & MODULES.keys()
+
+
+def assert_no_cycle(sources):
+    graphlib.TopologicalSorter({name: modules_of_ours(name, source) for name, source in sources.items()}).prepare()
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    assert_no_cycle({name: path.read_text(encoding="utf-8") for name, path in MODULES.items()})
+
+
+def test_the_test_for_import_cycles_can_fail():
+    lazy, eager = "def f():\n    import mlp_jax.losses", "from mlp_jax import network"
+    with pytest.raises(graphlib.CycleError):
+        assert_no_cycle({"mlp_jax.network": lazy, "mlp_jax.losses": eager})
+
+
+def test_the_experiments_use_the_public_command_line():
+    for path in (ROOT / "experiments").rglob("*.py"):
+        assert "_doors" not in path.read_text(encoding="utf-8"), path
 
 
 def test_version_is_said_once_in_two_places():

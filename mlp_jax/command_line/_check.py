@@ -1,14 +1,13 @@
 """`mlp-jax check`: check hand-written backward passes, and print what is wrong with them."""
 
-import csv
 import json as json_format
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from mlp_jax import _doors
-from mlp_jax._files import atomic_write, check_output
+from mlp_jax._files import atomic_write, check_output, write_csv
 from mlp_jax.command_line._progress import progress_bars
 
 STATUS = {"correct": 0, "wrong": 1, "error": 2}
@@ -90,7 +89,8 @@ def check(
     else:
         show_all(named_reports)
     if csv is not None:  # after the verdicts, which a full disk does not hide
-        write_csv(csv, named_reports)
+        with atomic_write(csv) as table:
+            write_csv(table, CSV_COLUMNS, csv_rows(named_reports))
     if report is not None:
         from mlp_jax.check._diagnosis import rendering
 
@@ -125,14 +125,9 @@ def show_all(reports: Sequence[tuple[str, Any]]) -> None:
     print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
 
 
-def write_csv(path: Path, reports: Sequence[tuple[str, Any]]) -> None:
-    """Write a row per file."""
-    with atomic_write(path) as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(CSV_COLUMNS)
-        for name, one in reports:
-            first, worst = one.diagnoses[0], one.gradients.worst
-            leaf = ("", "") if worst is None else (worst.name, f"{worst.relative_error:.3g}")
-            writer.writerow(
-                (name, one.verdict, first.code, first.message, first.where, one.precision, one.uses_autodiff, *leaf)
-            )
+def csv_rows(reports: Sequence[tuple[str, Any]]) -> Iterator[tuple[object, ...]]:
+    """Yield a row per file, in the order of `CSV_COLUMNS`."""
+    for name, one in reports:
+        first, worst = one.diagnoses[0], one.gradients.worst
+        leaf = ("", "") if worst is None else (worst.name, f"{worst.relative_error:.3g}")
+        yield (name, one.verdict, first.code, first.message, first.where, one.precision, one.uses_autodiff, *leaf)

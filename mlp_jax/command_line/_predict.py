@@ -1,6 +1,5 @@
 """`mlp-jax predict`: apply a trained network to new data, and write its predictions as CSV."""
 
-import csv
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -46,7 +45,7 @@ def predict(
     import mlp_jax
     from mlp_jax import datasets
     from mlp_jax._doors import mistake
-    from mlp_jax._files import atomic_write, check_output
+    from mlp_jax._files import atomic_write, check_output, write_csv
     from mlp_jax.datasets import _model_file
 
     check_output(output, overwrite, inputs=(model, data))
@@ -85,12 +84,14 @@ def check_encoding(names: Sequence[str]) -> None:
     from mlp_jax._doors import mistake
 
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    for name in names:
-        try:
-            name.encode(encoding)
-        except UnicodeEncodeError:
-            expected, got = "an encoding that holds every class name", f"{encoding}, which cannot hold {name!r}"
-            raise mistake("standard output", expected, got, "give --output FILE, which is UTF-8") from None
+    try:
+        "".join(names).encode(encoding)
+    except UnicodeEncodeError as error:
+        expected, got = (
+            "an encoding that holds every class name",
+            f"{encoding}, which lacks {error.object[error.start]!r}",
+        )
+        raise mistake("standard output", expected, got, "give --output FILE, which is UTF-8") from None
 
 
 def read_data(data: str, features: Sequence[str], label: str) -> tuple[np.ndarray, Sequence[str] | None]:
@@ -98,19 +99,11 @@ def read_data(data: str, features: Sequence[str], label: str) -> tuple[np.ndarra
     from mlp_jax import datasets
     from mlp_jax.datasets import _user_files
 
-    if data.lower().endswith(".csv"):
-        raw = _user_files.read_csv(data, features or None, label or None)
-        return raw.x, raw.labels
-    if data.lower().endswith(".npz"):
-        raw = _user_files.read_npz(data)
+    ending = Path(data).suffix.lower()
+    if ending in (".csv", ".npz"):
+        is_csv = ending == ".csv"
+        raw = _user_files.read_csv(data, features or None, label or None) if is_csv else _user_files.read_npz(data)
         return raw.x, raw.labels
     dataset = datasets.load(data, dtype=np.float64, report=partial(print, file=sys.stderr))
     x = np.where(np.isfinite(dataset.scale), dataset.test.x * dataset.scale, 0) + dataset.mean
     return x, [dataset.classes[i] for i in dataset.test.labels]
-
-
-def write_csv(file: Any, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Write a header and rows."""
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)

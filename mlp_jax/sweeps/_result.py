@@ -1,6 +1,5 @@
 """What a sweep returns: every run's settings, history, parameters and records, as a table and as files."""
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 from jaxtyping import PyTree
 from numpy.typing import NDArray
 
-from mlp_jax._files import atomic_write
+from mlp_jax._files import atomic_write, write_csv
 from mlp_jax.activations import Activation
 from mlp_jax.training._engine import History, TrainResult
 
@@ -62,9 +61,7 @@ class SweepResult:
         """Write `table()` as CSV, a header and a row for each run."""
         table = self.table()
         with atomic_write(path) as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(table)
-            writer.writerows(zip(*(column.tolist() for column in table.values()), strict=True))
+            write_csv(file, table, zip(*(column.tolist() for column in table.values()), strict=True))
 
     def write_npz(self, path: str | Path) -> None:
         """Write `table()` under its names, the histories (runs, epochs), and the parameters, as NPZ without pickle.
