@@ -434,7 +434,7 @@ def test_a_bar_is_drawn_only_on_a_terminal(kind, monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys, "stderr", kind())
     with progress_bars() as add_bar:
-        move = add_bar("epoch", 4)
+        move = add_bar("epoch", 4, "compiling")
         move(1.52, "loss 0.1")
     drawn = sys.stderr.getvalue()
     assert ("epoch 1.5/4" in drawn and "loss 0.1" in drawn) if kind is Terminal else drawn == ""

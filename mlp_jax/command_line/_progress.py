@@ -8,10 +8,10 @@ Move = Callable[..., None]  # move(done, words="")
 
 
 @contextmanager
-def progress_bars() -> Iterator[Callable[[str, float], Move]]:
-    """Yield a function that adds a bar, add(unit, total), and returns the function that moves it, move(done, words)."""
+def progress_bars() -> Iterator[Callable[..., Move]]:
+    """Yield a function that adds a bar, add(unit, total, words=""), and returns the one that moves it."""
     if not sys.stderr.isatty():
-        yield lambda unit, total: lambda done, words="": None
+        yield lambda unit, total, words="": lambda done, words="": None
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -19,8 +19,8 @@ def progress_bars() -> Iterator[Callable[[str, float], Move]]:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), TextColumn("{task.fields[words]}"))
     with Progress(*columns, console=Console(stderr=True)) as progress:
 
-        def add(unit: str, total: float) -> Move:
-            task = progress.add_task(f"{unit} 0/{total:g}", total=total, words="")
+        def add(unit: str, total: float, words: str = "") -> Move:
+            task = progress.add_task(f"{unit} 0/{total:g}", total=total, words=words)
 
             def move(done: float, words: str = "") -> None:
                 progress.update(task, completed=done, description=f"{unit} {round(done, 1):g}/{total:g}", words=words)

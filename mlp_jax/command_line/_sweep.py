@@ -75,7 +75,7 @@ def sweep(
     loss = mlp_jax.losses.LOSSES[flags.loss]
     run: dict[str, Any] = dict(optimizer=optimizer_of(flags), loss=loss, gradient=getattr(mlp_jax, flags.gradient))
     with progress_bars() as add_bar:
-        move = add_bar("run", seeds * math.prod(map(len, grid.values())))
+        move = add_bar("run", seeds * math.prod(map(len, grid.values())), "compiling")
         result = mlp_jax.sweep(
             {**grid, "seed": range(seeds)},
             dataset.train,

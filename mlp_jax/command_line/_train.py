@@ -90,7 +90,7 @@ def train(
     )
     start = time.perf_counter()
     with progress_bars() as add_bar:
-        progress = show_progress(add_bar("epoch", epochs), len(targets))
+        progress = show_progress(add_bar("epoch", epochs, "compiling"), len(targets))
         result = mlp_jax.train(key_run, params, examples, validation=dataset.validation, progress=progress, **run)
         jax.block_until_ready(result)
     print(f"trained {epochs} epochs in {time.perf_counter() - start:.1f} s, including compilation")
@@ -116,10 +116,10 @@ def show_progress(move: Move, examples: int) -> Callable[[int, Any], None]:
 
     def progress(done: int, history: Any) -> None:
         # reading the numbers waits for the chunk, so Ctrl-C is heard between chunks
-        loss, validation_loss, accuracy = (float(np.asarray(values)[-1]) for values in history)
+        loss, _, accuracy = (float(np.asarray(values)[-1]) for values in history)
         (before, then), now = clock[-1], time.perf_counter()
         clock.append((done, now))
-        words = f"loss {loss:.4f} validation {validation_loss:.4f} {100 * accuracy:.2f} %"  # fits 80 columns
-        move(done, words + (f" {(done - before) * examples / (now - then):,.0f} examples/s" if before else ""))
+        speed = f" {(done - before) * examples / (now - then):,.0f} examples/s" if before else ""
+        move(done, f"loss {loss:.4f} validation {100 * accuracy:.2f} %{speed}")  # fits 80 columns
 
     return progress
