@@ -1,8 +1,10 @@
 """Output files: checked before any work, and written whole or not at all."""
 
+import csv
 import os
+import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -45,6 +47,21 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
+
+
+def write_csv(file: Any, header: Iterable[object], rows: Iterable[Iterable[object]]) -> None:
+    """Write a header and rows as CSV."""
+    csv.writer(file, lineterminator="\n").writerows([header, *rows])
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove the temporary files of `atomic_write` whose process is gone: it was killed while it wrote them."""
+    import psutil
+
+    for path in folder.glob(f"*{UNFINISHED}"):
+        process = re.search(rf"\.(\d+)\.[^.]*{re.escape(UNFINISHED)}$", path.name)
+        if process and not psutil.pid_exists(int(process[1])):
+            path.unlink(missing_ok=True)
 
 
 def check_output(output: Path | None, overwrite: bool, inputs: Sequence[str | Path] = ()) -> None:

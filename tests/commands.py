@@ -4,7 +4,7 @@ import io
 import os
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
 import jax
 import pytest
@@ -15,20 +15,45 @@ from mlp_jax.__main__ import main
 WARNINGS = "error,ignore:Error reading persistent compilation cache entry:UserWarning"
 
 
-def run(*arguments):
+def stream(encoding=None):
+    """A stream of a console in an encoding, or one that takes all characters."""
+    return io.StringIO() if encoding is None else io.TextIOWrapper(io.BytesIO(), encoding, write_through=True)
+
+
+def text_of(written):
+    return written.getvalue() if isinstance(written, io.StringIO) else written.buffer.getvalue().decode()
+
+
+def run(*arguments, encoding=None):
     """Run the command in this process, which compiles each program once for all tests."""
-    stdout, stderr = io.StringIO(), io.StringIO()
-    status = 0
+    return run_function(main, *arguments, encoding=encoding)
+
+
+def run_function(function, *arguments, encoding=None):
+    """Call a function as the program of this process."""
+    stdout, stderr, status = stream(encoding), stream(encoding), 0
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(stdout), redirect_stderr(stderr):
         patch.setattr(sys, "argv", ["mlp-jax", *map(str, arguments)])
-        patch.setattr("mlp_jax.__main__.signal.signal", lambda *_: None)  # it is this process's own
+        patch.setattr("signal.signal", lambda *_: None)  # the handler is pytest's own
         try:
-            main()
+            function()
         except SystemExit as exit:
             status = exit.code
         finally:
             jax.config.update("jax_enable_x64", False)
-    return subprocess.CompletedProcess(arguments, status, stdout.getvalue(), stderr.getvalue())
+    return subprocess.CompletedProcess(arguments, status, text_of(stdout), text_of(stderr))
+
+
+@contextmanager
+def full_disk(room=50):
+    """Let no file become longer than so many bytes: writing more fails, as on a full disk."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def run_process(*arguments, **environment):

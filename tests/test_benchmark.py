@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from experiments import records
-from experiments.benchmark import __main__ as command
-from experiments.benchmark import files, problems, rounds, summary, table, worker, workloads
+from experiments.benchmark import command, files, problems, rounds, summary, table, worker, workloads
 from experiments.benchmark.sides import gradients
 from experiments.benchmark.statistics import paired_ratios, slopes
 from experiments.benchmark.statistics import summary as summary_of
@@ -302,7 +301,7 @@ def test_the_table_is_shown(capsys):
 
 @pytest.mark.slow
 def test_the_other_experiments_do_not_load_the_benchmark():
-    code = "import sys, experiments.__main__; print('experiments.benchmark' in sys.modules)"
+    code = "import sys, experiments.command; print('experiments.benchmark' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8", timeout=120)
     assert done.stdout.strip() == "False"
 

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from commands import run, run_process
+from commands import full_disk, run, run_process
 
 from experiments.readme import EXAMPLE
 from mlp_jax.check._diagnosis import files
@@ -186,6 +186,17 @@ def test_bad_arguments_are_one_line(arguments, words):
     done = run("check", *arguments)
     assert done.returncode == 2
     assert words in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("flag", ["--csv", "--report"])
+def test_a_full_disk_hides_no_verdict(flag, tmp_path):
+    path = tmp_path / "grades"
+    path.write_text("old", encoding="utf-8")
+    with full_disk():
+        done = run("check", "nowhere.py", "--json", flag, path, "--overwrite")
+    assert json.loads(done.stdout)["verdict"] == "error"
+    assert (done.returncode, done.stderr) == (2, f"error: {path}: File too large\n")
+    assert path.read_text(encoding="utf-8") == "old" and list(tmp_path.iterdir()) == [path]
 
 
 def test_a_folder_without_python_is_an_error(tmp_path):

@@ -1,21 +1,28 @@
 """The command line as a user meets it: in a process of its own, judged by what it prints, writes and returns."""
 
 import csv
+import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+from contextlib import redirect_stdout
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import run, run_process
+from commands import full_disk, run, run_function, run_process
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import mlp_jax
 from mlp_jax import datasets
+from mlp_jax.__main__ import main
+from mlp_jax._interrupt import is_command
+from mlp_jax.command_line import progress_bars, run_command
 
 FAST = ("--epochs", "2", "--hidden", "8")
 
@@ -111,15 +118,22 @@ def test_predict_a_named_data_set(trained, tmp_path):
     assert len(rows) == 1 + 359
 
 
-def test_csv_from_training_to_predictions(table, tmp_path):
-    path, names = table
-    model = tmp_path / "flowers.safetensors"
-    done = run_process("train", "--data", path, "--output", model, "--hidden", "16", PYTHONUTF8="0", LC_ALL="C")
+@pytest.fixture(scope="module")
+def flowers(table, tmp_path_factory):
+    """A network trained on the table in the C locale, and new examples: other columns in another order, no labels."""
+    folder = tmp_path_factory.mktemp("flowers")
+    model, new = folder / "flowers.safetensors", folder / "new.csv"
+    flags = ("--output", model, "--hidden", "16")
+    done = run_process("train", "--data", table[0], *flags, PYTHONUTF8="0", LC_ALL="C")
     assert done.returncode == 0, done.stderr
     assert number(done.stdout, "test accuracy") >= 95
-
-    new = tmp_path / "new.csv"  # other order of columns, another constant, no labels
     new.write_text("width,length,constant\n0,10,7.5\n10,0,1e6\n0,0,7.5\n", encoding="utf-8")
+    return model, new
+
+
+def test_csv_from_training_to_predictions(table, flowers, tmp_path):
+    path, names = table
+    model, new = flowers
     done = run("predict", model, new, "--probabilities", "--output", tmp_path / "p.csv")
     assert done.returncode == 0, done.stderr
     assert "accuracy" not in done.stdout
@@ -134,6 +148,23 @@ def test_csv_from_training_to_predictions(table, tmp_path):
     done = run("predict", model, path)  # with labels, to standard output
     assert done.stdout.splitlines()[0] == "prediction"
     assert number(done.stderr, "accuracy") >= 95
+
+
+@pytest.mark.parametrize("encoding", ["cp949", "ascii"])
+def test_a_csv_that_the_console_cannot_hold_is_an_error(encoding, flowers):
+    done = run("predict", *flowers, encoding=encoding)
+    assert_fails(done, "standard output", encoding, r"which lacks '\xe4'", "--output FILE, which is UTF-8")
+    assert done.stdout == ""
+
+
+def test_a_full_disk_keeps_the_old_predictions(flowers, tmp_path):
+    path = tmp_path / "p.csv"
+    flags = ("--probabilities", "--overwrite", "--output", path)
+    assert run("predict", *flowers, *flags).returncode == 0  # compiles, which writes files too
+    before = path.read_bytes()
+    with full_disk():
+        assert_fails(run("predict", *flowers, *flags), f"{path}: File too large")
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.slow
@@ -209,13 +240,20 @@ def assert_fails(done, *words):
         ),
         "output is a folder": (("train", "--output", ".", "--overwrite"), ("output", "folder or device")),
         "output is a device": (("train", "--output", os.devnull, "--overwrite"), ("output", "folder or device")),
+        "output is the data": (
+            ("train", "--data", "text.csv", "--output", "text.csv", "--overwrite"),
+            ("output", "another file than the input"),
+        ),
         "output is the input": (
             ("predict", "text.csv", "text.csv", "--output", "text.csv", "--overwrite"),
             ("output", "another file than the input"),
         ),
         "model is a folder": (("predict", ".", "digits"), ("expected a .safetensors file", "a folder")),
         "label smoothing": (("train", "--label-smoothing", "2"), ("label-smoothing", "[0, 1]", "2")),
-        "weight decay without adamw": (("train", "--weight-decay", "1"), ("weight-decay", "adamw", "adam")),
+        "weight decay without adamw": (
+            ("train", "--weight-decay", "1"),
+            ("--weight-decay needs --optimizer adamw, got adam",),
+        ),
         "no such folder": (("train", "--output", "absent/m.safetensors"), ("output", "a folder that exists")),
         "no such model": (("predict", "absent.safetensors", "digits"), ("absent.safetensors",)),
         "text in a number column": (("train", "--data", "text.csv"), ("text.csv", "line 3", "'a'", "oops")),
@@ -285,15 +323,118 @@ def test_divergence_is_said_and_writes_nothing(tmp_path):
 
 @pytest.mark.parametrize("encoding", ["cp949", "ascii"])
 def test_console_that_cannot_show_a_character(encoding):
-    done = run_process("train", "--help", PYTHONIOENCODING=encoding)
+    done = run("train", "--help", encoding=encoding)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "--learning-rate" in done.stdout
-    done = run_process("train", "--data", "桜.csv", PYTHONIOENCODING=encoding)
-    assert_fails(done, "No such file")
+    assert "--learning-rate" in done.stdout and "\\u" not in done.stdout
+    done = run_process("train", "--data", "桜é.csv", PYTHONIOENCODING=encoding)
+    assert_fails(done, "No such file", r"\xe9.csv")
 
 
 @pytest.mark.parametrize("missing", ["tyro", "rich", "safetensors"])
-def test_without_the_extra_it_says_which_to_install(missing):
-    code = f"import sys; sys.modules[{missing!r}] = None; from mlp_jax.__main__ import main; main()"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8", timeout=300)
-    assert_fails(done, missing, "pip install 'mlp_jax[cli]'")
+def test_without_the_extra_it_says_which_to_install(missing, monkeypatch):
+    monkeypatch.setitem(sys.modules, missing, None)
+    assert_fails(run("train"), missing, "pip install 'mlp_jax[cli]'")
+
+
+def test_version():
+    done = run("--version")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(rf"mlp_jax {mlp_jax.__version__} \(jax [\d.]+, jaxlib [\d.]+, Python 3\.\S+\)\n", done.stdout)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs signals")
+@pytest.mark.parametrize("program", ["mlp_jax", "experiments", "experiments.benchmark"])
+def test_interrupt_while_modules_are_imported(program):
+    command = [sys.executable, "-X", "importtime", "-m", program]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, encoding="utf-8") as process:
+        next(line for line in process.stderr if line.endswith("| numpy\n") or "numpy." in line)
+        process.send_signal(signal.SIGINT)
+        said = [line for line in process.stderr if line.strip() and not line.startswith("import time:")]
+    assert (process.returncode, said) == (130, ["interrupted\n"])
+
+
+@pytest.mark.parametrize(
+    ("argv", "orig_argv", "is_ours"),
+    {
+        "script": (["/bin/mlp-jax", "train"], ["python", "/bin/mlp-jax", "train"], True),
+        "module": (["-m", "train"], ["python", "-u", "-m", "mlp_jax", "train"], True),
+        "module in one word": (["-m"], ["python", "-mmlp_jax"], True),
+        "module of a user": (["-m", "mlp_jax"], ["python", "-m", "mine", "mlp_jax"], False),
+        "script of a user": (["train.py"], ["python", "train.py"], False),
+        "no program": ([], ["python"], False),
+    }.values(),
+    ids=["script", "module", "module in one word", "module of a user", "script of a user", "no program"],
+)
+def test_only_our_command_takes_over_ctrl_c(argv, orig_argv, is_ours, monkeypatch):
+    monkeypatch.setattr(sys, "argv", argv)
+    monkeypatch.setattr(sys, "orig_argv", orig_argv)
+    assert is_command() == is_ours
+
+
+def raising(error):
+    def function():
+        raise error
+
+    return function
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [
+        (ValueError("two\n  lines"), 2, "error: two lines\n"),
+        (TypeError("x: expected a number"), 2, "error: x: expected a number\n"),
+        (OSError(28, "No space left on device", "a.csv"), 2, "error: a.csv: No space left on device\n"),
+        (OSError(28, "No space left on device"), 2, "error: No space left on device\n"),
+        (MemoryError(), 2, "error: MemoryError\n"),
+        (ModuleNotFoundError("digits need scikit-learn"), 2, "error: digits need scikit-learn\n"),
+        (KeyboardInterrupt(), 130, "\ninterrupted\n"),
+        (BrokenPipeError(), 1, ""),
+        (SystemExit(3), 3, ""),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+)
+def test_an_error_is_one_line_and_a_status(error, status, words):
+    done = run_function(partial(run_command, raising(error)))
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", words)
+
+
+def test_a_mistake_in_our_own_code_keeps_its_traceback(monkeypatch):
+    with pytest.raises(KeyError, match="ours"):
+        run_function(partial(run_command, raising(KeyError("ours"))))
+    monkeypatch.setenv("MLP_JAX_TRACEBACK", "1")
+    with pytest.raises(ValueError, match="theirs"):
+        run_function(partial(run_command, raising(ValueError("theirs"))))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_standard_output_on_a_full_disk_and_closed():
+    reading, writing = os.pipe()
+    os.close(reading)
+    for output, status, words in ((writing, 1, ""), ("/dev/full", 2, "error: No space left on device\n")):
+        with open(output, "w", encoding="utf-8") as stream:  # noqa: PTH123  # a descriptor is no path
+            done = run_function(lambda stream=stream: redirected(stream, "check", "--template"))
+        assert (done.returncode, done.stderr) == (status, words)
+
+
+def redirected(stream, *arguments):
+    with redirect_stdout(stream), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["mlp-jax", *arguments])
+        main()
+
+
+class Terminal(io.StringIO):
+    """A stream at which somebody looks."""
+
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("kind", [Terminal, io.StringIO])
+def test_a_bar_is_drawn_only_on_a_terminal(kind, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", kind())
+    with progress_bars() as add_bar:
+        move = add_bar("epoch", 4, "compiling")
+        move(1.52, "loss 0.1")
+    drawn = sys.stderr.getvalue()
+    assert ("epoch 1.5/4" in drawn and "loss 0.1" in drawn) if kind is Terminal else drawn == ""

@@ -15,7 +15,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-import experiments.__main__ as main
+import experiments.command as main
 import mlp_jax
 from experiments import QUESTIONS, intervals, protocol, readme, records, report, walkthrough
 from experiments.protocol import Claim, Finding

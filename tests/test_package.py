@@ -1,6 +1,7 @@
 """The package: a light import, a module for every name, imports that go down, what CI and the wheel hold."""
 
 import ast
+import graphlib
 import importlib
 import pkgutil
 import re
@@ -76,6 +77,49 @@ def test_every_import_of_the_library_is_declared():
 def test_the_library_imports_what_it_declares(extra):
     names = declared(PROJECT["optional-dependencies"].get(extra, PROJECT["dependencies"]))
     assert names <= imported() | {"jaxlib"}  # which jax imports: the two are released together
+
+
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted((ROOT / "mlp_jax").rglob("*.py"))
+}
+RENDERERS = ("mlp_jax.check._gradient_check.", "mlp_jax.check._diagnosis.")  # these import their data for types only
+
+
+def modules_of_ours(name, source):
+    """The modules of mlp_jax that one imports anywhere, also inside its functions."""
+
+    def visit(node):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test) and name.startswith(RENDERERS):
+            return
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            whole = (f"{node.module}.{alias.name}" for alias in node.names)
+            yield from (module if module in MODULES else node.module for module in whole)
+        for child in ast.iter_child_nodes(node):
+            yield from visit(child)
+
+    return set(visit(ast.parse(source))) & MODULES.keys()
+
+
+def assert_no_cycle(sources):
+    graphlib.TopologicalSorter({name: modules_of_ours(name, source) for name, source in sources.items()}).prepare()
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    assert_no_cycle({name: path.read_text(encoding="utf-8") for name, path in MODULES.items()})
+
+
+def test_the_test_for_import_cycles_can_fail():
+    lazy, eager = "def f():\n    import mlp_jax.losses", "from mlp_jax import network"
+    with pytest.raises(graphlib.CycleError):
+        assert_no_cycle({"mlp_jax.network": lazy, "mlp_jax.losses": eager})
+
+
+def test_the_experiments_use_the_public_command_line():
+    for path in (ROOT / "experiments").rglob("*.py"):
+        assert "_doors" not in path.read_text(encoding="utf-8"), path
 
 
 def test_every_public_name_has_a_docstring():

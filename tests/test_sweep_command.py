@@ -11,12 +11,16 @@ import jax
 import numpy as np
 import optax
 import pytest
-from commands import run, run_process
+from commands import full_disk, run, run_process
 from test_command_line import assert_fails, number
 
 import mlp_jax
 from mlp_jax import datasets
-from mlp_jax.command_line._sweep import Row, best_of
+from mlp_jax.command_line._sweep import claim
+from mlp_jax.command_line._sweep_table import Row, best_of
+from mlp_jax.sweeps import SweepResult
+from mlp_jax.sweeps import _folder as folder_of_chunks
+from mlp_jax.training import History
 
 SMALL = ("sweep", "--seeds", "2", "--hidden", "4", "--batch-size", "2000")  # full batches: quick to compile
 RATES = (*SMALL, "--epochs", "2", "--learning-rate", "0.001", "0.1", "1e30", "--optimizer", "sgd", "--memory", "1")
@@ -34,7 +38,7 @@ def swept(tmp_path_factory):
 @pytest.mark.slow
 def test_the_summary_says_what_was_chosen_and_how(swept):
     folder, output = swept
-    assert output.splitlines()[0] == f"finished runs are kept in {folder}"
+    assert f"finished runs are kept in {folder}\n" in output
     assert "6 runs of 64-4-10 relu, batch 2000" in output
     lines = {line.split()[0]: line.split() for line in output.splitlines() if line.strip()[:1].isdigit()}
     assert [lines[rate][-1] for rate in ("0.001", "0.1", "1e+30")] == ["2", "best", "2"]
@@ -79,6 +83,14 @@ def test_the_same_command_computes_nothing_again(swept, monkeypatch):
     folder, output = swept
     monkeypatch.setattr("mlp_jax.sweeps._host_loop.program_of", lambda *of_group: None)  # nothing that could be called
     assert run(*RATES, "--folder", folder).stdout == output
+
+
+@pytest.mark.slow
+def test_another_sweep_takes_another_folder(swept):
+    table = (swept[0] / "table.csv").read_bytes()
+    done = run(*RATES, "--folder", swept[0], "--loss", "squared_error")
+    assert_fails(done, "of a sweep with loss cross_entropy")
+    assert (swept[0] / "table.csv").read_bytes() == table
 
 
 @pytest.mark.slow
@@ -146,7 +158,7 @@ def test_interrupt_keeps_what_is_finished(tmp_path):
         "gain": (("--gain", "nan"), ("gain", "above 0", "nan")),
         "too many examples": (("--examples", "5000"), ("examples", "at most the 1259 examples")),
         "unknown optimizer": (("--optimizer", "adm"), ("optimizer", "did you mean 'adam'")),
-        "weight decay without adamw": (("--weight-decay", "1"), ("weight-decay", "adamw", "adam")),
+        "weight decay without adamw": (("--weight-decay", "1"), ("--weight-decay needs --optimizer adamw, got adam",)),
         "unknown loss": (("--loss", "hinge"), ("loss", "hinge", "cross_entropy")),
         "memory": (("--memory", "1e-6"), ("memory", "for the results of 10 runs")),
         "folder is a file": (("--folder", "text.csv"), ("folder", "text.csv, a file")),
@@ -160,6 +172,73 @@ def test_mistakes(flags, words, tmp_path, monkeypatch):
     (tmp_path / "text.csv").write_text("a,b\n1,x\noops,y\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     assert_fails(run("sweep", *flags), *words)
+
+
+REQUEST = {"data": ["digits"], "learning-rate": ["0.1"], "seeds": ["0", "1"]}
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    {
+        "the same": ({}, ""),
+        "more seeds": ({"seeds": ["0", "1", "2"]}, ""),
+        "one more rate": ({"learning-rate": ["0.01", "0.1"]}, ""),
+        "fewer seeds": ({"seeds": ["0"]}, "seeds 1"),
+        "another rate": ({"learning-rate": ["0.01"]}, "learning-rate 0.1"),
+        "other data": ({"data": ["mnist"]}, "data digits"),
+    }.values(),
+    ids=["the same", "more seeds", "one more rate", "fewer seeds", "another rate", "other data"],
+)
+def test_a_folder_takes_its_own_sweep_and_more_runs(changed, words, tmp_path):
+    folder = tmp_path / "runs"
+    claim(folder, REQUEST | {"data": ["a sweep that kept nothing"]})
+    claim(folder, REQUEST)
+    (folder / "table.csv").write_text("numbers", encoding="utf-8")
+    if not words:
+        claim(folder, REQUEST | changed)
+        claim(folder, REQUEST | changed)
+        return
+    with pytest.raises(ValueError, match=f"^folder: .* of a sweep with {words}; give another --folder"):
+        claim(folder, REQUEST | changed)
+    claim(folder, REQUEST)
+
+
+def test_another_sweeps_tables_are_not_replaced(tmp_path):
+    claim(tmp_path, {"learning-rate": ["0.5"]})
+    (tmp_path / f"{32 * 'a'}.npz").write_bytes(b"a chunk")
+    assert_fails(run(*SMALL, "--epochs", "1", "--folder", tmp_path), "of a sweep with learning-rate 0.5", "--folder")
+
+
+def test_what_killed_processes_left_is_removed_from_a_folder(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    left, at_work = (f"a.npz.{pid}.x_y1.unfinished" for pid in (gone.pid, os.getpid()))
+    for name in (left, at_work, "mine.unfinished"):
+        (tmp_path / name).touch()
+    folder_of_chunks.opened(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {at_work, "mine.unfinished"}
+
+
+RESULT = SweepResult(({"seed": 0},), History(*(np.zeros((1, 9)) for _ in range(3))), ((0,),), ((),), (None,))
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    {
+        "table.csv": RESULT.write_csv,
+        "table.npz": RESULT.write_npz,
+        "chunk.npz": lambda path: folder_of_chunks.save(path.parent, "chunk", np.zeros(99)),
+    }.items(),
+)
+def test_a_full_disk_keeps_the_old_file_and_is_named(name, write, tmp_path):
+    path = tmp_path / name
+    path.write_text("old", encoding="utf-8")
+    with full_disk(), pytest.raises(OSError, match="File too large") as caught:
+        write(path)
+    assert caught.value.filename == str(path)
+    assert path.read_text(encoding="utf-8") == "old" and list(tmp_path.iterdir()) == [path]
+    write(path)
+    assert path.stat().st_size > 50
 
 
 @pytest.mark.slow

@@ -1,14 +1,14 @@
-"""`mlp-jax check`: is a hand-written backward pass right, and if not, what is wrong with it?"""
+"""`mlp-jax check`: check hand-written backward passes, and print what is wrong with them."""
 
-import csv
 import json as json_format
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from mlp_jax import _doors, _files
+from mlp_jax import _doors
+from mlp_jax._files import atomic_write, check_output, write_csv
+from mlp_jax.command_line._progress import progress_bars
 
 STATUS = {"correct": 0, "wrong": 1, "error": 2}
 CSV_COLUMNS = (
@@ -36,23 +36,23 @@ def check(
     """Check hand-written backward passes, and say what is wrong with them.
 
     A file defines loss_and_gradients(params, x, labels), which returns (loss, [(dW_1, db_1), ...]); --template
-    prints one to fill in. A constant POINT = (params, x, labels) has it checked there alone. Its code is run in a
-    process of its own, with a limit on time, not in a sandbox. Exit status: 0 correct, 1 wrong, 2 it could not be
-    checked.
+    prints one to fill in. If the file has a constant POINT = (params, x, labels), it is checked only there. Its code
+    runs in a process of its own with a time limit, which is not a sandbox. Exit status: 0 correct, 1 wrong, 2 it
+    could not be checked.
 
     Args:
       files: Python files, or folders of them.
       activation: of the hidden layers; by default ACTIVATION in the file, or tanh.
       loss: cross_entropy or squared_error; by default LOSS in the file, or cross_entropy.
-      layers: the only depth that it is written for; by default LAYERS in the file, or 1 to 5.
+      layers: the only depth that the file is written for; by default LAYERS in the file, or 1 to 5.
       layout: rows, columns (x (D, B), weight (fan_out, fan_in)) or torch (weight (fan_out, fan_in)); by default
         LAYOUT in the file, or rows.
       params: list of (weight, bias), or dict of W1, b1, ...; by default PARAMS in the file, or list.
       template: print a file to fill in, for these settings.
-      json: print one JSON object, one a line for several files.
-      csv: a file to write one row for each file to.
+      json: print a JSON object per file, each on a line of its own.
+      csv: a CSV to write, with a row per file.
       report: an HTML page to write, with a heat map of the errors of each leaf.
-      overwrite: whether --csv and --report may replace files.
+      overwrite: replace --csv and --report if they exist.
       time_limit: seconds that a file's code may take.
     """
     from mlp_jax.check._diagnosis import files as check_files
@@ -75,17 +75,12 @@ def check(
     if csv is not None and csv == report:
         raise _doors.mistake("report", "another file than --csv", report)
     for output in (csv, report):
-        _files.check_output(output, overwrite, inputs=[file for file in files if file.is_file()])
+        check_output(output, overwrite, inputs=[file for file in files if file.is_file()])
     paths = list(dict.fromkeys(check_files.python_files(files)))
-    with progress_bar(len(paths)) as progress:
+    with progress_bars() as add_bar:
+        progress = add_bar("file", len(paths)) if len(paths) > 1 else lambda done: None
         reports = check_files.check_files(paths, given, time_limit, progress)
     named_reports = [(str(path), one) for path, one in zip(paths, reports, strict=True)]
-    if csv is not None:
-        write_csv(csv, named_reports)
-    if report is not None:
-        from mlp_jax.check._diagnosis import rendering
-
-        report.write_text(rendering.page(named_reports), encoding="utf-8")
     if json:
         for name, one in named_reports:
             print(json_format.dumps({"file": name} | one.to_dict(), allow_nan=False))
@@ -93,6 +88,14 @@ def check(
         show(*named_reports[0])
     else:
         show_all(named_reports)
+    if csv is not None:  # after the verdicts, which a full disk does not hide
+        with atomic_write(csv) as table:
+            write_csv(table, CSV_COLUMNS, csv_rows(named_reports))
+    if report is not None:
+        from mlp_jax.check._diagnosis import rendering
+
+        with atomic_write(report) as page:
+            page.write(rendering.page(named_reports))
     for output in (csv, report):
         if output is not None and not json:
             print(f"wrote {output}")
@@ -100,7 +103,7 @@ def check(
 
 
 def show(name: str, report: Any) -> None:
-    """Print one report; what could not be checked is one line on the error stream."""
+    """Print one report, or one line on the error stream if the file could not be checked."""
     if report.verdict == "error":
         print(f"error: {name}: {report.diagnoses[0].message}", file=sys.stderr)
         return
@@ -110,7 +113,7 @@ def show(name: str, report: Any) -> None:
 
 
 def show_all(reports: Sequence[tuple[str, Any]]) -> None:
-    """Print a row for each file."""
+    """Print a row per file."""
     from mlp_jax.check._gradient_check.rendering import text_table
 
     rows = [(name, one.verdict, one.diagnoses[0].code, one.diagnoses[0].message) for name, one in reports]
@@ -122,26 +125,9 @@ def show_all(reports: Sequence[tuple[str, Any]]) -> None:
     print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
 
 
-def write_csv(path: Path, reports: Sequence[tuple[str, Any]]) -> None:
-    """Write a row for each file."""
-    with path.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(CSV_COLUMNS)
-        for name, one in reports:
-            first, worst = one.diagnoses[0], one.gradients.worst
-            leaf = ("", "") if worst is None else (worst.name, f"{worst.relative_error:.3g}")
-            writer.writerow(
-                (name, one.verdict, first.code, first.message, first.where, one.precision, one.uses_autodiff, *leaf)
-            )
-
-
-@contextmanager
-def progress_bar(files: int) -> Iterator[Any]:
-    """Yield a function that moves a bar on the error stream, where several files are checked and somebody looks."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, disable=files == 1 or not console.is_terminal) as bar:
-        task = bar.add_task("checking", total=files)
-        yield lambda done: bar.update(task, completed=done)
+def csv_rows(reports: Sequence[tuple[str, Any]]) -> Iterator[tuple[object, ...]]:
+    """Yield a row per file, in the order of `CSV_COLUMNS`."""
+    for name, one in reports:
+        first, worst = one.diagnoses[0], one.gradients.worst
+        leaf = ("", "") if worst is None else (worst.name, f"{worst.relative_error:.3g}")
+        yield (name, one.verdict, first.code, first.message, first.where, one.precision, one.uses_autodiff, *leaf)

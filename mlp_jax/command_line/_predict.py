@@ -1,6 +1,5 @@
 """`mlp-jax predict`: apply a trained network to new data, and write its predictions as CSV."""
 
-import csv
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -9,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mlp_jax.command_line._common import keep_compiled_programs
+from mlp_jax.command_line._jax_settings import keep_compiled_programs
 
 
 def predict(
@@ -30,26 +29,29 @@ def predict(
     Args:
       model: the .safetensors file that `train --output` wrote.
       data: a .csv with the columns that it was trained on, an .npz with x, or digits, mnist or mnist1d, whose
-        test examples are then taken. Where labels are present, the accuracy is printed.
-      output: the CSV to write; by default it is printed.
-      probabilities: whether to add a column with the probability of every class.
-      overwrite: whether an output that exists may be replaced.
-      activation: for a file that does not say: the hidden layers' activation.
-      mean: for a file that does not say: what to subtract from the data, one number or one a column.
-      scale: for a file that does not say: what to divide by then.
-      classes: for a file that does not say: the names of the classes.
+        test examples are used. If the data have labels, the accuracy is printed.
+      output: the CSV to write, in UTF-8; by default it is printed.
+      probabilities: add a column with the probability of every class.
+      overwrite: replace the output if it exists.
+      activation: the hidden layers' activation, if the file lacks it.
+      mean: what to subtract from the data, one number or one per column, if the file lacks it.
+      scale: what to divide by after that, one number or one per column, if the file lacks it.
+      classes: the names of the classes, if the file lacks them.
     """
     import jax
 
     keep_compiled_programs()
     jax.config.update("jax_enable_x64", True)  # a float64 network is applied as such; float32 stays float32
     import mlp_jax
-    from mlp_jax import _files, datasets
+    from mlp_jax import datasets
     from mlp_jax._doors import mistake
+    from mlp_jax._files import atomic_write, check_output, write_csv
     from mlp_jax.datasets import _model_file
 
-    _files.check_output(output, overwrite, inputs=(model, data))
+    check_output(output, overwrite, inputs=(model, data))
     network = _model_file.load_model(model, activation=activation, mean=mean, scale=scale, classes=classes)
+    if output is None:
+        check_encoding(network.classes)
     x, labels = read_data(data, network.features, network.label)
     fan_in, dtype = network.params[0].weight.shape[0], network.params[0].weight.dtype
     if x.shape[1] != fan_in:
@@ -68,7 +70,7 @@ def predict(
     if output is None:
         write_csv(sys.stdout, header, rows)
     else:
-        with output.open("w", encoding="utf-8", newline="") as file:
+        with atomic_write(output) as file:
             write_csv(file, header, rows)
         print(f"wrote {output}: {len(rows):,} predictions")
     if labels is not None:
@@ -76,24 +78,31 @@ def predict(
         print(f"accuracy {100 * accuracy:.2f} %", file=sys.stderr if output is None else sys.stdout)
 
 
+def check_encoding(names: Sequence[str]) -> None:
+    """Check that standard output can hold every class name: a CSV with replaced characters is wrong."""
+    from mlp_jax._doors import mistake
+
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        "".join(names).encode(encoding)
+    except UnicodeEncodeError as error:
+        expected, got = (
+            "an encoding that holds every class name",
+            f"{encoding}, which lacks {error.object[error.start]!r}",
+        )
+        raise mistake("standard output", expected, got, "give --output FILE, which is UTF-8") from None
+
+
 def read_data(data: str, features: Sequence[str], label: str) -> tuple[np.ndarray, Sequence[str] | None]:
-    """Return raw x and, where present, the labels' texts, of a file or of a named data set's test examples."""
+    """Return raw x and the labels' texts, if there are any, of a file or of a named data set's test examples."""
     from mlp_jax import datasets
     from mlp_jax.datasets import _user_files
 
-    if data.lower().endswith(".csv"):
-        raw = _user_files.read_csv(data, features or None, label or None)
-        return raw.x, raw.labels
-    if data.lower().endswith(".npz"):
-        raw = _user_files.read_npz(data)
+    ending = Path(data).suffix.lower()
+    if ending in (".csv", ".npz"):
+        is_csv = ending == ".csv"
+        raw = _user_files.read_csv(data, features or None, label or None) if is_csv else _user_files.read_npz(data)
         return raw.x, raw.labels
     dataset = datasets.load(data, dtype=np.float64, log=partial(print, file=sys.stderr))
     x = np.where(np.isfinite(dataset.scale), dataset.test.x * dataset.scale, 0) + dataset.mean
     return x, [dataset.classes[i] for i in dataset.test.labels]
-
-
-def write_csv(file: Any, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Write a header and rows."""
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)

@@ -1,48 +1,28 @@
 """`mlp-jax sweep`: train networks over seeds and settings, and choose a setting by validation."""
 
-import re
+import hashlib
+import json
+import math
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any
 
 import numpy as np
 import tyro
 
-from mlp_jax.command_line._common import (
-    OPTIMIZERS,
-    default_epochs,
-    describe_data,
-    interrupted,
-    keep_compiled_programs,
-    optimizer_factory,
-    use_all_cores,
-)
-
-
-class Row(NamedTuple):
-    """One setting over its seeds.
-
-    Attributes:
-      setting: its values by name.
-      first: the index of its first run; the others follow.
-      accuracy: on the validation set, in percent, (seeds, epochs).
-      loss: on the validation set, the median after the last epoch.
-      diverged: how many runs did.
-    """
-
-    setting: dict[str, Any]
-    first: int
-    accuracy: np.ndarray
-    loss: float
-    diverged: int
+from mlp_jax._interrupt import interrupted
+from mlp_jax.command_line._flags import Flags, Shared, check_flags, epochs_of, load_data, optimizer_of
+from mlp_jax.command_line._jax_settings import keep_compiled_programs, use_all_cores
+from mlp_jax.command_line._progress import progress_bars
+from mlp_jax.command_line._sweep_table import Row, best_of, in_words, show, spread, summary
 
 
 def sweep(
+    flags: Shared,
     *,
-    data: str = "digits",
     seeds: int = 10,
     learning_rate: tuple[float, ...] = (1e-3,),
     hidden: Annotated[tuple[tuple[int, ...], ...], tyro.conf.UseAppendAction] = (),
@@ -51,74 +31,51 @@ def sweep(
     gain: tuple[float, ...] = (1.0,),
     examples: tuple[int, ...] = (),
     weight_decay: tuple[float, ...] = (),
-    optimizer: str = "adam",
-    epochs: int | None = None,
-    loss: str = "cross_entropy",
-    gradient: Literal["backprop", "autodiff"] = "backprop",
-    split_seed: int = 0,
-    label: str | None = None,
-    dtype: Literal["float32", "float64"] = "float32",
     folder: Path = Path("mlp-jax-sweep"),
     memory: float | None = None,
 ) -> None:
-    """Train networks over seeds and all combinations of the settings given, and choose one by validation.
+    """Train networks over seeds and all combinations of the given settings, and choose one by validation.
 
-    Finished runs are kept in a folder, so that after Ctrl-C the same command goes on. At the end the folder gets
-    table.csv and table.npz with a row for each run, and plot.svg.
+    Finished runs are kept in a folder: after Ctrl-C the same command goes on, and may add runs. At the end the folder
+    gets table.csv and table.npz with a row per run, and plot.svg.
 
     Args:
-      data: digits, mnist, mnist1d, or the path of a .csv or .npz file.
+      flags: shared with `train`.
       seeds: how many; seed i draws the parameters and orders the examples as `train --seed i` does.
-      learning_rate: the optimiser's, one or several; it stays as it is, as by `train --schedule constant`.
+      learning_rate: the optimizer's, one or several; constant, as with `train --schedule constant`.
       hidden: the widths of the hidden layers, by default 128 128; repeat the flag for several networks.
       activation: one or several of identity, sigmoid, tanh, relu, leaky_relu, softplus, silu, gelu, gelu_tanh, sin.
-      batch_size: examples a step, one or several.
-      gain: what the initial weights are multiplied by, one or several.
-      examples: train on so many, drawn by the seed, one or several; by default all.
+      batch_size: examples per step, one or several.
+      gain: factor of the initial weights, one or several.
+      examples: how many training examples to use, drawn by the seed, one or several; by default all.
       weight_decay: adamw's, one or several; by default 1e-4.
-      optimizer: adam, adamw, sgd, or momentum (0.9, Nesterov's).
-      epochs: passes over the training data; by default as many as make 2,000 steps, and at least 10.
-      loss: cross_entropy or squared_error.
-      gradient: derived by hand, or by jax.grad.
-      split_seed: draws the train, validation and test examples of digits and of files.
-      label: the name of a CSV's label column; by default the last.
-      dtype: of parameters and data.
       folder: where finished runs, tables and plot are kept.
       memory: GB that may be used; by default half of what is free.
     """
     import jax
 
-    jax.config.update("jax_enable_x64", dtype == "float64")
+    jax.config.update("jax_enable_x64", flags.dtype == "float64")
     use_all_cores()
     keep_compiled_programs()
     import mlp_jax
-    from mlp_jax import _doors, datasets
+    from mlp_jax import _doors
 
     given = {"hidden": hidden or ((128, 128),), "activation": activation, "learning_rate": learning_rate}
     given |= {"batch_size": batch_size, "gain": gain, "examples": examples, "weight_decay": weight_decay}
     grid = checked_grid(given)
-    _doors.check_choice("loss", loss, mlp_jax.losses.LOSSES)
-    _doors.check_choice("optimizer", optimizer, OPTIMIZERS)
-    if weight_decay and optimizer != "adamw":
-        raise _doors.mistake("weight-decay", "it with --optimizer adamw alone", optimizer)
+    check_flags(flags, weight_decay)
     _doors.as_whole_number("seeds", seeds, at_least=1)
-    _doors.as_whole_number("epochs", 1 if epochs is None else epochs, at_least=1)
-    _doors.check_seed("split-seed", split_seed)
     _doors.check_positive("memory", 1.0 if memory is None else memory)
-    check_folder(folder)
-    dataset = datasets.load(data, label, seed=split_seed, dtype=np.dtype(dtype), log=print)
+    dataset = load_data(flags)
+    epochs = epochs_of(flags, min([len(dataset.train.x), *examples]), max(batch_size))
+    claim(folder, request_of(flags, {name: grid.get(name, ["default"]) for name in given}, seeds, epochs, dataset))
     print(f"finished runs are kept in {folder}")
-    describe_data(dataset)
-    fewest = min([len(dataset.train.x), *examples])
-    epochs = default_epochs(fewest, max(batch_size)) if epochs is None else epochs
     words = f"; {folder} keeps what is finished, and the same command goes on from there"
     signal.signal(signal.SIGINT, partial(interrupted, words=words))
-    run: dict[str, Any] = dict(
-        optimizer=optimizer_factory(optimizer),
-        loss=mlp_jax.losses.LOSSES[loss],
-        gradient=getattr(mlp_jax, gradient),
-    )
-    with progress_bar() as progress:
+    loss = mlp_jax.losses.LOSSES[flags.loss]
+    run: dict[str, Any] = dict(optimizer=optimizer_of(flags), loss=loss, gradient=getattr(mlp_jax, flags.gradient))
+    with progress_bars() as add_bar:
+        move = add_bar("run", seeds * math.prod(map(len, grid.values())), "compiling")
         result = mlp_jax.sweep(
             {**grid, "seed": range(seeds)},
             dataset.train,
@@ -126,19 +83,19 @@ def sweep(
             **run,
             epochs=epochs,
             classes=len(dataset.classes),
-            dtype=dtype,
+            dtype=flags.dtype,
             folder=folder,
             memory=None if memory is None else memory * 1e9,
             log=print,
-            progress=progress,
+            progress=lambda done, total: move(done),
         )
     rows = summary(result, list(grid), seeds)
     best = best_of(rows)
     varied = [name for name, values in grid.items() if len(values) > 1]
     show(rows, best, varied)
-    show_test(result, best, varied, dataset.test, mlp_jax.losses.LOSSES[loss])
+    show_test(result, best, varied, dataset.test, loss)
     if (diverged := np.flatnonzero(result.table()["diverged_epoch"])).size:
-        show_divergence(result, int(diverged[0]), dataset, epochs, dtype, run)
+        show_divergence(result, int(diverged[0]), dataset, epochs, flags.dtype, run)
     result.write_csv(folder / "table.csv")
     result.write_npz(folder / "table.npz")
     written = [folder / "table.csv", folder / "table.npz"]
@@ -153,7 +110,7 @@ def sweep(
 
 
 def checked_grid(values: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
-    """Return what was given, each value once, or raise an error that names the flag."""
+    """Return the given values, each once, or raise an error that names the flag."""
     from mlp_jax import _doors
     from mlp_jax.activations import ACTIVATIONS
 
@@ -174,76 +131,49 @@ def checked_grid(values: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
     return {name: list(dict.fromkeys(of_name)) for name, of_name in values.items() if of_name}
 
 
-def check_folder(folder: Path) -> None:
-    """Raise where the folder is a file, or holds files but none of a sweep: its tables would get between them."""
+def request_of(
+    flags: Flags, grid: Mapping[str, Sequence[Any]], seeds: int, epochs: int, dataset: Any
+) -> dict[str, list[str]]:
+    """Return all that decides the runs, by flag: the values as text, and a hash of the data."""
+    digest = hashlib.sha256()
+    for array in (*dataset.train, *dataset.validation, *dataset.test):
+        digest.update(array.tobytes())
+    shared = asdict(flags) | {"data": dataset.name, "label": dataset.label, "epochs": epochs}
+    values = {name: [value] for name, value in shared.items()} | {**grid, "seeds": range(seeds)}
+    texts = {
+        name.replace("_", "-"): [
+            " ".join(map(str, value)) if isinstance(value, tuple) else str(value) for value in of_name
+        ]
+        for name, of_name in values.items()
+    }
+    return texts | {"data-sha256": [digest.hexdigest()[:16]]}
+
+
+def claim(folder: Path, request: Mapping[str, list[str]]) -> None:
+    """Make the folder of a sweep, or check that its sweep is the same or has fewer runs: its tables are replaced."""
     from mlp_jax._doors import mistake
+    from mlp_jax._files import UNFINISHED, atomic_write
 
     if folder.exists() and not folder.is_dir():
         raise mistake("folder", "a folder", f"{folder}, a file", "give another name")
-    names = [path.name for path in folder.iterdir()] if folder.exists() else []
-    ours = r"[0-9a-f]{32}\.npz|.*\.unfinished"  # the second: cut off by Ctrl-C
-    if names and not any(re.fullmatch(ours, name) for name in names):
-        raise mistake("folder", "a new folder, or one of a sweep", f"{folder}, with other files", "give a new name")
-
-
-def summary(result: Any, names: Sequence[str], seeds: int) -> list[Row]:
-    """Return a row for each setting, whose runs over the seeds lie next to each other."""
-    table, history = result.table(), result.history
-    rows = []
-    for start in range(0, len(result.settings), seeds):
-        runs = slice(start, start + seeds)
-        setting = {name: result.settings[start][name] for name in names}
-        losses = np.where(np.isfinite(table["validation_loss"][runs]), table["validation_loss"][runs], np.inf)
-        diverged = int(np.count_nonzero(table["diverged_epoch"][runs]))
-        rows.append(Row(setting, start, 100 * history.validation_accuracy[runs], float(np.median(losses)), diverged))
-    return rows
-
-
-def best_of(rows: Sequence[Row]) -> Row:
-    """Return the row of the highest median accuracy after the last epoch; of equal ones that of the lowest loss."""
-    return max(rows, key=lambda row: (np.median(row.accuracy[:, -1]), -row.loss))
-
-
-def in_words(name: str, value: Any) -> str:
-    """Return a setting's value as the flag takes it.
-
-    >>> in_words("hidden", (64, 64)), in_words("learning_rate", 0.001)
-    ('64 64', '0.001')
-    """
-    if name == "hidden":
-        return " ".join(map(str, value)) or "none"
-    return value.name if name == "activation" else f"{value:g}"
-
-
-def spread(values: np.ndarray) -> str:
-    """Return the smallest and the largest of some numbers."""
-    return f"{values.min():.2f} to {values.max():.2f}"
-
-
-def show(rows: Sequence[Row], best: Row, varied: Sequence[str]) -> None:
-    """Print a row for each setting, over its seeds, the best by validation marked."""
-    from mlp_jax.check._gradient_check.rendering import text_table
-
-    columns = varied or ["learning_rate"]
-    header = [name.replace("_", " ") for name in columns]
-    header += ["validation accuracy %", "min to max", "validation loss", "diverged", ""]
-    lines = []
-    for row in rows:
-        last = row.accuracy[:, -1]
-        cells = [in_words(name, row.setting[name]) for name in columns]
-        cells += [
-            f"{np.median(last):.2f}",
-            spread(last),
-            f"{row.loss:.4f}" if row.loss < 1e4 else f"{row.loss:.3g}",
-            f"{row.diverged} of {len(last)}",
-        ]
-        lines.append([*cells, "best" if row is best else ""])
-    print(f"\nover {len(best.accuracy)} seeds: medians, and the smallest and largest, after the last epoch")
-    print("\n".join(text_table(header, lines, left=("hidden", "activation", ""))))
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "sweep.json"
+    if any(entry.name != path.name and not entry.name.endswith(UNFINISHED) for entry in folder.iterdir()):
+        expected = "a new folder, or one of this sweep"
+        try:
+            kept = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise mistake("folder", expected, f"{folder}, with other files", "give a new name") from None
+        for name, values in kept.items():
+            if missing := [value for value in values if value not in request.get(name, ())]:
+                got = f"{folder}, of a sweep with {name} {', '.join(missing[:5])}{', ...' * (len(missing) > 5)}"
+                raise mistake("folder", expected, got, "give another --folder, or the flags of that sweep")
+    with atomic_write(path) as file:
+        json.dump(request, file, indent=1)
 
 
 def show_test(result: Any, best: Row, varied: Sequence[str], test: Any, loss: Any) -> None:
-    """Print the test accuracy of the chosen setting alone."""
+    """Print the test accuracy of the chosen setting only."""
     import mlp_jax
 
     accuracies = []
@@ -258,7 +188,7 @@ def show_test(result: Any, best: Row, varied: Sequence[str], test: Any, loss: An
 
 
 def show_divergence(result: Any, i: int, dataset: Any, epochs: int, dtype: str, run: Mapping[str, Any]) -> None:
-    """Print where a run that diverged went bad: it is made again, alone."""
+    """Repeat one run that diverged, and print where it went bad."""
     import jax.numpy as jnp
 
     import mlp_jax
@@ -276,17 +206,4 @@ def show_divergence(result: Any, i: int, dataset: Any, epochs: int, dtype: str, 
     key, params, data = start(of_run, (x, labels), Shape(sizes, setting["examples"], epochs, dtype, static))
     alike = dict(epochs=epochs, batch_size=batch_size, activation=activation, hyperparameters=numbers)
     found = mlp_jax.find_divergence(key, params, data, **run, **alike)
-    print(f"run {i} diverged: {found or 'alone it stays finite'}")
-
-
-@contextmanager
-def progress_bar() -> Iterator[Callable[[int, int], None]]:
-    """Yield a function for `sweep`'s progress that draws a bar on the error stream, or nothing if nobody looks."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("run {task.completed}/{task.total}"))
-    with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("compiling", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total, description="training")
+    print(f"run {i} diverged: {found or 'on its own it stays finite'}")

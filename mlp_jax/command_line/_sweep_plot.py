@@ -8,15 +8,16 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from mlp_jax.command_line._sweep import Row, in_words
+from mlp_jax._files import atomic_write
+from mlp_jax.command_line._sweep_table import Row, in_words
 
-WIDE = 5  # from this factor between the learning rates on, their axis is logarithmic
+WIDE = 5  # if the learning rates span this factor or more, their axis is logarithmic
 
 
 def plot(path: Path, rows: Sequence[Row], varied: Sequence[str]) -> None:
-    """Write an SVG: a line for each setting but the learning rate, the median over seeds, and a band of all of them.
+    """Write an SVG with a line per setting, the median over seeds, and a band from the smallest to the largest.
 
-    Against the learning rate where there are several, else against the epochs.
+    The horizontal axis is the learning rate if it varies, else the epoch.
     """
     lines = [name for name in varied if name != "learning_rate"]
     labels = [
@@ -36,12 +37,12 @@ def plot(path: Path, rows: Sequence[Row], varied: Sequence[str]) -> None:
         (line,) = axes.plot(x, np.median(accuracy, axis=0), marker="o" if len(x) <= 20 else "", label=label)
         axes.fill_between(x, accuracy.min(axis=0), accuracy.max(axis=0), alpha=0.2, color=line.get_color(), linewidth=0)
     finish(axes, rows, varied, is_labelled=bool(lines))
-    with matplotlib.rc_context({"svg.hashsalt": "mlp-jax"}):  # the same plot is the same file
-        figure.savefig(path, metadata={"Date": None})
+    with matplotlib.rc_context({"svg.hashsalt": "mlp-jax"}), atomic_write(path) as file:  # equal plots, equal files
+        figure.savefig(file, format="svg", metadata={"Date": None})
 
 
 def finish(axes: Any, rows: Sequence[Row], varied: Sequence[str], is_labelled: bool) -> None:
-    """Name the axes, and say what line and band are."""
+    """Label the axes, and name line and band in the title."""
     rates = [row.setting["learning_rate"] for row in rows]
     if "learning_rate" in varied:
         axes.set_xlabel("learning rate")

@@ -8,7 +8,6 @@ import functools
 import hashlib
 import inspect
 import json
-import os
 import sys
 import tempfile
 import zipfile
@@ -23,6 +22,7 @@ from jax.tree_util import Partial
 from jaxtyping import PyTree
 
 from mlp_jax import _doors
+from mlp_jax._files import atomic_write, remove_unfinished
 from mlp_jax.activations import ACTIVATIONS, GLOROT, HE, LECUN, Activation
 from mlp_jax.losses import LOSSES, Loss
 from mlp_jax.sweeps._program import Shared
@@ -57,10 +57,8 @@ def _tokens(value: Any) -> Iterator[bytes]:
 
 def environment(device: Any) -> list[Any]:
     """Return what decides numbers beside a sweep's arguments: versions, kind of device, and settings of JAX."""
-    import mlp_jax
-
-    library = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path(mlp_jax.__path__[0]).rglob("*.py"))))
-    versions = [mlp_jax.__version__, library.hexdigest(), jax.__version__, optax.__version__, np.__version__]
+    library = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).parents[1].rglob("*.py"))))
+    versions = [library.hexdigest(), jax.__version__, optax.__version__, np.__version__]
     return [*versions, device.platform, device.device_kind, *(repr(getattr(jax.config, name)) for name in CONFIG)]
 
 
@@ -135,7 +133,7 @@ def names(groups: Sequence[Group], plans: Sequence[Plan], shared: Shared) -> lis
 
 
 def opened(folder: Any) -> Path:
-    """Return the folder, made where it is not there, or raise before any work."""
+    """Make the folder, or remove what killed processes have left in it; raise before any work if that fails."""
     path = Path(folder)
     if path.exists() and not path.is_dir():
         raise _doors.mistake("folder", "a folder", f"{path}, a file", "give another name")
@@ -144,21 +142,17 @@ def opened(folder: Any) -> Path:
         tempfile.TemporaryFile(dir=path).close()
     except OSError as error:
         raise _doors.mistake("folder", "a folder that can be written to", f"{path} ({error.strerror})") from error
+    remove_unfinished(path)
     return path
 
 
 def save(folder: Path, name: str, tree: PyTree) -> None:
-    """Write a chunk's arrays at once: the file has its name only when it is whole."""
+    """Write a chunk's arrays."""
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
     raw = {f"leaf{i}": np.frombuffer(np.ascontiguousarray(leaf).tobytes(), np.uint8) for i, leaf in enumerate(leaves)}
     form = json.dumps([[str(leaf.dtype), leaf.shape] for leaf in leaves])
-    handle, temporary = tempfile.mkstemp(suffix=".unfinished", dir=folder)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, form=np.array(form), **raw)  # type: ignore[arg-type]  # names are no keywords
-        Path(temporary).replace(folder / f"{name}.npz")
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    with atomic_write(folder / f"{name}.npz", "wb") as file:
+        np.savez(file, form=np.array(form), **raw)  # type: ignore[arg-type]  # names are no keywords
 
 
 def load(folder: Path, name: str, like: PyTree) -> PyTree:

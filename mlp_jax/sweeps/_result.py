@@ -1,6 +1,5 @@
 """What a sweep returns: every run's settings, history, parameters and records, as a table and as files."""
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from jaxtyping import PyTree
 from numpy.typing import NDArray
 
+from mlp_jax._files import atomic_write, write_csv
 from mlp_jax.activations import Activation
 from mlp_jax.training._engine import History, TrainResult
 
@@ -60,10 +60,8 @@ class SweepResult:
     def write_csv(self, path: str | Path) -> None:
         """Write `table()` as CSV, a header and a row for each run."""
         table = self.table()
-        with Path(path).open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(table)
-            writer.writerows(zip(*(column.tolist() for column in table.values()), strict=True))
+        with atomic_write(path) as file:
+            write_csv(file, table, zip(*(column.tolist() for column in table.values()), strict=True))
 
     def write_npz(self, path: str | Path) -> None:
         """Write `table()` under its names, the histories (runs, epochs), and the parameters, as NPZ without pickle.
@@ -71,7 +69,7 @@ class SweepResult:
         The histories are `history.train_loss` and so on. The parameters of group g are `group0.params[0].weight` and
         so on, of the runs in `group0.runs`; what was recorded is `group0.recorded`.
         """
-        with Path(path).open("wb") as file:
+        with atomic_write(path, "wb") as file:
             np.savez_compressed(file, **_arrays(self))  # type: ignore[arg-type]  # names are no keywords
 
 

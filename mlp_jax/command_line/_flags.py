@@ -1,0 +1,78 @@
+"""The flags that `train` and `sweep` share: documented, checked, and turned into data and functions here."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import tyro
+
+OPTIMIZERS = ("adam", "adamw", "sgd", "momentum")
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Flags of `train` and `sweep`.
+
+    Attributes:
+      data: digits, mnist, mnist1d, or the path of a .csv or .npz file.
+      label: the name of a CSV's label column; by default the last.
+      split_seed: draws the train, validation and test examples of digits and of files.
+      epochs: passes over the training data; by default at least 10, and at least 2,000 steps.
+      optimizer: adam, adamw, sgd, or momentum (0.9, Nesterov's).
+      loss: cross_entropy or squared_error.
+      gradient: backprop is derived by hand, autodiff is jax.grad.
+      dtype: of parameters and data.
+    """
+
+    data: str = "digits"
+    label: str | None = None
+    split_seed: int = 0
+    epochs: int | None = None
+    optimizer: str = "adam"
+    loss: str = "cross_entropy"
+    gradient: Literal["backprop", "autodiff"] = "backprop"
+    dtype: Literal["float32", "float64"] = "float32"
+
+
+Shared = Annotated[Flags, tyro.conf.arg(name="")]  # the flags of a parameter, without its name before them
+
+
+def check_flags(flags: Flags, weight_decay: Sequence[float]) -> None:
+    """Check the shared flags, and that the optimizer takes a weight decay, if one is given."""
+    from mlp_jax import _doors, losses
+
+    _doors.check_choice("loss", flags.loss, losses.LOSSES)
+    _doors.check_choice("optimizer", flags.optimizer, OPTIMIZERS)
+    if weight_decay and flags.optimizer != "adamw":
+        raise ValueError(f"--weight-decay needs --optimizer adamw, got {flags.optimizer}")
+    if flags.epochs is not None:
+        _doors.as_whole_number("epochs", flags.epochs, at_least=1)
+    _doors.check_seed("split-seed", flags.split_seed)
+
+
+def load_data(flags: Flags) -> Any:
+    """Return the data set in the flags' dtype, and print its sizes."""
+    from mlp_jax import datasets
+
+    dataset = datasets.load(flags.data, flags.label, seed=flags.split_seed, dtype=np.dtype(flags.dtype), log=print)
+    print(
+        f"data {dataset.name}: {len(dataset.train.x):,} train, {len(dataset.validation.x):,} validation, "
+        f"{len(dataset.test.x):,} test examples, {dataset.train.x.shape[1]} features, {len(dataset.classes)} classes"
+    )
+    return dataset
+
+
+def epochs_of(flags: Flags, examples: int, batch_size: int) -> int:
+    """Return the number of epochs: by default those of 2,000 steps, and at least 10."""
+    steps = -(-examples // batch_size)  # per epoch
+    return max(10, -(-2000 // steps)) if flags.epochs is None else flags.epochs
+
+
+def optimizer_of(flags: Flags) -> Callable[..., Any]:
+    """Return the optax factory of the optimizer."""
+    import optax
+
+    momentum = partial(optax.sgd, momentum=0.9, nesterov=True)
+    return {"adam": optax.adam, "adamw": optax.adamw, "sgd": optax.sgd, "momentum": momentum}[flags.optimizer]
