@@ -58,7 +58,7 @@ def sweep(
     Runs of equal hidden, activation, batch_size, examples and names of hyperparameters share one compiled program. All
     other settings are traced, so a second sweep with other values, or other data of that shape, compiles nothing.
 
-    A run equals its result by `train`, except for rounding, since vmap computes sums in another order. On digits the
+    A run gives what `train` gives, except for rounding, since vmap computes sums in another order. On digits the
     losses of 10 epochs at 64-64-10 differ by a relative 1e-6 in float32 and 2e-15 in float64. Unstable training
     magnifies the difference: with up to two hidden layers and ten times Adam's usual rate, to 0.1 and 4e-11. A run that
     diverges does not affect the others.
