@@ -1,12 +1,12 @@
-"""The doors: every public array function checks its arguments here, once, and then calls one compiled program.
+"""Doors: every public array function checks its arguments here, once, and then calls one compiled program.
 
 A check raises a `ValueError` (`TypeError` for a wrong type) that names the argument, what was expected, what came, and
 the cure if there is one. `check_...` only raises; `as_...` also returns the value as its function needs it. Shapes and
-dtypes are always checked, values if they can be read. Under jit, grad or vmap they cannot: there a bad label or
-probability gives NaN instead, and NaN in x stays NaN.
+dtypes are always checked, values only if they can be read. Under jit, grad or vmap a bad label or probability gives NaN
+instead, and NaN in x stays NaN.
 
-Values are read on the host, in numpy, in one pass, and nothing here is compiled. What comes as a `jax.Array` of the
-right dtype goes on as it is.
+Values are read on the host, in numpy, in one pass, and nothing here is compiled. A `jax.Array` of the right dtype is
+returned unchanged.
 """
 
 import difflib
@@ -24,12 +24,12 @@ from mlp_jax._types import Layer, Params
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# Arguments that compile another program instead of entering it.
+# Static arguments, whose values compile different programs.
 STATIC = ("activation", "loss", "sizes", "weight_init", "bias_init", "dtype", "classes")
 
 
 class Door(Protocol, Generic[P, R]):
-    """A public function. `room` is the pure function behind it, which checks nothing: rooms call rooms."""
+    """A public function. `room` is the pure function behind it; rooms check nothing and call only rooms."""
 
     room: Callable[P, R]
 
@@ -38,9 +38,9 @@ class Door(Protocol, Generic[P, R]):
 
 
 def door(checked: Callable[..., dict[str, Any]]) -> Callable[[Callable[P, R]], Door[P, R]]:
-    """Make a public function of a pure one: check its arguments, then run it as one compiled program.
+    """Return a decorator that checks a pure function's arguments, then runs it as one compiled program.
 
-    Inside another program (jit, vmap, grad) the room is part of that program, as if it were written there.
+    Inside another program (jit, vmap, grad) the room is inlined.
 
     Args:
       checked: takes all arguments by name, and returns them as the room needs them, or raises.
@@ -67,18 +67,18 @@ def door(checked: Callable[..., dict[str, Any]]) -> Callable[[Callable[P, R]], D
 
 
 def mistake(where: object, expected: object, got: object, cure: str = "") -> ValueError:
-    """Return the error of this library's form: where, what was expected, what came, and the cure."""
+    """Return a `ValueError` in this library's form: where, what was expected, what came, and the cure."""
     return ValueError(f"{where}: expected {expected}, got {got}" + (f"; {cure}" if cure else ""))
 
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:
-    """Return a question, if a name is close to a known one, or ''."""
+    """Return 'did you mean ...?' if a name is close to a known one, else ''."""
     close = difflib.get_close_matches(name, known, 1)
     return f"did you mean {close[0]!r}?" if close else ""
 
 
 def describe(value: Any) -> str:
-    """Return type, shape and the first characters of a value."""
+    """Return a value's type, shape and first characters."""
     shape = getattr(value, "shape", None)
     return f"{type(value).__name__}{'' if shape is None else f' of shape {shape}'}: {str(value)[:60]!r}"
 
@@ -87,12 +87,12 @@ def describe(value: Any) -> str:
 
 
 def is_traced(tree: Any) -> bool:
-    """Tell whether a pytree holds values that cannot be read, because jit, grad or vmap is tracing."""
+    """Return whether jit, grad or vmap traces a leaf of a pytree, so that its value cannot be read."""
     return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))
 
 
 def as_array(name: str, value: Any) -> Any:
-    """Return real numbers as an array: a JAX array as it is, all else in numpy, in a dtype that JAX has."""
+    """Return an array of real numbers, in a dtype of JAX; anything but a JAX array becomes a numpy array."""
     try:
         array = value if isinstance(value, jax.Array) else jnp.asarray(value) if is_traced(value) else np.asarray(value)
         dtype = jnp.result_type(array)
@@ -104,7 +104,7 @@ def as_array(name: str, value: Any) -> Any:
 
 
 def cast(array: Any, dtype: Any) -> Any:
-    """Return an array in a dtype. A number that is too large for it becomes inf, which the checks find."""
+    """Return an array in a dtype. A number too large for the dtype becomes inf, which the checks find."""
     with np.errstate(over="ignore"):
         return array if array.dtype == dtype else array.astype(dtype)
 
@@ -122,7 +122,7 @@ def check_values(name: str, is_good: Callable[[np.ndarray], Any], array: Any, ex
 
 
 def is_finite(a: np.ndarray) -> Any:
-    """Return np.isfinite(a), or True in half the time if all are finite: only finite numbers have a finite sum."""
+    """Return True if the sum of a is finite (only finite numbers have one; half the time), else np.isfinite(a)."""
     with np.errstate(over="ignore", invalid="ignore"):
         return np.isfinite(np.sum(a)) or np.isfinite(a)
 
@@ -186,7 +186,7 @@ def as_number(name: str, value: Any, dtype: Any) -> Any:
     return array
 
 
-NOT_A_NUMBER = "what is not a number goes into the factory: functools.partial(factory, ...)"
+NOT_A_NUMBER = "give other arguments to the factory: functools.partial(factory, ...)"
 
 
 def as_fraction(name: str, value: Any) -> Any:
@@ -235,7 +235,7 @@ def check_record(name: str, value: Any, kind: type) -> None:
 
 
 def as_given(name: str, record: Any, field: str) -> Callable[..., Any]:
-    """Return a function that a record may lack."""
+    """Return a record's optional function, or raise if it is missing."""
     function: Callable[..., Any] | None = getattr(record, field)
     if function is None:
         cure = f"give mlp_jax.{type(record).__name__}(..., {field}=...)"
@@ -304,7 +304,7 @@ def as_tangent(value: Any, params: Params) -> Params:
 
 
 def as_examples(value: Any, width: int | None, name: str = "x") -> Any:
-    """Return an array of examples, (B, D) with B >= 1, whose values are not looked at; None takes any width."""
+    """Return examples (B, D), B >= 1, without reading their values; a width of None accepts any D."""
     array, shape = as_array(name, value), f"(B, {'D' if width is None else width})"
     if array.ndim != 2:
         cure = "; for one example give x[None, :]" if array.ndim == 1 else ""
@@ -344,7 +344,7 @@ def as_targets(value: Any, batch: int, classes: int, dtype: Any, name: str = "ta
 
 
 def as_labels(value: Any, classes: int, name: str = "labels") -> Any:
-    """Return labels (B,), integers in [0, C), of 32 bits or more: in 8 bits a class 300 would wrap round."""
+    """Return labels (B,) in [0, C) as integers of at least 32 bits; in 8 bits class 300 would wrap around."""
     y = as_array(name, value)
     if y.ndim != 1 or not jnp.issubdtype(y.dtype, jnp.integer):
         raise ValueError(f"{name}: expected integer labels (B,), got {y.dtype} of shape {y.shape}")

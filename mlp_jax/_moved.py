@@ -1,4 +1,4 @@
-"""The flat names of the last release that now live in a namespace. They go with the next one."""
+"""Flat names of the last release that now live in a namespace. The next release removes them."""
 
 import warnings
 from importlib import import_module
@@ -23,7 +23,7 @@ _PLACES = {name: (namespace, name) for namespace, names in _MOVED.items() for na
 
 
 def __getattr__(name: str) -> Any:
-    """Return a name that was flat, with a warning that gives its new place."""
+    """Return the object of a flat name, and warn with its new place."""
     if name not in _PLACES:
         raise AttributeError(f"module 'mlp_jax' has no attribute {name!r}")
     namespace, new = _PLACES[name]

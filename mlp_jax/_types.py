@@ -1,11 +1,11 @@
-"""What public functions take: arrays of any kind, and the layers of a network."""
+"""Types of public arguments: arrays of any kind, and the layers of a network."""
 
 from typing import Any, NamedTuple, TypeAlias
 
 from jaxtyping import Array, Float, Integer
 
-# Arrays of JAX and NumPy, numbers, and nested lists of numbers. `Any`, since a static checker has nothing to add to the
-# door's check, and the pure function behind the door gets a `jax.Array`.
+# Arrays of JAX and NumPy, numbers, and nested lists of numbers. `Any`, since the door checks them and gives the pure
+# function behind it a `jax.Array`.
 ArrayLike: TypeAlias = Any
 
 Inputs: TypeAlias = Float[ArrayLike, "B D"]

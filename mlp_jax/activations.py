@@ -1,13 +1,13 @@
 """Activations h = phi(z), each with phi'(z) and phi''(z) by hand, accurate over the whole range of floats.
 
-Notation: s(z) = 1 / (1 + exp(-z)) is the logistic function; Phi and phi0 are the standard normal's
-distribution and density. Two identities keep the derivatives free of cancellation where units saturate:
+Notation: s(z) = 1 / (1 + exp(-z)) is the logistic function, and Phi the standard normal's distribution.
+Two identities keep the derivatives of saturated units free of cancellation:
 
-    s'(z)    = s(z) s(-z)            (the textbook's s (1 - s) is exactly 0 in float32 from z of 17 on)
-    tanh'(z) = 4 e / (1 + e)^2       with e = exp(-2 |z|)    (1 - tanh^2 is exactly 0 from |z| of 9 on)
+    s'(z)    = s(z) s(-z)            (the textbook's s (1 - s) is exactly 0 in float32 from z = 17 on)
+    tanh'(z) = 4 e / (1 + e)^2       with e = exp(-2 |z|)    (1 - tanh^2 is exactly 0 from |z| = 9 on)
 
-Conventions at the kink: relu'(0) = 0 and leaky_relu'(0) = 0.01, the derivative from the left, since a unit
-at 0 is off; their second derivatives are 0 everywhere. A NaN pre-activation gives a NaN value.
+At the kink relu'(0) = 0 and leaky_relu'(0) = 0.01, the derivatives from the left, since a unit at 0 is off.
+Their second derivatives are 0 everywhere. A NaN pre-activation gives a NaN value.
 """
 
 from collections.abc import Callable
@@ -26,9 +26,9 @@ from mlp_jax._types import ArrayLike
 
 Elementwise = Callable[[Array], Array]
 
-# How wide to draw the weights, so that signals keep their size from layer to layer:
+# Initialisers with a variance that keeps the size of signals from layer to layer.
 LECUN = lecun_normal()  # variance 1 / fan_in, for a slope of 1 (LeCun et al., 1998)
-GLOROT = glorot_uniform()  # 2 / (fan_in + fan_out), for s-shaped units, both ways (Glorot & Bengio, 2010)
+GLOROT = glorot_uniform()  # 2 / (fan_in + fan_out), for s-shaped units, forward and backward (Glorot & Bengio, 2010)
 HE = he_normal()  # 2 / fan_in, for relu-like units, which pass half of the signal (He et al., 2015)
 
 
@@ -41,8 +41,8 @@ class Activation:
     Attributes:
       value: phi(z), in plain `jax.numpy`, so that autodiff can differentiate it.
       derivative: phi'(z), by hand.
-      second_derivative: phi''(z), by hand; only Hessian products need it. Give `jax.numpy.zeros_like` if phi is made of
-        straight pieces: then the products leave the term out.
+      second_derivative: phi''(z), by hand; only Hessian products need it. Give `jax.numpy.zeros_like` if phi is
+        piecewise linear; Hessian products then skip the term.
       value_and_derivative: (phi(z), phi'(z)), if the two share work. None, the default, calls the two functions.
       weight_init: draws the weights in `init_params`. The default is LeCun's, which is right for a slope of about 1.
       name: for the command line and reports; the default is the name of `value`.
@@ -69,7 +69,7 @@ class Activation:
         return _phi(self, z)
 
     def pair(self, z: Float[Array, "..."]) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
-        """Return (phi(z), phi'(z)): by `value_and_derivative` if there is one. It checks nothing."""
+        """Return (phi(z), phi'(z)), by `value_and_derivative` if there is one. Nothing is checked."""
         if self.value_and_derivative is None:
             return self.value(z), self.derivative(z)
         return self.value_and_derivative(z)
@@ -81,7 +81,7 @@ def _phi(activation: Activation, z: Float[ArrayLike, "..."]) -> Float[Array, "..
 
 
 def _of_compiled(name: str, weight_init: Initializer, **functions: Any) -> Activation:
-    """Return a record of compiled functions. Inside another program they are part of it."""
+    """Return a record of compiled functions, which other programs inline."""
     compiled: Any = {key: f if f is jnp.zeros_like else jax.jit(f, inline=True) for key, f in functions.items()}
     return Activation(**compiled, weight_init=weight_init, name=name)
 
@@ -136,7 +136,7 @@ relu = _of_compiled(
     name="relu",
 )
 
-_LEAK = 0.01  # the slope where z <= 0 (Maas, Hannun & Ng, 2013)
+_LEAK = 0.01  # the slope for z <= 0 (Maas, Hannun & Ng, 2013)
 
 leaky_relu = _of_compiled(
     value=lambda z: jnp.where(z > 0, z, _LEAK * z),
@@ -171,7 +171,7 @@ silu = _of_compiled(  # z s(z) (Elfwing, Uchibe & Doya, 2017; also called swish)
 
 
 def _near(z: Array) -> Array:
-    """z in [-40, 40]: beyond, Phi and s(2 u) are 0 or 1 in every dtype, but z^2 may overflow, and 0 * inf is NaN."""
+    """Clip z to [-40, 40]. Beyond, Phi and s(2 u) are 0 or 1 in every dtype, but z^2 may overflow: 0 * inf is NaN."""
     return jnp.clip(z, -40, 40)
 
 
@@ -215,13 +215,13 @@ def _gelu_tanh_value_and_derivative(z: Array) -> tuple[Array, Array]:
 
 
 def _gelu_tanh_second_derivative(z: Array) -> Array:
-    """s'(2u) (4 u' + 2 z u'' - 4 z u'^2 tanh u), where 4 u' + 2 z u'' = 4 A (1 + 6 B z^2)."""
+    """Return s'(2u) (4 u' + 2 z u'' - 4 z u'^2 tanh u), with 4 u' + 2 z u'' = 4 A (1 + 6 B z^2)."""
     z = _near(z)
     u, du = _gelu_u(z), _gelu_u_derivative(z)
     return 4 * _sigmoid_derivative(2 * u) * (_A * (1 + 6 * _B * z * z) - z * du * du * jnp.tanh(u))
 
 
-gelu_tanh = _of_compiled(  # z s(2 u), the tanh approximation of gelu; off it by up to 4.7e-4
+gelu_tanh = _of_compiled(  # z s(2 u), the tanh approximation of gelu, with an error of up to 4.7e-4
     value=lambda z: z * jax.nn.sigmoid(2 * _gelu_u(z)),
     derivative=lambda z: _gelu_tanh_value_and_derivative(z)[1],
     second_derivative=_gelu_tanh_second_derivative,

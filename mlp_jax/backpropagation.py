@@ -8,7 +8,7 @@ With delta_l = d loss / d z_l, (B, d_l), the chain rule through z_l = h_{l-1} W_
     d W_l     = h_{l-1}^T delta_l                 every example's outer product, summed
     d b_l     = sum over the batch of delta_l
 
-The 1 / B of the mean sits in delta_L and nowhere else.
+Only delta_L contains the 1 / B of the mean.
 """
 
 from typing import Any, NamedTuple
@@ -27,29 +27,29 @@ from mlp_jax.network import Trace, as_network, forward, forward_with_trace
 def linear_backward(
     weight: Float[Array, "fan_in fan_out"], delta: Float[Array, "B fan_out"]
 ) -> Float[Array, "B fan_in"]:
-    """d h = delta W^T, for z = h W + b."""
+    """Return d h = delta W^T for z = h W + b."""
     return delta @ weight.T
 
 
 def linear_gradient(h: Float[Array, "B fan_in"], delta: Float[Array, "B fan_out"]) -> Layer:
-    """d W = h^T delta and d b = sum_B delta, for z = h W + b."""
+    """Return d W = h^T delta and d b = sum_B delta for z = h W + b."""
     return Layer(weight=h.T @ delta, bias=delta.sum(axis=0))
 
 
 def activation_backward(derivative: Float[Array, "#B d"], dh: Float[Array, "B d"]) -> Float[Array, "B d"]:
-    """Delta = d h * phi'(z), for h = phi(z): of B examples, or for one example of B different d h."""
+    """Return delta = d h * phi'(z) for h = phi(z), of B examples, or of one example for B different d h."""
     return dh * derivative
 
 
 def loss_backward(
     loss: Loss, logits: Float[Array, "B C"], targets: Targets
 ) -> tuple[Float[Array, ""], Float[Array, "B C"]]:
-    """The loss, and delta_L = d loss / d z_L: (p - one_hot(y)) / B for cross_entropy, 2 (z - t) / B for squares."""
+    """Return the loss and delta_L: (p - one_hot(y)) / B for cross_entropy, 2 (z - t) / B for squared_error."""
     return loss.pair(logits, targets)
 
 
 def backward(params: Params, trace: Trace, delta: Float[Array, "B C"]) -> tuple[Float[Array, "B _"], ...]:
-    """(delta_1, ..., delta_L) from delta_L: the chain from W_L back to W_2."""
+    """Return (delta_1, ..., delta_L) from delta_L, by the chain from W_L back to W_2."""
     deltas = [delta]
     for (weight, _), derivative in zip(reversed(params[1:]), reversed(trace.derivative), strict=True):
         deltas.insert(0, activation_backward(derivative, linear_backward(weight, deltas[0])))
@@ -57,12 +57,12 @@ def backward(params: Params, trace: Trace, delta: Float[Array, "B C"]) -> tuple[
 
 
 def gradients_of(trace: Trace, deltas: tuple[Float[Array, "B _"], ...]) -> Params:
-    """d W_l and d b_l of every layer, from its input and its delta."""
+    """Return d W_l and d b_l of every layer, from its input and its delta."""
     return tuple(linear_gradient(h, delta) for h, delta in zip(trace.h, deltas, strict=True))
 
 
 class BackwardTrace(NamedTuple):
-    """All that a backward pass computes.
+    """All numbers of a backward pass.
 
     Attributes:
       loss: the scalar.
@@ -78,7 +78,7 @@ class BackwardTrace(NamedTuple):
 
 
 def as_examples(loss: Any, targets: Any, **network: Any) -> dict[str, Any]:
-    """Check what the gradient of a loss takes: the arguments of `as_network`, and the loss with its targets."""
+    """Check the arguments of a loss's gradient: those of `as_network`, the loss and its targets."""
     _doors.check_record("loss", loss, Loss)
     checked = as_network(**network)
     bias = checked["params"][-1].bias
@@ -96,7 +96,7 @@ def backprop_with_trace(
     activation: Activation = relu,
     loss: Loss = cross_entropy,
 ) -> BackwardTrace:
-    """Return loss and gradients as `backprop` does, and every h_l, z_l, phi'(z_l) and delta_l on the way.
+    """Return loss and gradients as `backprop`, and every h_l, z_l, phi'(z_l) and delta_l on the way.
 
     Arguments and errors as `backprop`.
 
@@ -126,16 +126,16 @@ def backprop(
     Args:
       params: the layers, as `init_params` gives them.
       x: examples, (B, D).
-      targets: labels, (B,) integers in [0, C); or floats (B, C) as the loss takes them.
+      targets: labels (B,), integers in [0, C), or floats (B, C) as the loss takes them.
       activation: phi, between the layers.
       loss: `cross_entropy` (the default, for classes), `squared_error`, or a `Loss` of your own.
 
     Returns:
-      (loss, gradients): the scalar mean over the batch, and d loss / d W_l, d loss / d b_l in the form of params.
+      (loss, gradients), the scalar mean over the batch, and d loss / d W_l, d loss / d b_l in the form of params.
 
     Raises:
-      ValueError, TypeError: for shapes that do not fit, an empty batch, x that is not finite, labels outside
-        [0, C) or not integers. Under jit, where values cannot be read, a bad label gives NaN.
+      ValueError, TypeError: if shapes do not fit, the batch is empty, x is not finite, or labels are not integers
+        in [0, C). Under jit values cannot be read, and a bad label gives NaN.
 
     Example:
       >>> from mlp_jax import init_params
@@ -158,8 +158,8 @@ def autodiff(
 ) -> tuple[Float[Array, ""], Params]:
     """Return what `backprop` returns, by `jax.value_and_grad` of the plain forward pass and loss.
 
-    Signature, result and errors are those of `backprop`, so that either can be given to `train` and each can
-    be checked against the other: no hand-written rule of ours is inside.
+    Signature, result and errors are those of `backprop`, so `train` takes either. No hand-written rule of ours is
+    inside, so each can be checked against the other.
 
     Example:
       >>> from mlp_jax import init_params

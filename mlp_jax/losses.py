@@ -1,12 +1,11 @@
 """Softmax and the losses, accurate in every digit, with their derivatives in the logits by hand.
 
-Notation: z = logits (B, C), p = softmax(z), y = labels (B,); the loss of a batch is the MEAN over its B
+Notation: z = logits (B, C), p = softmax(z), y = labels (B,). The loss of a batch is the MEAN over its B
 examples. Targets are labels, or floats (B, C): probabilities for `cross_entropy`, values for `squared_error`.
 
-Conventions for logits that are not finite: NaN gives NaN, and so does +inf in `softmax` and `log_softmax`. A logit of
--inf rules its class out: p = 0. With labels, where p_y is 0 by the label's own -inf or a rival's +inf, the loss is inf
-and its gradient NaN; a label's own +inf gives 0. A label outside [0, C) is an error where its value can be read, and
-makes the loss NaN where it cannot, under jit.
+Logits that are not finite: NaN gives NaN, and so does +inf in `softmax` and `log_softmax`. A logit of -inf rules its
+class out (p = 0). If a label has p_y = 0, by its own -inf or a rival's +inf, the loss is inf and its gradient NaN. A
+label's own +inf gives 0. A label outside [0, C) is an error if it can be read, and makes the loss NaN under jit.
 """
 
 from collections.abc import Callable
@@ -42,10 +41,10 @@ def softmax(logits: Float[ArrayLike, "... C"]) -> Float[Array, "... C"]:
     """Return the probabilities p_j = exp(z_j - max z) / sum_k exp(z_k - max z).
 
     Args:
-      logits: (..., C). The shift by the maximum changes nothing but keeps exp from overflowing.
+      logits: (..., C). Subtracting the maximum changes no p_j and keeps exp from overflowing.
 
     Returns:
-      p, (..., C): positive down to float32's least number, 1e-38, 85 to 87 below the maximum; rows sum to 1.
+      p, (..., C). Rows sum to 1, and p_j > 0 down to float32's least number, 1e-38, 85 to 87 below the maximum.
 
     Raises:
       ValueError, TypeError: if logits have no axis, no classes, or are not real numbers.
@@ -61,10 +60,10 @@ def softmax(logits: Float[ArrayLike, "... C"]) -> Float[Array, "... C"]:
 
 @door(as_logits_argument)
 def softmax_jvp(logits: Float[ArrayLike, "... C"], r: Float[ArrayLike, "... C"]) -> Float[Array, "... C"]:
-    """Return how softmax changes along r (..., C), (diag p - p p^T) r = p * (r - <p, r>), (..., C), which sums to 0.
+    """Return softmax's derivative along r (..., C): (diag p - p p^T) r = p * (r - <p, r>), (..., C), which sums to 0.
 
-    Adding a number to all of r changes nothing: with r_j = 0 for the largest p_j, no digit of 1 - p_j is lost. Errors
-    as `softmax`, and for r that has not the shape and dtype of the logits.
+    Adding a number to all of r changes nothing. Setting r_j = 0 for the largest p_j keeps all digits of 1 - p_j.
+    Errors as `softmax`, also if r has another shape or dtype than the logits.
 
     Example:
       >>> print(softmax_jvp([0.0, 0.0], jnp.array([2.0, 0.0])))
@@ -98,8 +97,8 @@ def log_softmax(logits: Float[ArrayLike, "... C"]) -> Float[Array, "... C"]:
     z = logits
     is_max = jax.nn.one_hot(jnp.argmax(z, axis=-1), z.shape[-1], dtype=bool)
     m = jnp.max(z, axis=-1, keepdims=True, where=is_max, initial=-jnp.inf)
-    nan_or_0 = jax.lax.stop_gradient(m - m)  # NaN where m is not finite
-    z = jnp.where(is_max, 0, z - m) + nan_or_0  # at the winner a constant, so that autodiff has nothing to cancel
+    nan_or_0 = jax.lax.stop_gradient(m - m)  # NaN if m is not finite
+    z = jnp.where(is_max, 0, z - m) + nan_or_0  # constant for the winner, so that autodiff has nothing to cancel
     return z - jnp.log1p(jnp.sum(jnp.exp(z), axis=-1, keepdims=True, where=~is_max))
 
 
@@ -111,7 +110,7 @@ def predict(logits: Float[ArrayLike, "... C"]) -> Int[Array, "..."]:
       logits: (..., C). The lowest class wins a tie.
 
     Returns:
-      Classes (...), integers; -1 for logits that hold a NaN, which have no largest.
+      Classes (...), integers; -1 for logits with a NaN, which have no largest.
 
     Raises:
       ValueError, TypeError: if logits have no axis, no classes, or are not real numbers.
@@ -130,13 +129,13 @@ class Loss:
     It is hashable, so it can be a static argument of `jax.jit`. Make your own by giving the functions.
 
     Attributes:
-      value: loss(logits (B, C), targets), a scalar: the mean over B. Plain `jax.numpy`, for autodiff.
+      value: loss(logits (B, C), targets), the scalar mean over B, in plain `jax.numpy` for autodiff.
       logits_gradient: delta_L = d loss / d z_L (B, C), by hand, the 1 / B of the mean included.
       name: for the command line and reports; the default is the name of `value`.
       value_and_logits_gradient: (loss, delta_L), if the two share work. None, the default, calls the two functions.
       logits_hessian_product: (logits, targets, r) -> H_L r (B, C), with H_L the Hessian of the loss in the logits. Only
         Hessian- and Gauss-Newton-vector products need it.
-      check_targets: (name, floats (B, C)), raises if the loss cannot take these float targets; only called if their
+      check_targets: (name, floats (B, C)), raises if the loss cannot take these float targets. It is called only if
         values can be read. None, the default, takes all finite floats.
 
     Example:
@@ -166,14 +165,14 @@ class Loss:
         return _loss(self, logits, targets)
 
     def pair(self, logits: Logits, targets: Targets) -> tuple[Float[Array, ""], Float[Array, "B C"]]:
-        """Return (loss, delta_L): by `value_and_logits_gradient` if there is one."""
+        """Return (loss, delta_L), by `value_and_logits_gradient` if there is one."""
         if self.value_and_logits_gradient is None:
             return self.value(logits, targets), self.logits_gradient(logits, targets)
         return self.value_and_logits_gradient(logits, targets)
 
 
 def _of_batch(check_targets: Any, logits: Any, targets: Any, **r: Any) -> dict[str, Any]:
-    """Check logits (B, C), their targets, and r if there is one, as all functions of a loss take them."""
+    """Check the arguments of a loss's functions: logits (B, C), targets, and r if there is one."""
     z = as_logits(logits)
     if z.ndim != 2 or z.shape[0] == 0:
         raise ValueError(f"logits: expected (B, C), a batch of at least one example, got shape {z.shape}")
@@ -194,22 +193,22 @@ def _holds_labels(targets: Array) -> bool:
 
 
 def _one_hot(labels: Integer[Array, " B"], like: Float[Array, "B C"]) -> Float[Array, "B C"]:
-    """Row y is 1 at y and 0 elsewhere, or NaN where y is outside [0, C)."""
+    """Return rows that are 1 at y and 0 elsewhere, or NaN if y is outside [0, C)."""
     is_label = jax.nn.one_hot(labels, like.shape[1], dtype=like.dtype)
     return jnp.where(jnp.any(is_label, axis=1, keepdims=True), is_label, jnp.nan)
 
 
 def _rivals(z: Float[Array, "B C"], labels: Integer[Array, " B"]) -> Float[Array, "B C"]:
-    """r_j = z_j - z_y for the rivals j != y, -inf at y itself; NaN where z_y is, or y is outside [0, C)."""
+    """Return r_j = z_j - z_y for rivals j != y, and -inf at y; NaN if z_y is NaN or y is outside [0, C)."""
     is_label = jax.nn.one_hot(labels, z.shape[1], dtype=bool)
     y = labels.astype(jnp.result_type(labels, jnp.int32))[:, None]
-    y = jnp.where(y < 0, z.shape[1], y)  # outside: -1 would wrap round
+    y = jnp.where(y < 0, z.shape[1], y)  # outside, since -1 would wrap around
     z_y = jnp.take_along_axis(z, y, axis=1, mode="fill", fill_value=jnp.nan)
     return jnp.where(is_label & ~jnp.isnan(z), -jnp.inf, z - z_y)
 
 
 def _probabilities(q: Float[Array, "B C"]) -> Float[Array, "B C"]:
-    """q, with NaN in the rows that are no distributions: under jit the door cannot read them."""
+    """Return q, with NaN in rows that are not distributions, which the door cannot read under jit."""
     good = jnp.all(q >= 0, axis=1, keepdims=True) & (jnp.abs(jnp.sum(q, axis=1, keepdims=True) - 1) <= 1e-2)
     return jnp.where(good, q, jnp.nan)
 
@@ -225,22 +224,22 @@ def _cross_entropy(logits: Logits, targets: Targets) -> Float[Array, ""]:
     With r_j = z_j - z_y for the rivals j != y, and a = log sum_{j != y} exp(r_j) the log-odds against y,
 
         -log p_y = -log(exp(z_y) / sum_j exp(z_j)) = log(1 + sum_{j != y} exp(r_j))
-                 = log(1 + exp(a)) = softplus(a):
+                 = log(1 + exp(a)) = softplus(a).
 
-    one formula, with no special case, that keeps every digit of a loss near 0, where log p_y formed as
-    z_y - log sum_j exp(z_j) is exactly 0 below 6e-8 in float32.
+    This formula has no special case and keeps every digit of a loss near 0. The usual log p_y,
+    z_y - log sum_j exp(z_j), is exactly 0 below 6e-8 in float32.
 
     Args:
       logits: z, (B, C).
-      targets: labels y, (B,) integers in [0, C); or probabilities q, (B, C) floats whose rows sum to 1, such
-        as `smooth_labels` gives.
+      targets: labels y (B,), integers in [0, C), or probabilities q (B, C), floats whose rows sum to 1, such as
+        `smooth_labels` gives.
 
     Returns:
-      The loss, a scalar: the mean over the B examples.
+      The loss, the scalar mean over the B examples.
 
     Raises:
-      ValueError, TypeError: for shapes that do not fit, labels outside [0, C) or that are not integers, and
-        probabilities that are negative or do not sum to 1; NaN instead where values cannot be read.
+      ValueError, TypeError: if shapes do not fit, labels are not integers in [0, C), or probabilities are negative or
+        do not sum to 1. Bad values that cannot be read give NaN.
 
     Example:
       >>> print(cross_entropy(jnp.array([[0.0, 0.0]]), jnp.array([1])))  # log 2
@@ -263,8 +262,8 @@ def _cross_entropy_logits_gradient(logits: Logits, targets: Targets) -> Float[Ar
 
         p_j = exp(r_j) / (1 + sum_k exp(r_k)) = e_j / (S + exp(-m)),    p_y - 1 = -S / (S + exp(-m)).
 
-    For probabilities q, p_j - q_j = p_j sum_{k != j} q_k - q_j sum_{k != j} p_k, which is the same for a q that
-    is all on y.
+    For probabilities q, p_j - q_j = p_j sum_{k != j} q_k - q_j sum_{k != j} p_k, which is the same
+    if q is all on y.
 
     Args:
       logits: z, (B, C).
@@ -274,7 +273,7 @@ def _cross_entropy_logits_gradient(logits: Logits, targets: Targets) -> Float[Ar
       delta, (B, C), the gradient of the mean over the batch.
 
     Raises:
-      ValueError, TypeError: as `cross_entropy` does.
+      ValueError, TypeError: as `cross_entropy`.
     """
     return _cross_entropy_value_and_logits_gradient.room(logits, targets)[1]
 
@@ -283,13 +282,13 @@ def _cross_entropy_logits_gradient(logits: Logits, targets: Targets) -> Float[Ar
 def _cross_entropy_value_and_logits_gradient(
     logits: Logits, targets: Targets
 ) -> tuple[Float[Array, ""], Float[Array, "B C"]]:
-    """Return loss and delta: of labels both from m, e and S, since a = m + log S."""
+    """Return loss and delta. With labels both follow from m, e and S, since a = m + log S."""
     z, t = logits, targets
     batch, classes = z.shape
     if _holds_labels(t):
         r = _rivals(z, t)
         m = jnp.max(r, axis=1, keepdims=True)
-        m = jnp.where(jnp.isfinite(m), m, 0)  # -inf where all rivals are ruled out: then S = 0
+        m = jnp.where(jnp.isfinite(m), m, 0)  # -inf if all rivals are ruled out, and then S = 0
         e = jnp.exp(r - m)
         S = jnp.sum(e, axis=1, keepdims=True)
         delta = jnp.where(jax.nn.one_hot(t, classes, dtype=bool), -S, e) / (S + jnp.exp(-m)) / batch
@@ -298,14 +297,14 @@ def _cross_entropy_value_and_logits_gradient(
     e = jnp.exp(z - jnp.max(z, axis=1, keepdims=True))
     S = jnp.sum(e, axis=1, keepdims=True)
     is_max = jax.nn.one_hot(jnp.argmax(z, axis=1), classes, dtype=bool)
-    others = jnp.where(is_max, jnp.sum(e, axis=1, keepdims=True, where=~is_max), S - e)  # sum_{k != j} e_k
-    delta = (e * (jnp.sum(q, axis=1, keepdims=True) - q) - q * others) / S / batch
+    complement = jnp.where(is_max, jnp.sum(e, axis=1, keepdims=True, where=~is_max), S - e)  # sum_{k != j} e_k
+    delta = (e * (jnp.sum(q, axis=1, keepdims=True) - q) - q * complement) / S / batch
     return _cross_entropy.room(z, t), delta
 
 
 @_of_probabilities
 def _cross_entropy_logits_hessian_product(logits: Logits, targets: Targets, r: Logits) -> Float[Array, "B C"]:
-    """Return H_L r = (sum_j q_j) (diag p - p p^T) r / B: the same whatever the label."""
+    """Return H_L r = (sum_j q_j) (diag p - p p^T) r / B, the same for every label."""
     z, t = logits, targets
     q = _one_hot(t, like=z) if _holds_labels(t) else _probabilities(t)
     return jnp.sum(q, axis=1, keepdims=True) * softmax_jvp.room(z, r) / z.shape[0]
@@ -327,14 +326,14 @@ def _squared_error(logits: Logits, targets: Targets) -> Float[Array, ""]:
 
     Args:
       logits: z, (B, C), any real outputs.
-      targets: values t, (B, C) floats; or labels (B,) integers, which become one-hot.
+      targets: values t (B, C), floats, or labels (B,), integers, which become one-hot.
 
     Returns:
       The loss, a scalar.
 
     Raises:
-      ValueError, TypeError: for shapes that do not fit (floats (B,) among them: they would broadcast), labels
-        outside [0, C), targets that are not finite; NaN instead where values cannot be read.
+      ValueError, TypeError: if shapes do not fit (floats (B,) would broadcast), labels are outside [0, C), or targets
+        are not finite. Bad values that cannot be read give NaN.
 
     Example:
       >>> print(squared_error(jnp.array([[0.0, 3.0]]), jnp.array([[1.0, 1.0]])))
@@ -347,7 +346,7 @@ def _squared_error(logits: Logits, targets: Targets) -> Float[Array, ""]:
 
 @_of_values
 def _squared_error_logits_gradient(logits: Logits, targets: Targets) -> Float[Array, "B C"]:
-    """Return delta = 2 (z - t) / B, with arguments and errors as `squared_error`."""
+    """Return delta = 2 (z - t) / B. Arguments and errors as `squared_error`."""
     z, t = logits, targets
     t = _one_hot(t, like=z) if _holds_labels(t) else t
     return 2 * (z - t) / z.shape[0]
@@ -357,8 +356,8 @@ def _squared_error_logits_gradient(logits: Logits, targets: Targets) -> Float[Ar
 def _squared_error_logits_hessian_product(logits: Logits, targets: Targets, r: Logits) -> Float[Array, "B C"]:
     """Return H_L r = 2 r / B, with NaN for a label outside [0, C)."""
     z, t = logits, targets
-    one = jnp.sum(_one_hot(t, like=z), axis=1, keepdims=True) if _holds_labels(t) else 1
-    return 2 * one * r / z.shape[0]
+    one_or_nan = jnp.sum(_one_hot(t, like=z), axis=1, keepdims=True) if _holds_labels(t) else 1
+    return 2 * one_or_nan * r / z.shape[0]
 
 
 squared_error = Loss(
@@ -389,7 +388,7 @@ def smooth_labels(labels: Integer[ArrayLike, " B"], classes: int, amount: Float[
       Targets for `cross_entropy`, (B, C) in jax.numpy's default float.
 
     Raises:
-      ValueError, TypeError: for labels outside [0, C), or an amount outside [0, 1].
+      ValueError, TypeError: if labels are outside [0, C) or `amount` is outside [0, 1].
 
     Example:
       >>> print(smooth_labels(jnp.array([1]), classes=2, amount=0.5))

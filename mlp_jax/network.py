@@ -1,9 +1,9 @@
-"""The network: parameters, forward pass, and the forward pass that remembers what backprop needs.
+"""The network: its parameters, its forward pass, and its forward pass with a trace for backprop.
 
 h_0 = x;  z_l = h_{l-1} W_l + b_l  for l = 1 ... L;  h_l = phi(z_l) for l < L;  logits = z_L.
 
-With one layer, sizes (D, C), this is softmax regression. The parameters' dtype is the network's: x is taken
-in it, and the logits come out in it.
+With one layer, sizes (D, C), this is softmax regression. The network computes in the
+parameters' dtype: x is cast to it, and the logits have it.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from mlp_jax.activations import Activation, relu
 
 
 class Trace(NamedTuple):
-    """What a forward pass leaves for backprop: with it every rule is local.
+    """Values that a forward pass keeps for backprop, so that every rule is local.
 
     Attributes:
       h: (h_0, ..., h_{L-1}), the input of every layer, (B, d_{l-1}); d loss / d W_l needs it.
@@ -39,7 +39,7 @@ class Trace(NamedTuple):
 
 @dataclass(frozen=True)
 class _Initializer:
-    """An initialiser that equals another one of the same code and settings, so that both share a compiled program.
+    """An initialiser, equal to others of the same code and settings, so that they share a compiled program.
 
     `jax.nn.initializers.normal(0.1)` is a new function at every call.
     """
@@ -95,10 +95,10 @@ def init_params(
         leaky_relu, softplus, silu and gelu, which pass half of the signal; Glorot's (2 / (fan_in + fan_out)) for
         sigmoid and tanh; LeCun's (1 / fan_in) for identity and sin.
       bias_init: the biases' initialiser. The default is zeros: the weights already break the symmetry.
-      dtype: of the parameters, and so of the network; None is jax.numpy's default float.
+      dtype: the dtype of the parameters, and so of the network; None is jax.numpy's default float.
 
     Returns:
-      One `Layer` per weight layer, L = len(sizes) - 1 of them: W_l (d_{l-1}, d_l) and b_l (d_l,).
+      L = len(sizes) - 1 `Layer` records, each with W_l (d_{l-1}, d_l) and b_l (d_l,).
 
     Raises:
       ValueError: if there are fewer than two sizes or a size is below 1.
@@ -182,5 +182,5 @@ def forward_with_trace(params: Params, x: Inputs, activation: Activation = relu)
 
 
 def linear(layer: Layer, h: Float[Array, "B fan_in"]) -> Float[Array, "B fan_out"]:
-    """z = h W + b."""
+    """Return z = h W + b."""
     return h @ layer.weight + layer.bias[None, :]

@@ -1,4 +1,4 @@
-"""Derivatives beyond the gradient, by hand; `by_autodiff` has a function of the same signature for each."""
+"""Derivatives beyond the gradient, by hand; `by_autodiff` has a twin of each, with the same signature."""
 
 from mlp_jax.derivatives import by_autodiff as by_autodiff
 from mlp_jax.derivatives._by_hand import fisher_vector_product as fisher_vector_product

@@ -10,20 +10,20 @@ derivative, so each line of the forward and of the backward pass has an R (Pearl
                  + (delta_{l+1} W_{l+1}^T) * phi''(z_l) * R{z_l}
     R{d W_l}   = R{h_{l-1}}^T delta_l + h_{l-1}^T R{delta_l}        R{d b_l} = sum over the batch of R{delta_l}
 
-The last line is H v. H_L, the loss's Hessian in z_L, is 2 / B for squared error, and for cross-entropy softmax's
-Jacobian d p_j / d z_k = p_j ([j = k] - p_k), diag p - p p^T, over B. J^T u is the backward pass from delta_L = u, a row
-of J that from e_k; in the input d x = delta_1 W_1^T, and d z_L / d x = W_1 diag(phi'(z_1)) W_2 ... W_L, transposed.
+The last line is H v. H_L is the loss's Hessian in z_L: 2 / B for squared error, (diag p - p p^T) / B for cross-entropy.
+Softmax's Jacobian diag p - p p^T is d p_j / d z_k = p_j ([j = k] - p_k). J^T u is the backward pass from delta_L = u,
+and row k of J that from e_k. In the input d x = delta_1 W_1^T, and d z_L / d x = (W_1 diag(phi'(z_1)) W_2 ... W_L)^T.
 
-Leave out delta_{l+1} V_{l+1}^T, phi'' and R{h_{l-1}}^T delta_l, and the backward pass from H_L J v remains: the
-Gauss-Newton product G v = J^T H_L J v (Schraudolph, 2002). The rest, H - G = sum of delta_{L,k} (Hessian of z_{L,k})
-over batch and k, is 0 for one layer, where z_L is linear in the parameters. For ReLU, phi'' = 0, it is 0 within each
-layer: along V_l alone R{h_{l-1}} = 0, and delta_l V_l^T goes on to the layers below.
+Without delta_{l+1} V_{l+1}^T, phi'' and R{h_{l-1}}^T delta_l, the backward pass from H_L J v remains. It is the
+Gauss-Newton product G v = J^T H_L J v (Schraudolph, 2002). H - G = sum of delta_{L,k} (Hessian of z_{L,k}) over batch
+and k. It is 0 for one layer, whose z_L is linear in the parameters. For ReLU phi'' = 0, and H - G is 0 within each
+layer: along V_l only, R{h_{l-1}} = 0, and delta_l V_l^T affects only the layers below.
 
-The Fisher matrix is the mean over the batch of g_y g_y^T, y drawn from an example's p, with g_y = J^T (p - e_y) for its
-rows J. The scores p - e_y have mean 0 and covariance diag p - p p^T: with cross-entropy F = G (Martens, 2020).
+The Fisher matrix F is the mean over the batch of g_y g_y^T, for y drawn from an example's p and g_y = J^T (p - e_y) for
+its rows J. The scores p - e_y have mean 0 and covariance diag p - p p^T, so F = G for cross-entropy (Martens, 2020).
 
-An example's gradient of its own loss, with delta B times the batch's, is the outer product h_{l-1}^T delta_l in every
-layer, of norm |h_{l-1}| |delta_l|; so the norm of the whole needs no gradient (Goodfellow, 2015):
+An example's own loss has B times the batch's delta, and its gradient in layer l is the outer product h_{l-1}^T delta_l
+of norm |h_{l-1}| |delta_l|. So the norm of the whole gradient needs no gradient (Goodfellow, 2015):
 
     |g_i|^2 = sum_l (|h_{l-1,i}|^2 + 1) |delta_{l,i}|^2             the 1 is the bias's
 
@@ -56,19 +56,19 @@ from mlp_jax.network import Trace, as_network, forward_with_trace, linear
 
 @door(as_network)
 def logits_jvp(params: Params, x: Inputs, tangent: Params, activation: Activation = relu) -> Float[Array, "B C"]:
-    """Return J v, how the logits change along a direction of the parameters: R{z_L}.
+    """Return J v = R{z_L}, the logits' derivative along a direction of the parameters.
 
     Args:
       params: the layers, as `init_params` gives them.
       x: examples, (B, D).
-      tangent: v, the direction: (V_l, c_l) of every layer, finite, of the shapes and dtype of params.
+      tangent: v, one (V_l, c_l) per layer, finite, with the shapes and dtype of params.
       activation: phi, between the layers.
 
     Returns:
       J v, (B, C).
 
     Raises:
-      ValueError, TypeError: for a tangent of another structure, shape or dtype; for params and x as `forward`.
+      ValueError, TypeError: if `tangent` has another structure, shape or dtype than params; else as `forward`.
 
     Example:
       >>> params, tangent = (Layer(jnp.ones((2, 2)), jnp.zeros(2)),), (Layer(jnp.eye(2), jnp.ones(2)),)
@@ -81,9 +81,9 @@ def logits_jvp(params: Params, x: Inputs, tangent: Params, activation: Activatio
 
 @door(as_network)
 def logits_vjp(params: Params, x: Inputs, cotangent: Logits, activation: Activation = relu) -> Params:
-    """Return J^T u, the gradient of <z_L, u> in the parameters: the backward pass from delta_L = u.
+    """Return J^T u, the gradient of <z_L, u> in the parameters, by the backward pass from delta_L = u.
 
-    The cotangent u is (B, C), finite, in the parameters' dtype, or it is an error; all else is as for `logits_jvp`. The
+    The cotangent u must be (B, C), finite, in the parameters' dtype. Other arguments and errors as `logits_jvp`. The
     result has the form of params.
 
     Example:
@@ -100,8 +100,8 @@ def logits_vjp(params: Params, x: Inputs, cotangent: Logits, activation: Activat
 def logits_jacobian(params: Params, x: Inputs, activation: Activation = relu) -> Params:
     """Return J, the derivative of every logit of every example in every parameter.
 
-    In the form of params, with leaves (B, C, fan_in, fan_out) and (B, C, fan_out): B C times the memory of params,
-    which products with J, `logits_jvp` and `logits_vjp`, do not need. Arguments and errors as `forward`.
+    The result has the form of params, with leaves (B, C, fan_in, fan_out) and (B, C, fan_out), B C times their memory.
+    The products `logits_jvp` and `logits_vjp` do not need it. Arguments and errors as `forward`.
 
     Example:
       >>> jacobian = logits_jacobian((Layer(jnp.ones((2, 3)), jnp.zeros(3)),), [[5.0, 7.0]])
@@ -120,9 +120,9 @@ def logits_jacobian(params: Params, x: Inputs, activation: Activation = relu) ->
 
 @door(as_network)
 def logits_input_jacobian(params: Params, x: Inputs, activation: Activation = relu) -> Float[Array, "B C D"]:
-    """Return d z_L / d x of every example, W_1 diag(phi'(z_1)) W_2 ... W_L transposed.
+    """Return d z_L / d x of every example, the transpose of W_1 diag(phi'(z_1)) W_2 ... W_L.
 
-    Multiplied from the narrower end: from the logits or, where D < C, from x. Arguments and errors as `forward`.
+    The product starts at its narrower end: at x if D < C, else at the logits. Arguments and errors as `forward`.
 
     Example:
       >>> params = (Layer(jnp.array([[2.0], [3.0]]), jnp.zeros(1)),)
@@ -143,20 +143,20 @@ def logits_input_jacobian(params: Params, x: Inputs, activation: Activation = re
 def softmax_jacobian(logits: Float[ArrayLike, "... C"]) -> Float[Array, "... C C"]:
     """Return d p_j / d z_k = p_j ([j = k] - p_k), the matrix diag p - p p^T (..., C, C), for logits (..., C).
 
-    With 1 - p_j as the sum of all other p_k, which keeps its digits. Symmetric; rows sum to 0. Errors as `softmax`.
+    1 - p_j is the sum of all other p_k, which keeps its digits. Rows sum to 0. Errors as `softmax`.
 
     Example:
       >>> print(softmax_jacobian([0.0, 0.0]))
       [[ 0.25 -0.25]
        [-0.25  0.25]]
-      >>> print(softmax_jacobian([0.0, -50.0])[0, 0])  # where p_0 (1 - p_0) from p_0 = 1 would be 0
+      >>> print(softmax_jacobian([0.0, -50.0])[0, 0])  # p_0 (1 - p_0) would be 0, since p_0 rounds to 1
       1.9287499e-22
     """
     p = softmax.room(logits)
     identity = jnp.eye(p.shape[-1], dtype=p.dtype)
-    others = jnp.matmul(p, 1 - identity, precision="highest")  # sum of all other p_k
+    complement = jnp.matmul(p, 1 - identity, precision="highest")  # sum of all other p_k
     is_diagonal = jnp.broadcast_to(identity == 1, (*p.shape, p.shape[-1]))
-    return p[..., :, None] * jnp.where(is_diagonal, others[..., :, None], -p[..., None, :])
+    return p[..., :, None] * jnp.where(is_diagonal, complement[..., :, None], -p[..., None, :])
 
 
 # ---- of the loss
@@ -168,8 +168,8 @@ def input_gradient(
 ) -> Float[Array, "B D"]:
     """Return d loss / d x = delta_1 W_1^T, (B, D).
 
-    The loss is the mean over the batch: B times row i is the gradient of example i's own loss. Arguments and errors as
-    `backprop`.
+    The loss is the mean over the batch, so B times row i is the gradient of example i's own loss. Arguments and errors
+    as `backprop`.
 
     Example:
       >>> params = (Layer(jnp.array([[1.0, -1.0]]), jnp.zeros(2)),)
@@ -184,10 +184,10 @@ def input_gradient(
 def per_example_gradients(
     params: Params, x: Inputs, targets: Targets, activation: Activation = relu, loss: Loss = cross_entropy
 ) -> Params:
-    """Return the gradient of each example's own loss; their mean over the batch is `backprop`'s.
+    """Return the gradient of each example's own loss; the mean over the batch is `backprop`'s.
 
-    In the form of params, with leaves (B, fan_in, fan_out) and (B, fan_out): B times the memory of params, which
-    `per_example_gradient_norms` does not need. Arguments and errors as `backprop`.
+    The result has the form of params, with leaves (B, fan_in, fan_out) and (B, fan_out), B times their memory.
+    `per_example_gradient_norms` does not need it. Arguments and errors as `backprop`.
 
     Example:
       >>> params = (Layer(jnp.ones((2, 3)), jnp.zeros(3)),)
@@ -204,8 +204,8 @@ def per_example_gradient_norms(
 ) -> Float[Array, " B"]:
     """Return |g_i| (B,), the length of each example's gradient, without forming it (Goodfellow, 2015).
 
-    The square root of sum_l (|h_{l-1,i}|^2 + 1) |delta_{l,i}|^2, over weights and biases of all layers. Costs less than
-    one `backprop`: all of it but h^T delta. Arguments and errors as `backprop`.
+    It is the square root of sum_l (|h_{l-1,i}|^2 + 1) |delta_{l,i}|^2, over weights and biases of all layers. It costs
+    one `backprop` without h^T delta. Arguments and errors as `backprop`.
 
     Example:
       >>> params = (Layer(jnp.zeros((2, 2)), jnp.zeros(2)),)
@@ -233,13 +233,13 @@ def hessian_vector_product(
     activation: Activation = relu,
     loss: Loss = cross_entropy,
 ) -> Params:
-    """Return H v, how the gradient changes along a direction: R of every line of `backprop` (Pearlmutter, 1994).
+    """Return H v, the gradient's derivative along a direction, by R of every line of `backprop` (Pearlmutter, 1994).
 
-    Costs 1.5 to 2.7 gradients: eight products of matrices a layer where `backprop` takes three, but in the first layer
-    three where it takes two.
+    It costs 1.5 to 2.7 gradients. The first layer takes three matrix products (`backprop` two), each other layer eight
+    (`backprop` three).
 
-    With v, the tangent, as in `logits_jvp`, and the rest as in `backprop`; the activation needs its
-    `second_derivative`, the loss its `logits_hessian_product`, or it is an error. The result has the form of params.
+    The tangent v is as in `logits_jvp`, and other arguments and errors are as in `backprop`. The activation must have a
+    `second_derivative`, and the loss a `logits_hessian_product`. The result has the form of params.
 
     Example:
       >>> params = (Layer(jnp.zeros((1, 2)), jnp.zeros(2)),)
@@ -274,9 +274,9 @@ def gauss_newton_vector_product(
     activation: Activation = relu,
     loss: Loss = cross_entropy,
 ) -> Params:
-    """Return G v = J^T H_L J v, positive semidefinite for a convex loss: forward R, then backward (Schraudolph, 2002).
+    """Return G v = J^T H_L J v, by forward R, then backward (Schraudolph, 2002).
 
-    Arguments, result and errors as `hessian_vector_product`; no second_derivative is needed.
+    G is positive semidefinite for a convex loss and needs no `second_derivative`. Else as `hessian_vector_product`.
 
     Example:
       >>> params = (Layer(jnp.zeros((1, 2)), jnp.zeros(2)),)  # one layer: G = H
@@ -292,12 +292,12 @@ def gauss_newton_vector_product(
 
 @door(as_network)
 def fisher_vector_product(params: Params, x: Inputs, tangent: Params, activation: Activation = relu) -> Params:
-    """Return F v of softmax's classes, F the mean over the batch of E[g_y g_y^T] for y drawn from p (Amari, 1998).
+    """Return F v, with F the batch's mean of E[g_y g_y^T] for classes y drawn from softmax's p (Amari, 1998).
 
-    No labels of the data: with these it would be the empirical Fisher matrix, another thing (Kunstner, Hennig & Balles,
-    2019). F = G for cross_entropy; and for squared_error G is the F of values of variance 1/2 around z_L.
+    F does not use the data's labels, unlike the empirical Fisher matrix (Kunstner, Hennig & Balles, 2019).
+    F = G for cross_entropy. For squared_error G is the F of values of variance 1/2 around z_L.
 
-    Arguments and errors as `logits_jvp`; the result has the form of params.
+    Arguments and errors as `logits_jvp`. The result has the form of params.
 
     Example:
       >>> params = (Layer(jnp.zeros((1, 2)), jnp.zeros(2)),)
@@ -310,11 +310,11 @@ def fisher_vector_product(params: Params, x: Inputs, tangent: Params, activation
     return gradients_of(trace, backward(params, trace, softmax_jvp.room(logits, R_z[-1]) / x.shape[0]))
 
 
-# ---- the passes that they share
+# ---- shared passes
 
 
 def _forward_tangents(params: Params, trace: Trace, tangent: Params) -> tuple[list[Array], list[Array]]:
-    """(R{h_1}, ..., R{h_{L-1}}) and (R{z_1}, ..., R{z_L})."""
+    """Return (R{h_1}, ..., R{h_{L-1}}) and (R{z_1}, ..., R{z_L})."""
     R_h: list[Array] = []
     R_z = [linear(tangent[0], trace.h[0])]
     for (W, _), direction, h, derivative in zip(params[1:], tangent[1:], trace.h[1:], trace.derivative, strict=True):
@@ -324,17 +324,17 @@ def _forward_tangents(params: Params, trace: Trace, tangent: Params) -> tuple[li
 
 
 def _example_gradients(trace: Trace, deltas: Sequence[Float[Array, "rows _"]]) -> Params:
-    """`gradients_of` without the sum over the batch: of B examples, or of one from several delta_L."""
+    """Return `gradients_of` without the sum over the batch, of B examples, or of one for several delta_L."""
     return tuple(Layer(h[:, :, None] * d[:, None, :], d) for h, d in zip(trace.h, deltas, strict=True))
 
 
 def _input_gradients(params: Params, trace: Trace, delta: Float[Array, "rows C"]) -> Float[Array, "rows D"]:
-    """Every d x = delta_1 W_1^T, of B examples, or of one from several delta_L."""
+    """Return every d x = delta_1 W_1^T, of B examples, or of one for several delta_L."""
     return linear_backward(params[0].weight, backward(params, trace, delta)[0])
 
 
 def _input_tangents(params: Params, trace: Trace, R_x: Float[Array, "rows D"]) -> Float[Array, "rows C"]:
-    """R{z_L} along several directions of one example's x."""
+    """Return R{z_L} along several directions of one example's x."""
     R_z = R_x @ params[0].weight
     for (W, _), derivative in zip(params[1:], trace.derivative, strict=True):
         R_z = (derivative * R_z) @ W
@@ -342,10 +342,10 @@ def _input_tangents(params: Params, trace: Trace, R_x: Float[Array, "rows D"]) -
 
 
 def _nan_or_0(x: Float[Array, "*shape"]) -> Float[Array, ""]:
-    """NaN if x holds one, which relu' would forget: relu'(NaN) = 0."""
+    """Return NaN if x contains NaN, else 0. ReLU's derivative would hide it: relu'(NaN) = 0."""
     return jnp.sum(0 * x)
 
 
 def _squares(rows: Float[Array, "B d"]) -> Float[Array, " B"]:
-    """Squared length of every row."""
+    """Return the squared length of every row."""
     return jnp.sum(rows**2, axis=1)

@@ -1,8 +1,8 @@
-"""What `derivatives` derives by hand, by jax's transformations of the plain forward pass, softmax and loss.
+"""The derivatives of `derivatives`, by jax's transformations of the plain forward pass, softmax and loss.
 
-Each function has the name, signature and result of its twin there, so that either can be used and each be checked
-against the other: no hand-written rule of ours is inside. The errors are the same, but for records that lack a
-second derivative: here none is needed. Under jit NaN in x can vanish here in ReLU's derivative, which is 0 for it.
+Each function has the name, signature and result of its twin by hand, so either can be used. No hand-written rule of
+ours is inside, so each can be checked against the other. The errors are the same, except that records need no second
+derivative here. Under jit NaN in x can vanish here in ReLU's derivative, which is 0 for NaN.
 """
 
 import jax
@@ -19,33 +19,33 @@ from mlp_jax.network import as_network, forward
 
 @door(as_network)
 def logits_jvp(params: Params, x: Inputs, tangent: Params, activation: Activation = relu) -> Float[Array, "B C"]:
-    """J v by `jax.jvp`."""
+    """Return J v by `jax.jvp`."""
     return jax.jvp(lambda params: forward.room(params, x, activation), (params,), (tangent,))[1]
 
 
 @door(as_network)
 def logits_vjp(params: Params, x: Inputs, cotangent: Logits, activation: Activation = relu) -> Params:
-    """J^T u by `jax.vjp`."""
+    """Return J^T u by `jax.vjp`."""
     _, vjp = jax.vjp(lambda params: forward.room(params, x, activation), params)
     return vjp(cotangent)[0]
 
 
 @door(as_network)
 def logits_jacobian(params: Params, x: Inputs, activation: Activation = relu) -> Params:
-    """J by `jax.jacrev`, example by example."""
+    """Return J by `jax.jacrev`, example by example."""
     return jax.vmap(jax.jacrev(lambda params, x: forward.room(params, x[None], activation)[0]), (None, 0))(params, x)
 
 
 @door(as_network)
 def logits_input_jacobian(params: Params, x: Inputs, activation: Activation = relu) -> Float[Array, "B C D"]:
-    """The Jacobian in x by `jax.jacrev`, or by `jax.jacfwd` where D < C, example by example."""
+    """Return the Jacobian in x by `jax.jacrev`, or by `jax.jacfwd` if D < C, example by example."""
     jacobian = jax.jacrev if params[-1].bias.shape[0] <= x.shape[1] else jax.jacfwd
     return jax.vmap(jacobian(lambda x: forward.room(params, x[None], activation)[0]))(x)
 
 
 @door(as_logits_argument)
 def softmax_jacobian(logits: Float[ArrayLike, "... C"]) -> Float[Array, "... C C"]:
-    """The Jacobian of softmax by `jax.jacrev`, row by row."""
+    """Return the Jacobian of softmax by `jax.jacrev`, row by row."""
     rows = logits.reshape(-1, logits.shape[-1])
     return jax.vmap(jax.jacrev(softmax.room))(rows).reshape(*logits.shape, logits.shape[-1])
 
@@ -54,7 +54,7 @@ def softmax_jacobian(logits: Float[ArrayLike, "... C"]) -> Float[Array, "... C C
 def input_gradient(
     params: Params, x: Inputs, targets: Targets, activation: Activation = relu, loss: Loss = cross_entropy
 ) -> Float[Array, "B D"]:
-    """The gradient in x by `jax.grad`."""
+    """Return the gradient in x by `jax.grad`."""
     return jax.grad(lambda x: loss.value(forward.room(params, x, activation), targets))(x)
 
 
@@ -62,7 +62,7 @@ def input_gradient(
 def per_example_gradients(
     params: Params, x: Inputs, targets: Targets, activation: Activation = relu, loss: Loss = cross_entropy
 ) -> Params:
-    """Gradients of batches of one, by `jax.grad` under `jax.vmap`."""
+    """Return gradients of batches of one by `jax.grad` under `jax.vmap`."""
 
     def of_one(params: Params, x: Array, target: Array) -> Array:
         return loss.value(forward.room(params, x[None], activation), target[None])
@@ -74,7 +74,7 @@ def per_example_gradients(
 def per_example_gradient_norms(
     params: Params, x: Inputs, targets: Targets, activation: Activation = relu, loss: Loss = cross_entropy
 ) -> Float[Array, " B"]:
-    """Norms of the gradients that `jax.vmap` of `jax.grad` forms."""
+    """Return norms of the gradients that `jax.vmap` of `jax.grad` forms."""
     gradients = per_example_gradients.room(params, x, targets, activation, loss)
     return jnp.sqrt(sum(jnp.sum(leaf**2, axis=range(1, leaf.ndim)) for leaf in jax.tree.leaves(gradients)))
 
@@ -88,7 +88,7 @@ def hessian_vector_product(
     activation: Activation = relu,
     loss: Loss = cross_entropy,
 ) -> Params:
-    """H v by `jax.jvp` of `jax.grad`: forward over reverse."""
+    """Return H v by `jax.jvp` of `jax.grad`, forward over reverse."""
     gradient = jax.grad(lambda params: loss.value(forward.room(params, x, activation), targets))
     return jax.jvp(gradient, (params,), (tangent,))[1]
 
@@ -102,7 +102,7 @@ def gauss_newton_vector_product(
     activation: Activation = relu,
     loss: Loss = cross_entropy,
 ) -> Params:
-    """G v by `jax.jvp` of the logits, `jax.jvp` of the loss's `jax.grad` in them, and `jax.vjp` of the logits."""
+    """Return G v by `jax.jvp` of the logits, `jax.jvp` of the loss's `jax.grad`, and `jax.vjp` of the logits."""
     logits, Jv = jax.jvp(lambda params: forward.room(params, x, activation), (params,), (tangent,))
     _, HJv = jax.jvp(jax.grad(lambda z: loss.value(z, targets)), (logits,), (Jv,))
     _, vjp = jax.vjp(lambda params: forward.room(params, x, activation), params)
@@ -111,7 +111,7 @@ def gauss_newton_vector_product(
 
 @door(as_network)
 def fisher_vector_product(params: Params, x: Inputs, tangent: Params, activation: Activation = relu) -> Params:
-    """F v from its definition: the scores of all classes by `jax.grad`, each weighted with its probability."""
+    """Return F v by its definition: the scores of all classes by `jax.grad`, each weighted with its probability."""
     logits, Jv = jax.jvp(lambda params: forward.room(params, x, activation), (params,), (tangent,))
     batch, classes = logits.shape
 

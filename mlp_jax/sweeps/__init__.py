@@ -1,8 +1,8 @@
-"""Many runs of `train` over seeds and settings: grouped by shape, planned by memory, shared out over the devices.
+"""Many runs of `train` over seeds and settings, grouped by shape, planned by memory, distributed over the devices.
 
-The way of the data: `_settings` (a grid becomes groups of equal shape) -> `_memory` (how many run at once) ->
-`_program` (one compiled function per group, by `_many_runs`) -> `_folder` (finished chunks are kept) -> `_result`, all
-called by `_host_loop`.
+The data flow: `_settings` (a grid becomes groups of equal shape) -> `_memory` (how many run at once) ->
+`_program` (one compiled function per group, by `_many_runs`) -> `_folder` (finished chunks are kept) -> `_result`.
+`_host_loop` calls them all.
 """
 
 from mlp_jax.sweeps._host_loop import sweep as sweep

@@ -1,7 +1,7 @@
 """A sweep's folder: each finished chunk of runs is a file, named by a hash of all that decides its numbers.
 
-A function is known by its module, its name, and all of the file that defines it; so another sweep computes anew when
-that file has changed. What the file imports is not looked into.
+A function is identified by its module, its name, and the whole file that defines it. If that file has changed, a sweep
+computes again. The file's imports are not checked.
 """
 
 import functools
@@ -28,7 +28,7 @@ from mlp_jax.losses import LOSSES, Loss
 from mlp_jax.sweeps._program import Shared
 from mlp_jax.sweeps._settings import Group, Plan, chunk_of
 
-CURE = "define it by def at the top level of a file, or leave folder out"
+CURE = "define it with def at the top level of a file, or leave folder out"
 CONFIG = ("jax_default_prng_impl", "jax_threefry_partitionable", "jax_default_matmul_precision", "jax_enable_x64")
 
 
@@ -56,18 +56,18 @@ def _tokens(value: Any) -> Iterator[bytes]:
 
 
 def environment(device: Any) -> list[Any]:
-    """Return what decides numbers beside a sweep's arguments: versions, kind of device, and settings of JAX."""
+    """Return what else decides a sweep's numbers: versions, kind of device, and settings of JAX."""
     library = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).parents[1].rglob("*.py"))))
     versions = [library.hexdigest(), jax.__version__, optax.__version__, np.__version__]
     return [*versions, device.platform, device.device_kind, *(repr(getattr(jax.config, name)) for name in CONFIG)]
 
 
 def identity(name: str, value: Any) -> Any:
-    """Return what a function or record is known by from one process to the next, or raise an error naming it.
+    """Return a function's or record's identity, equal in every process, or raise an error that names the argument.
 
-    Records of the library are known by their names, others by their functions; a `functools.partial` or
-    `jax.tree_util.Partial` by its function and arguments. A function that has no name of its own in a file, as a
-    lambda, one made inside another function, or a ready optax transformation, cannot be known.
+    The library's records are identified by name, other records by their functions, and a `functools.partial` or
+    `jax.tree_util.Partial` by its function and arguments. A function without a name of its own in a file is an error:
+    a lambda, a function defined inside another one, or a ready optax transformation.
     """
     if value is None or isinstance(value, bool | int | float | str | np.ndarray | np.generic | jax.Array):
         return value
@@ -82,7 +82,7 @@ def identity(name: str, value: Any) -> Any:
         arguments = [identity(name, list(value.args)), identity(name, sorted(value.keywords.items()))]
         return ["partial", identity(name, value.func), *arguments]
     module, qualified = getattr(value, "__module__", None), getattr(value, "__qualname__", "<unnamed>")
-    if _named(module, qualified) is not value:  # a method of an object, or a wrapper that took the name of another
+    if _named(module, qualified) is not value:  # a method of an object, or a wrapper with another function's name
         raise _doors.mistake(name, "a function that a file defines by name, since folder is given", repr(value), CURE)
     try:
         source = Path(inspect.getsourcefile(inspect.unwrap(value)) or "").read_bytes()
@@ -94,11 +94,11 @@ def identity(name: str, value: Any) -> Any:
 
 
 def _named(module: str | None, qualified: str) -> Any:
-    """Return what a module has under a name, or None."""
-    found: Any = sys.modules.get(module or "")
+    """Return a module's attribute of a qualified name, or None."""
+    attribute: Any = sys.modules.get(module or "")
     for part in qualified.split("."):
-        found = getattr(found, part, None)
-    return found
+        attribute = getattr(attribute, part, None)
+    return attribute
 
 
 def _identity_of_record(name: str, value: Activation | Loss) -> Any:
@@ -108,9 +108,9 @@ def _identity_of_record(name: str, value: Activation | Loss) -> Any:
     if isinstance(value, Loss):
         return [value.name, *identity(name, [value.value, value.logits_gradient, value.value_and_logits_gradient])]
     initialiser = value.weight_init
-    drawn = next((i for i, ours in enumerate((LECUN, GLOROT, HE)) if ours is initialiser), None)
+    index = next((i for i, ours in enumerate((LECUN, GLOROT, HE)) if ours is initialiser), None)
     functions = [value.value, value.derivative, value.value_and_derivative]
-    return [value.name, *identity(name, functions), drawn if drawn is not None else identity(name, initialiser)]
+    return [value.name, *identity(name, functions), index if index is not None else identity(name, initialiser)]
 
 
 def names(groups: Sequence[Group], plans: Sequence[Plan], shared: Shared) -> list[list[str]]:
@@ -156,7 +156,7 @@ def save(folder: Path, name: str, tree: PyTree) -> None:
 
 
 def load(folder: Path, name: str, like: PyTree) -> PyTree:
-    """Return a chunk's arrays in the form of `like`, or None where it is not there or damaged."""
+    """Return a chunk's arrays in the form of `like`, or None if the file is missing or damaged."""
     expected, treedef = jax.tree.flatten(like)
     try:
         with (folder / f"{name}.npz").open("rb") as stream, np.load(stream, allow_pickle=False) as file:

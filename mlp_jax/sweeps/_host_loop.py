@@ -1,7 +1,7 @@
-"""A sweep: many runs of `train`, over seeds and settings, as few compiled programs on all devices.
+"""A sweep: many runs of `train`, over seeds and settings, in a few compiled programs on all devices.
 
 Runs of equal shapes are a group with one program, called for one chunk of runs after another. Seeds, gains,
-hyperparameters and data are its arguments. Whatever a run does, it does to itself alone.
+hyperparameters and data are the program's arguments. No run affects another.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -41,59 +41,59 @@ def sweep(
     progress: Callable[[int, int], None] | None = None,
     **recipe: Any,
 ) -> SweepResult:
-    """Train many networks, over a grid or a list of settings, as few compiled programs on all devices.
+    """Train many networks, over a grid or a list of settings, in a few compiled programs on all devices.
 
     JAX takes a CPU as one device. `jax.config.update("jax_num_cpu_devices", cores)`, called before JAX does anything
-    else, makes it one device per core, and the runs are shared out over them. `mlp-jax sweep` does so by itself.
+    else, makes it one device per core, and runs are distributed over them. `mlp-jax sweep` does so by itself.
 
     A run may set, by name:
 
     - `seed` (default 0): key_params, key_order = split(key(seed)); the first draws the parameters, the second orders
       the examples, as `mlp-jax train --seed` does. `init_seed` and `order_seed` set one of them only.
-    - `gain` (default 1): multiplies the weights that were drawn, not the biases.
+    - `gain` (default 1): multiplies the drawn weights, not the biases.
     - `examples` (default all): the number to train on, drawn without replacement by `subset_seed` (default `seed`).
     - `hidden`, `activation` (a record or its name), `batch_size`: instead of the arguments of those names.
     - every hyperparameter of the optimizer's factory: learning_rate, weight_decay, b1, ...
 
     Runs of equal hidden, activation, batch_size, examples and names of hyperparameters share one compiled program. All
-    else is traced: a second sweep with other values, or other data of that shape, compiles nothing.
+    other settings are traced, so a second sweep with other values, or other data of that shape, compiles nothing.
 
-    A run equals what `train` gives for it, except for rounding: vmap computes the same sums in another order. On digits
-    the losses of 10 epochs at 64-64-10 differ by a relative 1e-6 in float32 and 2e-15 in float64. Unstable training
-    magnifies that: with up to two hidden layers and ten times Adam's usual rate, to 0.1 and 4e-11. Runs do not touch
-    each other, even if one diverges.
+    A run gives what `train` gives, except for rounding, since vmap computes sums in another order. On digits the
+    losses of 10 epochs at 64-64-10 differ by a relative 1e-6 in float32 and 2e-15 in float64. Unstable training
+    magnifies the difference: with up to two hidden layers and ten times Adam's usual rate, to 0.1 and 4e-11. A run that
+    diverges does not affect the others.
 
     Args:
       runs: a grid, {"seed": range(20), "learning_rate": [1e-4, 1e-3]}, whose product is taken, the last name fastest;
         or a list with one mapping per run.
       data: (x, targets), as `train` takes them; all runs share one copy on each device.
-      validation: the same, measured after every epoch; None measures nothing.
+      validation: (x, targets) to measure after every epoch; None, the default, measures nothing.
       hidden: widths of the hidden layers; () is softmax regression.
       classes: C; the default is the targets' width, or the largest label of data and validation, plus 1.
-      dtype: of the parameters; None is jax.numpy's default float.
-      folder: where each finished chunk of runs is written, atomically and without pickle, under a hash of all that
-        decides its numbers. The same call loads what is there instead of computing it again, with equal bits. Chunks
-        depend on the list of runs and on `memory`: set `memory` if free memory varies, or finished chunks will not be
-        found again. Other files in the folder are left alone. A function is known by the file that defines it, so a
-        lambda, a function made in a function and a ready transformation are an error; a change in what that file
-        imports goes unseen. Without a folder an interrupt loses all runs; with one it loses only those at work.
-      memory: bytes that the runs at work and all results may take together; the default is half of what is free. It
-        decides how many runs are at work at once.
-      log: is called with lines of text: how the runs are grouped, and the estimate of their memory.
-      progress: progress(runs done, runs in all), called after each chunk: on a CPU about twenty times if there are
-        enough runs; a GPU takes as many runs at once as its memory holds.
-      recipe: how to train, by the names of `Recipe`, as for `train`. `activation` may be a name; `activation`,
-        `batch_size` and `hyperparameters` are those of all runs that do not set their own; `forward` gets the
-        parameters that `init_params` draws. The default optimizer is Adam's factory at 1e-3, so runs may set
+      dtype: the parameters' dtype; None is jax.numpy's default float.
+      folder: a folder for finished chunks of runs, each written atomically, without pickle, under a hash of all that
+        decides its numbers. The same call loads finished chunks, with equal bits, and computes the rest. Chunks depend
+        on the list of runs and on `memory`. Set `memory` if free memory varies, or finished chunks will not be found
+        again. Other files in the folder are not touched. A function is identified by the file that defines it; a change
+        in that file's imports is not noticed. A lambda, a function defined in a function and a ready transformation are
+        errors. Without a folder an interrupt loses all runs, and with one only those of the current chunk.
+      memory: bytes for the runs in progress and all results together; the default is half of the free memory. It
+        decides how many runs train at once.
+      log: log(line), called with lines about the groups of runs and the estimate of their memory.
+      progress: progress(runs done, runs in all), called after each chunk. A CPU has about twenty chunks if there are
+        enough runs; a GPU runs as many at once as its memory holds.
+      recipe: how to train, by the names of `Recipe`, as for `train`. `activation` may be a name. Runs that do not set
+        `activation`, `batch_size` or a hyperparameter take it from here. `forward` gets the parameters that
+        `init_params` draws. The default optimizer is Adam's factory at 1e-3, so runs may set
         `learning_rate`.
 
     Returns:
-      `SweepResult`, which holds settings, histories, parameters and records of all runs in numpy arrays.
+      A `SweepResult` with settings, histories, parameters and records of all runs in numpy arrays.
 
     Raises:
-      ValueError, TypeError: as `train`; also if `runs` is empty, a name is unknown, a value has the wrong type,
+      ValueError, TypeError: as `train`, and if `runs` is empty, a name is unknown, a value has the wrong type,
         `examples` exceeds the data, the results do not fit in memory, `folder` is a file, or a folder is given and a
-        function cannot be told from another.
+        function cannot be identified.
 
     Example:
       >>> x = jnp.array([[-1.0], [1.0]]); labels = jnp.array([0, 1])
@@ -133,10 +133,10 @@ def sweep(
     names = _folder.names(groups, plans, shared) if path else [[""] * len(plan.starts) for plan in plans]
     done, results = 0, []
     for group, plan, of_chunks in zip(groups, plans, names, strict=True):
-        program, one = program_of(group, plan, shared), result_of_one(group, shared)
-        result = _empty(len(group.indices), one)
+        program, run_shapes = program_of(group, plan, shared), result_of_one(group, shared)
+        result = _empty(len(group.indices), run_shapes)
         for start, name in zip(plan.starts, of_chunks, strict=True):
-            chunk = _folder.load(path, name, _empty(plan.chunk, one)) if path else None
+            chunk = _folder.load(path, name, _empty(plan.chunk, run_shapes)) if path else None
             if chunk is None:
                 chunk = jax.device_get(program(chunk_of(group, start, plan.chunk)))
                 if path:
@@ -150,7 +150,7 @@ def sweep(
 
 def _sizes_of(data: Any, validation: Any, classes: Any) -> tuple[int, int, int]:
     """Return the width of x, the number of examples, and C, from shapes and the largest label."""
-    found = [1]
+    class_counts = [1]
     for name, examples in (("data", data), ("validation", validation)):
         if examples is None and name == "validation":
             continue
@@ -158,17 +158,17 @@ def _sizes_of(data: Any, validation: Any, classes: Any) -> tuple[int, int, int]:
             raise TypeError(f"{name}: expected (x, targets), got {type(examples).__name__}")
         targets = _doors.as_array(f"{name} targets", examples[1])
         if targets.ndim == 2:
-            found.append(targets.shape[1])
+            class_counts.append(targets.shape[1])
         elif targets.ndim == 1 and targets.size and jnp.issubdtype(targets.dtype, jnp.integer):
-            found.append(int(np.max(targets)) + 1)
+            class_counts.append(int(np.max(targets)) + 1)
     x = _doors.as_examples(data[0], None, "data x")
-    classes = max(found) if classes is None else _doors.as_whole_number("classes", classes, at_least=1)
+    classes = max(class_counts) if classes is None else _doors.as_whole_number("classes", classes, at_least=1)
     return x.shape[1], x.shape[0], classes
 
 
-def _empty(count: int, one: PyTree) -> PyTree:
+def _empty(count: int, run_shapes: PyTree) -> PyTree:
     """Return empty arrays for the results of `count` runs."""
-    return jax.tree.map(lambda a: np.empty((count, *a.shape), a.dtype), one)
+    return jax.tree.map(lambda a: np.empty((count, *a.shape), a.dtype), run_shapes)
 
 
 def _fill(results: PyTree, start: int, chunk: PyTree) -> int:
@@ -180,7 +180,7 @@ def _fill(results: PyTree, start: int, chunk: PyTree) -> int:
 
 
 def _assembled(settings: Sequence[Setting], groups: Sequence[Group], results: Sequence[TrainResult]) -> SweepResult:
-    """Return the groups' results as one, the histories in the order of the runs."""
+    """Return the groups' results as one `SweepResult`, with histories in the order of the runs."""
     order = np.argsort(np.concatenate([group.indices for group in groups]))
     history = jax.tree.map(lambda *parts: np.concatenate(parts)[order], *(result.history for result in results))
     return SweepResult(

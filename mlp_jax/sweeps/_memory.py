@@ -1,8 +1,8 @@
-"""How much memory runs take, and what follows from it: how many run at once, and how many are one call.
+"""The memory of runs, and the plan that follows from it: how many run at once, and how many are one call.
 
-A run at work holds its parameters, their gradient and update, the optimiser's state, a batch with the activations
-h, z, phi' and delta of every layer, the order of its examples, and its subset of the data where it has one. When it
-is done it leaves its results: final parameters, histories and records.
+A run in progress holds its parameters, their gradient and update, the optimiser's state, a batch with the activations
+h, z, phi' and delta of every layer, the order of its examples, and its subset of the data if it has one. A finished run
+leaves its results: final parameters, histories and records.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,20 +21,20 @@ from mlp_jax.sweeps._program import Shared, result_of_one
 from mlp_jax.sweeps._settings import Group, Plan, zeros
 from mlp_jax.training import _engine, _evaluation
 
-CONTAINER_FILES = (  # where Linux says how much a container may use, and how much it uses
+CONTAINER_FILES = (  # Linux's files of the memory that a container may use, and that it uses
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
     ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
 )
-CHUNKS = 20  # a sweep is at least so many calls, where its runs suffice: progress moves, an interrupt loses little
+CHUNKS = 20  # the least calls of a sweep, if its runs suffice, so that progress moves and an interrupt loses little
 
 
 class RunBytes(NamedTuple):
     """Bytes of one run.
 
     Attributes:
-      step: what every step touches: the parameters four times or more, and a batch with its activations.
+      step: the memory of a step, which is the parameters four times or more, and a batch with its activations.
       rest: the order of the examples, the subset, and the evaluation's activations.
-      result: what it leaves.
+      result: the results of a finished run.
     """
 
     step: int
@@ -55,7 +55,7 @@ def run_bytes(group: Group, shared: Shared) -> RunBytes:
     itemsize, widths = jnp.dtype(shape.dtype).itemsize, shape.sizes[1:]
     batch = min(shape.static.batch_size, shape.examples)
     step = 2 * bytes_of(params) + bytes_of(state) + batch * itemsize * (x.shape[1] + 4 * sum(widths))
-    rest = 28 * shape.examples  # the order, and the numbers of 64 bits by which it is sorted
+    rest = 28 * shape.examples  # the order and its 64-bit sort keys
     if shape.examples < len(x):
         rest += shape.examples * bytes_of((x, targets)) // len(x)
     if validation is not None:
@@ -66,7 +66,7 @@ def run_bytes(group: Group, shared: Shared) -> RunBytes:
 def planned(
     groups: Sequence[Group], shared: Shared, memory: float | int | None, report: Callable[[str], None]
 ) -> list[Plan]:
-    """Return how each group runs in the memory that there is, and report it in plain words."""
+    """Return each group's plan for the available memory, and report it in plain words."""
     devices = jax.devices()
     free = int(free_memory(devices) / 2 if memory is None else memory)
     costs = [run_bytes(group, shared) for group in groups]
@@ -77,28 +77,28 @@ def planned(
     if results > free:
         cure = "record less, sweep over fewer runs at a time, or give more memory"
         raise _doors.mistake("memory", f"{in_words(results)} for the results of {total:,} runs", in_words(free), cure)
-    left = free - results - (len(devices) - 1) * bytes_of(shared)  # each further device holds the data once more
+    left = free - results - (len(devices) - 1) * bytes_of(shared)  # each further device has a copy of the data
     plans = [plan(count, total, cost, left, devices) for count, cost in zip(counts, costs, strict=True)]
     for i, (group, cost, of_group) in enumerate(zip(groups, costs, plans, strict=True), 1):
         shape, count = group.shape, len(group.indices)
         network = f"{'-'.join(map(str, shape.sizes))} {shape.static.activation.name}"
         report(
             f"group {i} of {len(groups)}: {count:,} runs of {network}, batch {shape.static.batch_size}, "
-            f"{shape.examples:,} examples: {in_words(cost.step + cost.rest)} a run, "
+            f"{shape.examples:,} examples: {in_words(cost.step + cost.rest)} per run, "
             f"{min(count, len(of_group.devices) * of_group.at_once):,} at once"
         )
     return plans
 
 
 def plan(count: int, total: int, cost: RunBytes, free: int, devices: Sequence[jax.Device]) -> Plan:
-    """Return how `count` runs, of `total` in the sweep, run in `free` bytes.
+    """Return the plan of `count` runs, of `total` in the sweep, for `free` bytes.
 
-    They are shared out evenly, so that few are repeated to fill the last chunk.
+    Runs are distributed evenly, so that the last chunk needs little padding.
     """
-    of_one = cost.step + cost.rest + cost.result
-    fit = free // of_one  # runs at work on all devices together
+    run_total = cost.step + cost.rest + cost.result
+    fit = free // run_total  # runs at once on all devices together
     if fit < 1:
-        expected = f"at least {in_words(of_one)} beside the results, for one run at a time"
+        expected = f"at least {in_words(run_total)} in addition to the results, for one run at a time"
         raise _doors.mistake("memory", expected, in_words(free), "give more, or a smaller network or batch")
     devices = tuple(devices[: min(count, fit)])
     platform = devices[0].platform
@@ -124,7 +124,7 @@ def free_memory(devices: Sequence[jax.Device]) -> int:
 
 
 def _free_on_machine() -> int:
-    """Return the bytes that are free on the machine, or below a container's limit if they are fewer."""
+    """Return the bytes that are free on the machine, or below a container's limit if that is less."""
     import psutil
 
     free = [psutil.virtual_memory().available]

@@ -1,7 +1,6 @@
-"""The compiled program of a group of runs: one run, vmapped and shared out over the devices.
+"""The compiled program of a group of runs: one run, vmapped and distributed over the devices.
 
-What is static is the runs' shape and the plan; seeds, gains, hyperparameters, data, and arrays inside functions are
-arguments.
+The runs' shape and the plan are static. Seeds, gains, hyperparameters, data, and arrays inside functions are traced.
 """
 
 from collections.abc import Callable
@@ -23,7 +22,7 @@ Shared = tuple[Examples, Examples | None, Traced]
 
 
 def start(run: Run, data: Examples, shape: Shape) -> tuple[Array, Params, Examples]:
-    """Return what a run starts from: the key of its order, its parameters, and its examples."""
+    """Return the start of a run: the key of its order, its parameters, and its examples."""
     key_params, _ = jax.random.split(jax.random.key(run.init_seed))
     _, key_order = jax.random.split(jax.random.key(run.order_seed))
     drawn = init_params(key_params, shape.sizes, shape.static.activation, dtype=shape.dtype)
@@ -37,7 +36,7 @@ def start(run: Run, data: Examples, shape: Shape) -> tuple[Array, Params, Exampl
 
 @partial(jax.jit, static_argnames="shape")
 def run_one(run: Run, data: Examples, validation: Examples | None, traced: Traced, shape: Shape) -> TrainResult:
-    """Draw what a run starts from, and train it. Everything but its shape is traced."""
+    """Draw the start of a run, and train it. Everything except its shape is traced."""
     key_order, params, (x, targets) = start(run, data, shape)
     traced = traced._replace(hyperparameters=run.hyperparameters)
     state = _engine.init_state(params, run.hyperparameters, shape.static)
@@ -49,17 +48,17 @@ def run_one(run: Run, data: Examples, validation: Examples | None, traced: Trace
 
 @partial(jax.jit, static_argnames=("shape", "at_once", "devices"))
 def run_many(runs: Run, shared: Shared, shape: Shape, at_once: int, devices: tuple[jax.Device, ...]) -> TrainResult:
-    """Many runs of one shape, their number a multiple of devices * at_once."""
+    """Train many runs of one shape, whose number is a multiple of devices * at_once."""
     return over_devices(partial(run_one, shape=shape), devices, at_once)((runs,), shared)
 
 
 def result_of_one(group: Group, shared: Shared) -> TrainResult:
-    """Return the shapes of what one run of a group returns, traced but not compiled."""
+    """Return the shapes of the result of one run of a group, traced but not compiled."""
     return run_one.eval_shape(group.one, *shared, shape=group.shape)
 
 
 def program_of(group: Group, plan: Plan, shared: Shared) -> Callable[[Run], TrainResult]:
-    """Return the function of a chunk's runs, with what they share already on every device."""
+    """Return the function of a chunk's runs, with their shared arguments already on every device."""
     everywhere = NamedSharding(Mesh(np.array(plan.devices), ("runs",)), PartitionSpec())
     placed = jax.device_put(shared, everywhere)
     return partial(run_many, shared=placed, shape=group.shape, at_once=plan.at_once, devices=plan.devices)

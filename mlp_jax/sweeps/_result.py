@@ -1,4 +1,4 @@
-"""What a sweep returns: every run's settings, history, parameters and records, as a table and as files."""
+"""The result of a sweep: every run's settings, history, parameters and records, as a table and as files."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,11 +22,11 @@ class SweepResult:
     """All runs of a sweep, as numpy arrays with a leading axis of runs.
 
     Attributes:
-      settings: one mapping a run, in the order in which the runs were given: its own settings and the defaults.
+      settings: one mapping per run of its own settings and the defaults, in the order of the given runs.
       history: a `History` of arrays (runs, epochs).
-      groups: the runs of each group of equal shapes, as indices.
-      params: for each group its final parameters, with a leading axis in the order of its indices.
-      recorded: for each group what `record` returned, (runs of the group, epochs, ...).
+      groups: the indices of the runs of each group of equal shapes.
+      params: the final parameters of each group, with a leading axis in the order of its indices.
+      recorded: the records of each group, (runs of the group, epochs, ...).
     """
 
     settings: tuple[dict[str, Any], ...]
@@ -39,7 +39,7 @@ class SweepResult:
         """Return run i as `train` returns it; -1 is the last.
 
         Raises:
-          IndexError: for a run that there is none of.
+          IndexError: if `i` is out of range.
         """
         i = range(len(self.settings))[i]
         group = next(g for g, indices in enumerate(self.groups) if i in indices)
@@ -48,26 +48,26 @@ class SweepResult:
         return TrainResult(params, jax.tree.map(lambda a: a[i], self.history), recorded)
 
     def table(self) -> Columns:
-        """Return a tidy table, columns by name and a row for each run: its settings, and how it ended.
+        """Return a tidy table of columns by name, with one row per run: its settings, then its outcome.
 
-        After the settings (hidden as '64-64', a hyperparameter that a run has not as NaN) come `train_loss`,
+        `hidden` is written '64-64'; a hyperparameter that a run does not set is NaN. The outcome is `train_loss`,
         `validation_loss` and `validation_accuracy` of the last epoch, `best_validation_accuracy` of any epoch (NaN
-        where nothing was measured), and `diverged_epoch`, the first, counted from 1, whose training loss is not
-        finite, the last where only the final parameters are not; 0 for none.
+        without validation), and `diverged_epoch`. This is the first epoch, from 1, whose training loss is not finite,
+        the last epoch if only the final parameters are not finite, and else 0.
         """
         return _table(self)
 
     def write_csv(self, path: str | Path) -> None:
-        """Write `table()` as CSV, a header and a row for each run."""
+        """Write `table()` as CSV, with a header and one row per run."""
         table = self.table()
         with atomic_write(path) as file:
             write_csv(file, table, zip(*(column.tolist() for column in table.values()), strict=True))
 
     def write_npz(self, path: str | Path) -> None:
-        """Write `table()` under its names, the histories (runs, epochs), and the parameters, as NPZ without pickle.
+        """Write the columns of `table()`, the histories (runs, epochs), and the parameters, as NPZ without pickle.
 
-        The histories are `history.train_loss` and so on. The parameters of group g are `group0.params[0].weight` and
-        so on, of the runs in `group0.runs`; what was recorded is `group0.recorded`.
+        The histories are `history.train_loss` and so on. The parameters of group 0 are `group0.params[0].weight` and
+        so on, of the runs in `group0.runs`. Its records are `group0.recorded`.
         """
         with atomic_write(path, "wb") as file:
             np.savez_compressed(file, **_arrays(self))  # type: ignore[arg-type]  # names are no keywords
@@ -117,6 +117,6 @@ def named_leaves(prefix: str, tree: PyTree) -> Mapping[str, NDArray[Any]]:
 
 
 def _plain(array: Any) -> NDArray[Any]:
-    """A dtype that numpy cannot write, such as bfloat16, becomes float32."""
+    """Return a numpy array, in float32 if numpy cannot write its dtype, such as bfloat16."""
     array = np.asarray(array)
     return array.astype(np.float32) if array.dtype.kind == "V" else array

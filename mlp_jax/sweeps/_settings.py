@@ -1,8 +1,7 @@
 """The settings of a sweep's runs: a grid or a list, checked, completed by defaults, and grouped by shape.
 
-A run's settings are of three kinds. Seeds, the gain and hyperparameters are traced: one program serves all their
-values. Widths, activation, batch size and the number of examples are shapes: each combination is a group of runs
-with a program of its own.
+Seeds, the gain and hyperparameters are traced: one program serves all their values. Widths, activation, batch size and
+the number of examples are static: each combination is a group of runs with its own program.
 """
 
 import inspect
@@ -31,7 +30,7 @@ Setting = dict[str, Any]
 
 @dataclass(frozen=True)
 class Shape:
-    """What is static in a run: runs of one shape share a compiled program."""
+    """The static part of a run; runs of one shape share a compiled program."""
 
     sizes: tuple[int, ...]
     examples: int
@@ -41,7 +40,7 @@ class Shape:
 
 
 class Run(NamedTuple):
-    """What is traced in a run, or stacked for many: seeds uint32, gain and hyperparameters in the network's dtype."""
+    """The traced part of a run, or of many, stacked: seeds uint32, gain and hyperparameters in the network's dtype."""
 
     init_seed: Any
     order_seed: Any
@@ -51,7 +50,7 @@ class Run(NamedTuple):
 
 
 class Group(NamedTuple):
-    """The runs of one shape: their indices in the sweep, and what is traced in them, stacked."""
+    """The runs of one shape: their indices in the sweep, and their traced parts, stacked."""
 
     shape: Shape
     indices: tuple[int, ...]
@@ -59,12 +58,12 @@ class Group(NamedTuple):
 
     @property
     def one(self) -> Run:
-        """The shapes of one of the runs."""
+        """The shapes and dtypes of one run."""
         return jax.tree.map(lambda a: jax.ShapeDtypeStruct((), a.dtype), self.runs)
 
 
 class Plan(NamedTuple):
-    """How a group runs: chunks of so many runs, shared out over devices, on each `at_once` vmapped."""
+    """The plan of a group: chunks of `chunk` runs, distributed over devices, with `at_once` vmapped on each."""
 
     devices: tuple[jax.Device, ...]
     at_once: int
@@ -73,7 +72,7 @@ class Plan(NamedTuple):
 
 
 def expanded(runs: Any) -> list[Setting]:
-    """Return one mapping a run: the product of a grid, its last name fastest, or the list as it is.
+    """Return one mapping per run: the product of a grid, its last name fastest, or the list as it is.
 
     >>> expanded({"seed": range(2), "learning_rate": [0.1, 0.2]})[:2]
     [{'seed': 0, 'learning_rate': 0.1}, {'seed': 0, 'learning_rate': 0.2}]
@@ -92,7 +91,7 @@ def expanded(runs: Any) -> list[Setting]:
 
 
 def _values(name: str, values: Any) -> list[Any]:
-    """Return the values of one name of a grid, as Python's own where they come in an array."""
+    """Return the values of one name of a grid; an array's values become Python's own."""
     if isinstance(values, str | Activation) or not hasattr(values, "__iter__") or getattr(values, "shape", None) == ():
         raise TypeError(f"runs[{name!r}]: expected a list of values, got {values!r}; write [{values!r}]")
     values = values.tolist() if hasattr(values, "tolist") else list(values)
@@ -102,7 +101,7 @@ def _values(name: str, values: Any) -> list[Any]:
 
 
 def completed(runs: Any, defaults: Setting, hyperparameters: Any, optimizer: Any, examples: int) -> tuple[Setting, ...]:
-    """Return the settings of every run in full: its own, then those that all runs share; or raise."""
+    """Return the full settings of every run, its own completed by the shared ones, or raise."""
     shared = hyperparameters or {}
     if not isinstance(shared, Mapping):
         raise TypeError(f"hyperparameters: expected numbers by name, got {type(shared).__name__}")
@@ -113,7 +112,7 @@ def completed(runs: Any, defaults: Setting, hyperparameters: Any, optimizer: Any
 
 
 def _taken(optimizer: Any) -> Sequence[str] | None:
-    """Return the names of the hyperparameters that a factory takes: none of a ready transformation, None for any."""
+    """Return the names of a factory's hyperparameters: none for a ready transformation, None if it takes any name."""
     if isinstance(optimizer, optax.GradientTransformation) or not callable(optimizer):
         return ()
     parameters = inspect.signature(optimizer).parameters.values()
@@ -149,7 +148,7 @@ def _completed(
 
 
 def _number(where: str, value: Any) -> float:
-    """Return a finite number; no bool, since every setting that is none of `NAMES` is traced."""
+    """Return a finite number, and not a bool, since every setting outside `NAMES` is traced."""
     try:
         number = math.nan if isinstance(value, bool | str) else float(value)
     except (TypeError, ValueError, OverflowError):
@@ -179,9 +178,9 @@ def grouped(
     """Return the groups of equal shape and equal names of hyperparameters, in the order of their first runs.
 
     Args:
-      settings: of every run, in full.
+      settings: the full settings of every run.
       shape_of: (the settings of a run, its recipe) -> its shape.
-      keywords: of the recipe that all runs share.
+      keywords: the keywords of the recipe that all runs share.
     """
     indices: dict[tuple[Any, ...], list[int]] = {}
     for i, setting in enumerate(settings):
@@ -195,7 +194,7 @@ def grouped(
         recipe = Recipe(**{**keywords, **of_run})
         shape = shape_of(first, recipe)
         groups.append(Group(shape, tuple(members), _stacked([settings[i] for i in members], names, shape)))
-        recipe.traced(shape.dtype)  # checks what the factory makes
+        recipe.traced(shape.dtype)  # checks the factory's transformation
     return groups
 
 
@@ -216,14 +215,14 @@ def _stacked(settings: Sequence[Setting], names: Sequence[str], shape: Shape) ->
 
 
 def zeros(shape: Shape) -> Params:
-    """Return parameters of the shape that cost nothing to make, for the checks of `train`."""
+    """Return parameters of a shape that cost no memory, for the checks of `train`."""
     zero = np.zeros((), jnp.dtype(shape.dtype))
     return tuple(
-        Layer(np.broadcast_to(zero, (a, b)), np.broadcast_to(zero, (b,)))  # type: ignore[arg-type]  # of numpy: JAX would make them full
+        Layer(np.broadcast_to(zero, (a, b)), np.broadcast_to(zero, (b,)))  # type: ignore[arg-type]  # of numpy, since JAX would fill them
         for a, b in itertools.pairwise(shape.sizes)
     )
 
 
 def chunk_of(group: Group, start: int, length: int) -> Run:
-    """Return so many runs of a group from a start on; past its last run comes its first again."""
+    """Return `length` runs of a group from `start`, wrapping around at the end."""
     return jax.tree.map(lambda a: a.take(range(start, start + length), mode="wrap"), group.runs)

@@ -1,4 +1,4 @@
-"""Training: a run is one compiled program, driven by optax; measured by `evaluate`, explained by `find_divergence`."""
+"""Training: a run is one compiled program, driven by optax. `evaluate` measures it; `find_divergence` explains it."""
 
 from mlp_jax.training._divergence import Divergence as Divergence
 from mlp_jax.training._divergence import find_divergence as find_divergence

@@ -10,11 +10,11 @@ from jaxtyping import Array, Int, PyTree
 
 
 def epoch_order(key: Array, epoch: Int[Array, ""] | int, examples: int) -> Int[Array, " N"]:
-    """Return the order in which epoch number `epoch` of a run sees its examples: a permutation of range(N).
+    """Return the order of a run's examples in epoch number `epoch`, a permutation of range(N).
 
-    It is `jax.random.permutation(fold_in(key, epoch), N)` to the last index, four to five times as fast on a CPU: that
-    sorts pairs of 32 random bits and an index, stably; here both are one number of 64 bits, which needs no comparison
-    of pairs, and is unique. Some rounds of it make ties of the random bits as good as impossible.
+    It equals `jax.random.permutation(fold_in(key, epoch), N)`, but is four to five times as fast on a CPU. Random bits
+    and index are packed into one uint64. The keys are unique, so a plain sort replaces jax.random's stable sort of
+    pairs. A few rounds make ties of the random bits practically impossible.
 
     Example:
       >>> key = jax.random.key(0)
@@ -25,7 +25,7 @@ def epoch_order(key: Array, epoch: Int[Array, ""] | int, examples: int) -> Int[A
     for _ in range(ceil(3 * log(examples) / log(2**32 - 1))):
         key, subkey = jax.random.split(key)
         bits = jax.random.bits(subkey, (examples,), jnp.uint32)
-        with jax.enable_x64(True):  # numbers of 64 bits, whatever the default is outside
+        with jax.enable_x64(True):  # 64 bits, whatever the default is outside
             index = jax.lax.iota(jnp.uint64, examples)
             bits_and_index = jax.lax.sort((bits.astype(jnp.uint64) << jnp.uint64(32)) | index)
             index = bits_and_index.astype(jnp.uint32).astype(jnp.int32)  # the lower half
@@ -39,9 +39,9 @@ def scan_batches(
     order: Int[Array, " N"],
     batch_size: int,
 ) -> tuple[Any, PyTree]:
-    """Scan a step over the batches of an order, the rest one smaller batch; means of its outputs over examples.
+    """Scan `step` over minibatches taken in `order`; the remainder is one smaller batch.
 
-    A single batch of everything is a slice: its order does not matter, and nothing is gathered.
+    Return the carry and each output's mean over examples. A full batch is a slice, which needs no order and no gather.
     """
     examples = order.shape[0]
     full = examples // batch_size if examples > batch_size else 0
@@ -57,5 +57,5 @@ def scan_batches(
 
 
 def at_least_float32(a: Array) -> Array:
-    """Means over many batches are taken in float32 where the network's dtype is narrower."""
+    """Return an array in float32 if its dtype is narrower, for means over many batches."""
     return a.astype(jnp.promote_types(a.dtype, jnp.float32))

@@ -1,12 +1,12 @@
-"""Early divergence: which number of a run was the first that is not finite.
+"""Early divergence: find the first number of a run that is not finite.
 
-`train` does not look for it, so that the fast path costs nothing. The same run is made again in three programs:
+`train` does not look for this number, so the fast path costs nothing. Three programs repeat the run:
 
     first_bad_epoch   runs epochs, keeping the state before each, until one goes bad
     first_bad_step    runs that epoch again, keeping the state before each step, until one goes bad
-    take_apart        computes that step again and returns every number on its way
+    take_apart        computes that step again and returns all its numbers
 
-The first two scan the very functions that `train` scans. What is not finite first is then read off in the order of
+The first two scan the same functions as `train`. The first number that is not finite is then found in the order of
 computation: z_1, h_1, z_2, ..., z_L, the loss, delta_L, ..., delta_1, gradients, updates, parameters.
 """
 
@@ -43,20 +43,20 @@ from mlp_jax.training._recipe import (
 
 @dataclass(frozen=True)
 class Divergence:
-    """Where a run went bad; `str` gives it in words.
+    """The place at which a run went bad; `str` describes it.
 
     Attributes:
       epoch: counted from 1.
       step: within the epoch, counted from 1; None if no single step of it is bad.
-      total_step: the same from the start of the run.
+      total_step: the step counted from the start of the run.
       quantity: the first that is not finite: "z", "h", "loss", "delta", "gradient", "update", "parameter" or
         "optimizer state". None if the step, computed by itself, is finite.
-      layer: l of z_l, h_l, delta_l, W_l and b_l, counted from 1; the path of the leaf for the parameters of another
-        network than the plain one, and for the optimiser's state. None for the loss.
-      example: the row of x that went bad, the first of its batch if several did; None where no single one did.
-      count: how many examples of the batch went bad; 0 where no single one did.
+      layer: l of z_l, h_l, delta_l, W_l and b_l, counted from 1. It is the path of the leaf for the optimiser's state,
+        and for parameters of a network other than the plain one. None for the loss.
+      example: the row of x that went bad, the first of its batch if several did; None if no single row did.
+      count: how many examples of the batch went bad; 0 if no single one did.
       value: inf, -inf or nan.
-      words: all this in a sentence, with the largest numbers that went in, and what to try.
+      words: all this in a sentence, with the largest inputs and what to try.
     """
 
     epoch: int
@@ -77,7 +77,7 @@ Inputs = tuple[Array, Examples, Traced]  # key, data, and the traced part of the
 
 
 class Walk(NamedTuple):
-    """How far a walk came, by epochs or by steps: the states around the last of them, and whether that was bad."""
+    """The progress of a walk by epochs or steps: the states around the last one, the number done, and if it was bad."""
 
     before: PyTree
     after: PyTree
@@ -86,7 +86,7 @@ class Walk(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """All numbers of one step; the trace is None where the gradient is not this library's."""
+    """All numbers of one step; the trace is None if the gradient is not this library's."""
 
     trace: BackwardTrace | None
     logits: Float[Array, "B C"]
@@ -98,7 +98,7 @@ class Parts(NamedTuple):
 
 
 class Quantity(NamedTuple):
-    """Values that may be bad, and what they come from: rows of the same example, and the rest, by name."""
+    """Values that may be bad, and their inputs by name: rows of the same example, and the rest."""
 
     name: str
     layer: int | str | None
@@ -110,28 +110,28 @@ class Quantity(NamedTuple):
 
 @takes_recipe
 def find_divergence(key: Array, params: PyTree, data: tuple[ArrayLike, ArrayLike], **recipe: Any) -> Divergence | None:
-    """Run again what `train` ran, and name the first number that is not finite.
+    """Repeat a run of `train`, and return its first number that is not finite.
 
-    Arguments, defaults and errors are those of `train`; under jit or vmap it is an error, since numbers must be read.
-    It takes the time of training up to the first bad step, whatever `epochs` is, and of three compilations.
+    Arguments, defaults and errors are those of `train`. A call under jit or vmap is an error, since numbers must be
+    read. It takes the time of training up to the first bad step, whatever `epochs` is, and of three compilations.
 
-    A step is bad if it leaves the loss, a parameter or the optimiser's state not finite; leaves that start out so do
-    not count. In that step the first number that is not finite is named, even an inf that would do no harm.
+    A step is bad if its loss, a parameter or the optimiser's state is not finite after it. Leaves that are not finite
+    at the start do not count. In that step the first number that is not finite is named, even a harmless inf.
 
     Layers and examples are known for `backprop` and `autodiff`. With a gradient of your own, z, h and delta are not
-    looked at, and a bad loss is blamed on the examples whose loss by `forward` is bad.
+    checked, and a bad loss is attributed to the examples whose loss by `forward` is bad.
 
     Returns:
-      The `Divergence`, or None if the run stays finite. The programs that look for it are not the one that `train`
-      compiled: on CPUs they gave the same bits, but a compiler is free to round otherwise. If the step that goes bad
-      in the run is finite when computed by itself, `quantity` is None and the words say so.
+      The `Divergence`, or None if the run stays finite. The three programs are not the one that `train`
+      compiled. On CPUs they gave the same bits, but a compiler may round differently. If the bad step of the run is
+      finite when computed by itself, `quantity` is None and the words say so.
 
     Example:
       >>> from mlp_jax import Layer, squared_error
       >>> params = (Layer(jnp.ones((1, 1)), jnp.zeros(1)),)
       >>> data = jnp.array([[1.0], [2.0]]), jnp.array([[0.0], [0.0]])
-      >>> found = find_divergence(jax.random.key(0), params, data, optimizer=optax.sgd(1e20), loss=squared_error)
-      >>> print(found)  # step 1 overshoots by 1e20, whose square overflows
+      >>> first = find_divergence(jax.random.key(0), params, data, optimizer=optax.sgd(1e20), loss=squared_error)
+      >>> print(first)  # step 1 overshoots by 1e20, whose square overflows
       epoch 2, step 1 of 1 (step 2 in all): the loss is the first that is not finite, inf, in example x[0] and 1 more \
 of its batch; largest |logit| there 8e+20; try a smaller learning rate
     """
@@ -145,7 +145,7 @@ of its batch; largest |logit| there 8e+20; try a smaller learning rate
 
     state = _engine.init_state(params, traced.hyperparameters, static)
     watched, walk = _finite_leaves(state[:2]), _start(state)
-    while not walk.is_bad and walk.done < run.epochs:  # in chunks, between which Ctrl-C is heard
+    while not walk.is_bad and walk.done < run.epochs:  # in chunks, so that Ctrl-C works between them
         until = min(int(walk.done) + max(1, run.epochs // 50), run.epochs)
         walk = first_bad_epoch(walk, inputs, watched, until, static)
     if not walk.is_bad:
@@ -153,7 +153,7 @@ of its batch; largest |logit| there 8e+20; try a smaller learning rate
     epoch = int(walk.done)
     walk, order = first_bad_step(walk.before, inputs, watched, static)
     if not walk.is_bad:
-        words = f"epoch {epoch:,}: its mean loss or what it leaves is not finite, but none of its steps is bad"
+        words = f"epoch {epoch:,}: its mean loss or final state is not finite, but none of its steps is bad"
         return Divergence(epoch, words=words)
     step, steps = int(walk.done), -(-len(order) // static.batch_size)
     batch = np.asarray(order)[(step - 1) * static.batch_size : step * static.batch_size]
@@ -165,7 +165,7 @@ of its batch; largest |logit| there 8e+20; try a smaller learning rate
 
 @partial(jax.jit, static_argnames="static")
 def first_bad_epoch(walk: Walk, inputs: Inputs, watched: PyTree, until: int | Array, static: Static) -> Walk:
-    """Go on by epochs, from `TrainState` to `TrainState`, until one is bad or `until` are done."""
+    """Run epochs, from `TrainState` to `TrainState`, until one is bad or `until` are done."""
     key, data, traced = inputs
 
     def epoch(walk: Walk) -> Walk:
@@ -178,7 +178,7 @@ def first_bad_epoch(walk: Walk, inputs: Inputs, watched: PyTree, until: int | Ar
 
 @partial(jax.jit, static_argnames="static")
 def first_bad_step(state: TrainState, inputs: Inputs, watched: PyTree, static: Static) -> tuple[Walk, Int[Array, " N"]]:
-    """Walk through an epoch to its first bad step or its end, by (params, optimizer_state); return also its order."""
+    """Run an epoch's steps, by (params, optimizer_state), to its first bad step or its end; return also its order."""
     key, (x, targets), traced = inputs
     order = _engine.order_of_epoch(key, state.epoch, len(x), static)
 
@@ -197,7 +197,7 @@ def first_bad_step(state: TrainState, inputs: Inputs, watched: PyTree, static: S
 def take_apart(
     before: tuple[PyTree, PyTree], batch: ArrayLike, inputs: Inputs, watched: PyTree, static: Static
 ) -> Parts:
-    """Return all numbers of the step that leads on from (params, optimizer_state); what is not watched as 0."""
+    """Return all numbers of the step from (params, optimizer_state), with unwatched leaves as 0."""
     _, data, traced = inputs
     (params, _), (x, targets), (phi, loss) = before, (a[batch] for a in data), (static.activation, static.loss)
     trace = None
@@ -219,7 +219,7 @@ def take_apart(
 
 
 def _watching(optimizer: optax.GradientTransformationExtraArgs) -> optax.GradientTransformationExtraArgs:
-    """The same optimiser, but what it returns as its state is (gradients, updates, state)."""
+    """Return the same optimiser, but with (gradients, updates, state) as its new state."""
 
     def update(gradients: PyTree, state: PyTree, params: PyTree, **extra: Any) -> tuple[PyTree, PyTree]:
         updates, state = optimizer.update(gradients, state, params, **extra)
@@ -229,7 +229,7 @@ def _watching(optimizer: optax.GradientTransformationExtraArgs) -> optax.Gradien
 
 
 def quantities(parts: Parts, params: PyTree, is_plain: bool) -> Iterator[Quantity]:
-    """Yield what a step that starts at params computes, in the order of computation."""
+    """Yield the quantities of a step from `params`, in the order of computation."""
     trace, logits = parts.trace, {"|logit|": parts.logits}
     z, h, delta = ((), (), ()) if trace is None else (trace.forward.z, trace.forward.h, trace.delta)
     L = len(z)
@@ -265,11 +265,11 @@ def quantities(parts: Parts, params: PyTree, is_plain: bool) -> Iterator[Quantit
 def describe(
     first: Quantity | None, epoch: int, step: int, steps: int, batch: np.ndarray, rate: Array | None
 ) -> Divergence:
-    """Return the record of the first bad quantity of a step, and put it into words."""
+    """Return the record of a step's first bad quantity, with its words."""
     total = (epoch - 1) * steps + step
     words = f"epoch {epoch:,}, step {step:,} of {steps:,} (step {total:,} in all): "
     if first is None:
-        words += "not finite in the run, but finite when this step is computed by itself, so close to overflow it is"
+        words += "not finite in the run, but finite when this step is computed by itself, since it is close to overflow"
         return Divergence(epoch, step, total, words=words)
     is_bad = ~np.isfinite(first.values)
     value = float(first.values[is_bad][0])
@@ -299,12 +299,12 @@ def _is_float(a: Array) -> bool:
 
 @jax.jit
 def _finite_leaves(state: PyTree) -> PyTree:
-    """Whether each leaf is finite; what is no float is."""
+    """Return True for each leaf that is finite or not a float."""
     return jax.tree.map(lambda a: jnp.all(jnp.isfinite(a)) if _is_float(a) else jnp.array(True), state)
 
 
 def _is_bad(loss: Array, state: PyTree, watched: PyTree) -> Bool[Array, ""]:
-    """Whether the loss, or a leaf of the state that is watched, is not finite."""
+    """Return whether the loss, or a watched leaf of the state, is not finite."""
     is_bad = jax.tree.map(lambda is_finite, is_watched: is_watched & ~is_finite, _finite_leaves(state), watched)
     return jax.tree.reduce(jnp.logical_or, is_bad, ~jnp.isfinite(loss))
 

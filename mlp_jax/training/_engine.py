@@ -1,9 +1,8 @@
 """Training: minibatch gradient descent as one compiled program, driven by any optax optimiser.
 
-A run is a pure function of (state, key, data, hyperparameters): `run_epochs` scans over epochs, an epoch scans
-over its minibatches, and data are arguments, so nothing is compiled again for other data, keys or
-hyperparameters. `train` is the thin host loop around it. Both can be vmapped over keys, parameters,
-hyperparameters and data.
+A run is a pure function of (state, key, data, hyperparameters). `run_epochs` scans over epochs, and an epoch scans
+over its minibatches. Data are arguments, so nothing is compiled again for other data, keys or hyperparameters.
+`train` is the thin host loop around `run_epochs`. Both can be vmapped over keys, parameters, hyperparameters and data.
 """
 
 from collections.abc import Callable
@@ -23,11 +22,11 @@ from mlp_jax.training._recipe import Examples, Static, Traced, as_examples_of, d
 
 
 class History(NamedTuple):
-    """What a run measured, one entry an epoch.
+    """The measurements of a run, one entry per epoch.
 
     Attributes:
       train_loss: the mean over examples of the losses seen during the epoch, while the parameters changed.
-      validation_loss, validation_accuracy: after the epoch, on the validation set; None without one.
+      validation_loss, validation_accuracy: after the epoch, on the validation set; None without a set.
     """
 
     train_loss: Float[Array, " epochs"]
@@ -36,7 +35,7 @@ class History(NamedTuple):
 
 
 class TrainState(NamedTuple):
-    """All that changes while training: parameters, the optimiser's state, and the epochs done."""
+    """The state of training: parameters, the optimiser's state, and the number of epochs done."""
 
     params: PyTree
     optimizer_state: PyTree
@@ -64,12 +63,12 @@ def train(
     """Train a network; the whole run is one compiled program.
 
     Args:
-      key: a key of `jax.random`; it orders the examples. Epoch i uses fold_in(key, i).
+      key: a key of `jax.random`, which orders the examples. Epoch i uses fold_in(key, i).
       params: the parameters to start from, as `init_params` gives them. They stay usable.
       data: (x, targets), x (N, D) and targets labels (N,) or floats (N, C).
-      validation: the same, measured after every epoch; None measures nothing.
+      validation: (x, targets) to measure after every epoch; None, the default, measures nothing.
       progress: progress(epochs done, the `History` of the epochs since the last call), called on the host between
-        compiled chunks of epochs, all of one length, a fiftieth of the run or less. Not under vmap or jit.
+        compiled chunks of epochs. All chunks have one length, at most a fiftieth of the run. Not under vmap or jit.
       recipe: how to train, by the names of `Recipe`: optimizer, hyperparameters, epochs, batch_size, activation, loss,
         gradient, forward, shuffle, record.
 
@@ -104,7 +103,7 @@ def train(
     if _doors.is_traced((state, arguments)):
         program = _run_jit
         if progress is not None:
-            raise ValueError("progress: expected None under jit or vmap, where there are no numbers to report")
+            raise ValueError("progress: expected None under jit or vmap, which have no numbers to report")
     chunks = []
     for done in range(chunk, run.epochs + 1, chunk):
         state, measured = program(state, *arguments, static, chunk)
@@ -124,7 +123,7 @@ def run_epochs(
     static: Static,
     epochs: int,
 ) -> tuple[TrainState, tuple[History, PyTree]]:
-    """Train for a number of epochs: the pure function that `train` compiles."""
+    """Train for a number of epochs, as the pure function that `train` compiles."""
 
     def epoch(state: TrainState, _: None) -> tuple[TrainState, tuple[History, PyTree]]:
         state, train_loss = _epoch(state, key, data, traced, static)
@@ -162,7 +161,7 @@ def _epoch(
 
 
 def order_of_epoch(key: Array, epoch: Int[Array, ""], examples: int, static: Static) -> Int[Array, " N"]:
-    """Return the order in which an epoch sees its examples: as they are without shuffling, or in a full batch."""
+    """Return the order of an epoch's examples, which is range(N) without shuffling or in a full batch."""
     is_shuffled = static.shuffle and static.batch_size < examples
     return epoch_order(key, epoch, examples) if is_shuffled else jnp.arange(examples)
 
@@ -194,18 +193,18 @@ def train_step(
 def transformation_of(
     optimizer: Any, hyperparameters: dict[str, Array] | None
 ) -> optax.GradientTransformationExtraArgs:
-    """Return a ready transformation as it is, or what a factory makes of its hyperparameters."""
+    """Return a ready transformation unchanged, or a factory's transformation for its hyperparameters."""
     return optax.with_extra_args_support(optimizer if hyperparameters is None else optimizer(**hyperparameters))
 
 
 @partial(jax.jit, static_argnames="static")
 def init_state(params: PyTree, hyperparameters: dict[str, Array] | None, static: Static) -> TrainState:
-    """Return a first state made of copies, so that it can be donated and the caller's arrays stay usable."""
+    """Return a first state of copies, which can be donated while the caller's arrays stay usable."""
     transformation = transformation_of(static.optimizer, hyperparameters)
     state = TrainState(params, transformation.init(params), jnp.zeros((), jnp.int32))
     return jax.tree.map(jnp.copy, state)
 
 
 def _divisor(number: int, at_most: int) -> int:
-    """Return the largest divisor of a number up to a bound: chunks of one length share a program."""
+    """Return the largest divisor of `number` up to `at_most`, since chunks of one length share a program."""
     return next(d for d in range(at_most, 0, -1) if number % d == 0)

@@ -1,4 +1,4 @@
-"""Measuring a network on examples: exact means of loss and accuracy, a batch at a time."""
+"""Evaluation of a network: exact means of loss and accuracy over examples, batch by batch."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from mlp_jax.network import forward as plain_forward
 from mlp_jax.training._batches import at_least_float32, scan_batches
 from mlp_jax.training._recipe import as_examples_of, as_partial
 
-EVALUATION_BATCH = 1024  # examples at a time: enough for matrix products at full speed, little memory
+EVALUATION_BATCH = 1024  # examples at a time, for matrix products at full speed in little memory
 
 
 class Evaluation(NamedTuple):
@@ -39,8 +39,8 @@ def evaluate(
     Args:
       params: the network's parameters.
       x: (N, D).
-      targets: labels (N,), or floats (N, C), whose accuracy is NaN: floats have no class.
-      activation: phi, handed to forward.
+      targets: labels (N,), or floats (N, C), whose accuracy is NaN, since floats have no class.
+      activation: phi, passed to `forward`.
       loss: a `Loss`.
       forward: forward(params, x, activation=) -> logits.
 
@@ -48,7 +48,7 @@ def evaluate(
       `Evaluation(loss, accuracy)`, two scalars.
 
     Raises:
-      ValueError, TypeError: as `train`, for data that do not fit the network.
+      ValueError, TypeError: if the data do not fit the network, as in `train`.
 
     Example:
       >>> from mlp_jax import Layer
@@ -66,7 +66,7 @@ def evaluate(
 def evaluate_batches(
     params: PyTree, x: Array, targets: Array, forward: Partial, activation: Activation, loss: Loss
 ) -> Evaluation:
-    """Evaluate what was checked, in a compiled program."""
+    """Evaluate checked arguments inside a compiled program."""
 
     def measure(carry: None, batch: Int[Array, " B"] | slice) -> tuple[None, Evaluation]:
         logits, t = forward(params, x[batch], activation=activation), targets[batch]

@@ -1,4 +1,4 @@
-"""The recipe of a run: everything but its key, parameters and data, in one frozen record that is checked once."""
+"""The recipe of a run: everything except its key, parameters and data, in one frozen record that is checked once."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ ADAM = partial(optax.adam, learning_rate=1e-3)  # Kingma & Ba (2015); 1e-3 is th
 
 @dataclass(frozen=True)
 class Static:
-    """The part of a recipe that compiles another program if it changes."""
+    """The static part of a recipe; a change compiles another program."""
 
     activation: Activation
     loss: Loss
@@ -37,11 +37,11 @@ class Static:
 
 
 class Traced(NamedTuple):
-    """The part of a recipe that enters the compiled program as arguments.
+    """The traced part of a recipe, the arguments of the compiled program.
 
     Attributes:
       hyperparameters: of the optimiser's factory, by name; None if the optimiser is a ready transformation.
-      gradient, forward, record: the injected functions as `Partial`s: pytrees whose arrays are arguments.
+      gradient, forward, record: the injected functions as `Partial`s, pytrees whose arrays are arguments.
     """
 
     hyperparameters: dict[str, Array] | None
@@ -52,25 +52,25 @@ class Traced(NamedTuple):
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a run trains. `train`, `sweep` and `find_divergence` take these fields as keywords.
+    """The settings of a run. `train`, `sweep` and `find_divergence` take these fields as keywords.
 
     Attributes:
       optimizer: an optax transformation, or a factory such as `optax.adam` whose hyperparameters then are traced. The
         default is the factory of Adam at a learning rate of 1e-3, which trains most small networks. A ready
-        transformation is one program per object, since optax's objects have no equality.
-      hyperparameters: numbers for a factory by argument name: {"learning_rate": 1e-3}. One program serves all values,
-        and they can be vmapped over. What is not a number goes into the factory:
+        transformation compiles one program per object, since optax's objects have no equality.
+      hyperparameters: numbers for a factory by argument name, such as {"learning_rate": 1e-3}. One program serves all
+        values, and they can be vmapped over. Give other arguments to the factory, as in
         `functools.partial(optax.sgd, nesterov=True)`.
       epochs: passes over the data.
       batch_size: examples per step. The default is 32: small batches learn most from an epoch. The remainder of an
         epoch is one smaller step with the mean over its own examples, so that every example counts once.
-      activation: phi, handed to gradient and forward.
-      loss: handed to gradient.
+      activation: phi, passed to `gradient` and `forward`.
+      loss: a `Loss`, passed to `gradient`.
       gradient: gradient(params, x, targets, activation=, loss=) -> (loss, gradients): `backprop`, `autodiff`, or your
         own. The arrays of a `jax.tree_util.Partial` are arguments, so they may differ from run to run.
       forward: forward(params, x, activation=) -> logits, for the metrics, and for optimisers that evaluate the loss. A
         network other than the MLP needs its own gradient too; its params may be any pytree.
-      shuffle: whether every epoch sees the examples in a new order, a permutation made on the device. Full batches are
+      shuffle: if True, every epoch sees the examples in a new order, permuted on the device. Full batches are
         never shuffled, since their mean does not depend on the order.
       record: record(params, x, targets) -> any pytree, called on the training data after every epoch, inside the
         compiled program.
@@ -112,26 +112,26 @@ class Recipe:
 
     @property
     def static(self) -> Static:
-        """What compiles another program if it changes."""
+        """The static part of the recipe."""
         return Static(self.activation, self.loss, self.optimizer, self.batch_size, bool(self.shuffle))
 
     def traced(self, dtype: Any) -> Traced:
-        """Return what enters the compiled program, the hyperparameters as arrays in `dtype`."""
+        """Return the traced part of the recipe, with hyperparameters as arrays in `dtype`."""
         hyperparameters = None
         if not isinstance(self.optimizer, optax.GradientTransformation):
             named = self.hyperparameters or {}
             hyperparameters = {
                 name: _doors.as_number(f"hyperparameters[{name!r}]", value, dtype) for name, value in named.items()
             }
-            made = self.optimizer(**hyperparameters)
-            if not isinstance(made, optax.GradientTransformation):
-                raise TypeError(f"optimizer: expected a factory of optax transformations, got {type(made).__name__}")
+            result = self.optimizer(**hyperparameters)
+            if not isinstance(result, optax.GradientTransformation):
+                raise TypeError(f"optimizer: expected a factory of optax transformations, got {type(result).__name__}")
         gradient, forward, record = map(as_partial, (self.gradient, self.forward, self.record))
         return Traced(hyperparameters, gradient, forward, record)
 
 
 def recipe_of(function: str, keywords: Mapping[str, Any]) -> Recipe:
-    """Return the recipe of a function's keywords, or raise an error that names an unknown one."""
+    """Return the recipe of a function's keywords, or raise if a keyword is unknown."""
     check_keywords(function, keywords)
     return Recipe(**keywords)
 
@@ -141,12 +141,12 @@ def check_keywords(function: str, keywords: Mapping[str, Any]) -> None:
     known = [field.name for field in fields(Recipe)]
     for name in keywords:
         if name not in known:
-            cure = _doors.did_you_mean(name, known) or "known are " + ", ".join(known)
+            cure = _doors.did_you_mean(name, known) or "known keywords are " + ", ".join(known)
             raise TypeError(f"{function}: got an unexpected keyword {name!r}; {cure}")
 
 
 def takes_recipe(function: F) -> F:
-    """Show the fields of a `Recipe` in a function's signature, in the place of **recipe, for help and completion."""
+    """Show a `Recipe`'s fields instead of **recipe in a function's signature, for help and completion."""
     signature = inspect.signature(function)
     own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
     of_recipe = [
@@ -164,12 +164,12 @@ def as_partial(function: Callable[..., Any] | None) -> Any:
 
 
 def is_plain(forward: Callable[..., Any]) -> bool:
-    """Tell whether a forward pass is this library's, perhaps inside a Partial or jit."""
+    """Return whether a forward pass is this library's, perhaps inside a Partial or jit."""
     return inspect.unwrap(getattr(forward, "func", forward)) is inspect.unwrap(plain_forward)
 
 
 def _check_hyperparameters(hyperparameters: Any, optimizer: Any) -> None:
-    """Check that the optimiser is one, and that its factory takes the hyperparameters' names."""
+    """Check that `optimizer` is an optimiser, and that a factory takes the hyperparameters' names."""
     if isinstance(optimizer, optax.GradientTransformation):
         if hyperparameters:
             expected, got = "a factory such as optax.adam to take them", "a ready transformation"
@@ -183,7 +183,7 @@ def _check_hyperparameters(hyperparameters: Any, optimizer: Any) -> None:
     try:
         inspect.signature(optimizer).bind(**named)
     except TypeError as error:
-        raise _doors.mistake("hyperparameters", "what the optimizer's factory takes", f"{named} ({error})") from None
+        raise _doors.mistake("hyperparameters", "arguments of the optimizer's factory", f"{named} ({error})") from None
 
 
 def as_examples_of(
@@ -203,8 +203,8 @@ def as_examples_of(
       params: as `init_params` gives them, or any pytree if `forward` is not this library's.
       forward: forward(params, x, activation=) -> logits.
       activation: phi.
-      loss: checks float targets.
-      width: D, if it is known and params do not say.
+      loss: the `Loss`, which checks float targets.
+      width: D, if it is known and `forward` is not this library's.
     """
     if not isinstance(data, tuple | list) or len(data) != 2:
         got = f"{type(data).__name__} of length {len(data)}" if isinstance(data, tuple | list) else type(data).__name__
@@ -228,7 +228,7 @@ def as_examples_of(
 
 
 def _on_device(array: Any) -> Array:
-    """Return an array of JAX, moved to the device if it lies on the host."""
+    """Return a JAX array, moved to the device if it is on the host."""
     return array if isinstance(array, jax.Array) else jax.device_put(array)
 
 
