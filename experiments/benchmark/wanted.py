@@ -142,7 +142,7 @@ WANTED: tuple[Wanted, ...] = (
     Wanted(COMPILATION.name, "100 layers of width 32", "value", "100 layers", "", "<=", 10.0),
     Wanted(COMPILATION.name, "slope over layers, from 8 on", "slope", relation="<=", bound=1.1, least=8),
     *(
-        Wanted(FIRST_CALL.name, f"{name}, over {JITTED.format(BACKPROP)}", "ratio", name, JITTED.format(BACKPROP))
+        Wanted(FIRST_CALL.name, f"{name}, over {JITTED.format(BACKPROP)}", "ratio", name, JITTED.format(BACKPROP), "<=")
         for name in ("init_params", BACKPROP, AUTODIFF)
     ),
     *(
@@ -154,7 +154,7 @@ WANTED: tuple[Wanted, ...] = (
         for name in (BACKPROP, AUTODIFF)
     ),
     *(
-        Wanted(EAGER_CALL.name, f"{name}, over {JITTED.format(name)}", "ratio", name, JITTED.format(name))
+        Wanted(EAGER_CALL.name, f"{name}, over {JITTED.format(name)}", "ratio", name, JITTED.format(name), "<=")
         for name in (BACKPROP, AUTODIFF)
     ),
     Wanted(LARGE_X.name, DOOR, "ratio", "forward", ONE_PASS, "<=", 1.5, less=JITTED.format("forward")),
