@@ -5,12 +5,15 @@ import json
 import os
 import subprocess
 import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
+import mlp_jax
 from experiments import records
 from experiments.benchmark import command, files, problems, rounds, summary, table, worker, workloads
 from experiments.benchmark.sides import gradients
@@ -20,16 +23,21 @@ from experiments.benchmark.wanted import WANTED, Wanted
 from experiments.benchmark.worker import Answer
 from experiments.benchmark.workloads import (
     AUTODIFF,
+    BACKPROP,
     BY_HAND,
     DERIVATIVES,
+    EAGER_CALL,
     EPOCHS,
+    IMPORT,
+    LARGE_X,
     NORMS,
     ONE_GRADIENT,
     OURS,
+    PROGRAMS,
     Side,
     Workload,
 )
-from mlp_jax import derivatives
+from mlp_jax import _doors, derivatives
 
 # ---- numbers
 
@@ -52,6 +60,7 @@ def side(*values, **others):
 
 RESULT = {
     "quick": False,
+    "versions": {"python": "3.11.7", "torch": "2.13.0"},
     "backend": "cpu",
     "device": "cpu",
     "processor": "made up",
@@ -97,6 +106,13 @@ def test_a_row_is(wanted, measured, verdict):
     assert len(table.cells(row)) == len(table.COLUMNS)
 
 
+@pytest.mark.parametrize(("quantity", "median"), [("value", 3.0), ("ratio", 1.5)])
+def test_a_side_is_subtracted_repeat_by_repeat(quantity, median):
+    sides = {"eager": side(4.0, 9.0, 5.0), "jitted": side(1.0, 5.0, 2.0), "sum": side(2.0, 4.0, 2.0)}
+    wanted = Wanted("door", "words", quantity, "eager", "sum", "<=", 1.0, less="jitted")
+    assert table.row({"workloads": {"door": {"sides": sides}}}, wanted).measured.median == median
+
+
 def test_a_slope_takes_the_sizes_of_all_sides_and_is_missing_where_one_is():
     wanted = Wanted("epoch", "words", "slope", relation="<=", bound=1.1)
     assert table.row(RESULT, wanted).verdict.startswith("missing: gone")
@@ -134,7 +150,7 @@ def test_everything_wanted_is_measured():
     sides = {workload.name: {side.name for side in workload.sides} for workload in workloads.WORKLOADS}
     assert len(sides) == len(workloads.WORKLOADS)
     for wanted in WANTED:
-        assert {wanted.numerator, wanted.denominator} - {""} <= sides[wanted.workload], wanted
+        assert {wanted.numerator, wanted.denominator, wanted.less} - {""} <= sides[wanted.workload], wanted
 
 
 BOUNDS = {  # of the ratio table
@@ -151,6 +167,10 @@ BOUNDS = {  # of the ratio table
     "per-example norms 784-512-512-10, batch 1024": [0.1, 1.05, 1.3],
     "cross-entropy 8192 x 10": [1.4],
     "compilation": [10.0, 1.1],
+    "programs of a first call 20-32-3, batch 64": [3, 2, 2],
+    "eager call 20-32-3, batch 64": [1.0, 1.0],
+    "door of forward, 60,000 x 784": [1.5],
+    "import": [1.5],
     "whole process": [1.0],
 }
 
@@ -264,6 +284,92 @@ def test_both_sides_of_a_derivative_do_the_same(workload, tmp_path):
         assert task.facts["flops"] > 0 <= task.facts["memory"]
 
 
+# ---- the aims of single calls and of the import can be missed
+
+
+def a_program_for_each_operation(name):
+    """The room without its door, so that nothing compiles it as a whole."""
+    room, relu = getattr(mlp_jax, name).room, mlp_jax.relu
+    if name == "init_params":
+        return lambda key, sizes, activation=relu: room(
+            key, sizes, relu, relu.weight_init, jax.nn.initializers.zeros, "float32"
+        )
+    return room
+
+
+def ten_ms_later(name):
+    function = getattr(mlp_jax, name)
+    return lambda *arguments: (time.sleep(10e-3), function(*arguments))[1]
+
+
+def ten_passes(a):
+    return all(np.isfinite(np.sum(a)) for _ in range(10))
+
+
+def made(workload, folder, **smaller):
+    """A workload, smaller, and the path of its problem."""
+    workload, path = dataclasses.replace(workload, **smaller), folder / "problem.npz"
+    problems.make(workload, path)
+    return workload, path
+
+
+def verdicts(workload, path):
+    """What is found of the aims of a workload, from at most three repeats in this process."""
+    tasks, values = {}, {one.name: [] for one in workload.sides}
+    for one in workload.sides:
+        worker._prepare(tasks, one, workload, path)
+    for _ in range(min(3, workload.repeats)):
+        for name, task in tasks.items():
+            values[name].append(worker.measure(task))
+    sides = {name: side(*numbers) for name, numbers in values.items()}
+    rows = table.table({"quick": False, "workloads": {workload.name: {"sides": sides}}})
+    return {row.wanted.numerator: row.verdict for row in rows if row.wanted.bound is not None}
+
+
+SLOW = {  # workload, at a size that no other test has; the function that is slow, and how
+    "programs of init_params": (PROGRAMS, {"sizes": (21, 33, 4)}, "init_params", a_program_for_each_operation),
+    "programs of backprop": (PROGRAMS, {"batch": 65}, BACKPROP, a_program_for_each_operation),
+    "programs of autodiff": (PROGRAMS, {"batch": 66}, AUTODIFF, a_program_for_each_operation),
+    "eager backprop": (EAGER_CALL, {"steps": 20}, BACKPROP, ten_ms_later),
+    "eager autodiff": (EAGER_CALL, {"steps": 20}, AUTODIFF, ten_ms_later),
+}
+
+
+@pytest.mark.parametrize(("workload", "smaller", "name", "slow"), SLOW.values(), ids=SLOW)
+def test_a_slow_call_misses_its_aim(workload, smaller, name, slow, monkeypatch, tmp_path):
+    problem = made(workload, tmp_path, **smaller)
+    monkeypatch.setattr(jax, "clear_caches", lambda: None)  # other tests count programs in this process
+    monkeypatch.setattr(mlp_jax, name, slow(name))
+    found = verdicts(*problem)
+    assert found.pop(name) == "not met"
+    if workload is PROGRAMS:  # a count does not depend on the machine's load
+        assert set(found.values()) == {"met"}
+
+
+def test_a_door_that_reads_x_ten_times_misses_its_aim(monkeypatch, tmp_path):
+    problem = made(LARGE_X, tmp_path, sizes=(700, 10), batch=3000)
+    monkeypatch.setattr(_doors, "is_finite", ten_passes)
+    assert verdicts(*problem) == {"forward": "not met"}
+
+
+def test_a_slow_import_misses_its_aim(monkeypatch, tmp_path):
+    """Modules of these names in the current folder are imported before the real ones."""
+    for name, code in {"mlp_jax": "import time; time.sleep(1)", "jax": "", "optax": ""}.items():
+        (tmp_path / f"{name}.py").write_text(code, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert verdicts(*made(IMPORT, tmp_path, repeats=1)) == {OURS: "not met"}
+
+
+@pytest.mark.slow
+def test_a_first_call_is_counted_in_a_new_process(tmp_path):
+    record = rounds.measured(PROGRAMS, rounds.asking(workers := {}), tmp_path, repeats=1)
+    for process in workers.values():
+        worker.stop(process)
+    assert {name: one["values"] for name, one in record["sides"].items()} == {
+        "init_params": [3], BACKPROP: [1], AUTODIFF: [1]
+    }  # fmt: skip
+
+
 def test_the_turns_rotate(small):
     timed = [kind for kind, command in fake_ask.calls if command == "measure"][4:]  # after the first runs
     assert timed[:5] == [OURS, "right", "dies", "right", "dies"]
@@ -277,6 +383,37 @@ def test_a_result_is_written_and_read_with_its_pictures(tmp_path):
     files.write(path, RESULT)
     assert json.loads(path.read_text(encoding="utf-8"))["workloads"].keys() == RESULT["workloads"].keys()
     assert {p.name for p in tmp_path.iterdir()} == {"benchmark.json", "benchmark-ratios.svg", "benchmark-growth.svg"}
+
+
+LATER = RESULT | {
+    "versions": {"python": "3.11.7", "torch": "not installed"},
+    "workloads": {EAGER_CALL.name: {"sides": {BACKPROP: side(1.0)}}},
+}
+
+
+def test_new_workloads_join_the_recorded_ones(tmp_path):
+    path = tmp_path / "benchmark-cpu.json"
+    recorded = RESULT | {"workloads": {EPOCHS[0].name: "old", EAGER_CALL.name: "old", "gone": "old"}}
+    records.write_json(path, recorded)
+    workloads = {EPOCHS[0].name: "old", EAGER_CALL.name: LATER["workloads"][EAGER_CALL.name]}
+    assert files.merged(path, LATER) == recorded | {"workloads": workloads}
+
+
+NOT_JOINED = {  # what is recorded, what is new, the words
+    "nothing is recorded": (None, {}, "expected a recorded result"),
+    "another machine": ({"cores": 64}, {}, "expected cores 64, as recorded, got 2"),
+    "another version": ({}, {"versions": {"python": "3.13.0"}}, "expected python 3.11.7, as recorded, got 3.13.0"),
+    "a missing side": ({}, {"workloads": RESULT["workloads"]}, "epoch: gone: torch is not installed"),
+}
+
+
+@pytest.mark.parametrize(("recorded", "new", "words"), NOT_JOINED.values(), ids=NOT_JOINED)
+def test_a_result_does_not_join_the_recorded_one_with(recorded, new, words, tmp_path):
+    path = tmp_path / "benchmark-cpu.json"
+    if recorded is not None:
+        records.write_json(path, RESULT | recorded)
+    with pytest.raises(ValueError, match=words):
+        files.merged(path, LATER | new)
 
 
 @pytest.mark.parametrize("name", ["benchmark-cpu.json", "benchmark-gpu.json"])

@@ -33,7 +33,8 @@ def main(
     Args:
       quick: three repeats of fewer and shorter workloads: under three minutes; without it about half an hour.
       only: the workloads whose names begin so, for example "epoch" or "64 nets".
-      record: write to experiments/results/, which README quotes, and not to experiments/runs/.
+      record: write to experiments/results/, which README quotes, and not to experiments/runs/. With --only, replace
+        these workloads in the result that is recorded there, if it is of this machine and these versions.
       table: print the recorded result, and measure nothing.
       times: print the times of all sides too, and not the ratios alone.
     """
@@ -41,8 +42,8 @@ def main(
     for name in only:
         if not any(known.startswith(name) for known in names):
             check_choice("only", name, names)
-    if record and (quick or only):
-        raise ValueError("--record: expected a full run, got --quick or --only: leave one of them out")
+    if record and quick:
+        raise ValueError("--record: expected a full run, got --quick: leave one of them out")
     if table:
         result = files.recorded()
         if result is None:
@@ -56,7 +57,7 @@ def main(
     result, finished = measured(chosen, paths, quick, only)
     show(result, times)
     result_path = files.result_path(records.RESULTS if record and finished else records.RUNS, result["backend"])
-    files.write(result_path, result)
+    files.write(result_path, files.merged(result_path, result) if record and only and finished else result)
     print(f"\nresult: {result_path}")
     if not finished:
         print("interrupted: what is finished is written; the same command goes on from there", file=sys.stderr)

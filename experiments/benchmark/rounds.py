@@ -51,6 +51,7 @@ def measured(
     path.unlink(missing_ok=True)
     return {
         "name": workload.name,
+        "date": time.strftime("%Y-%m-%d"),
         "settings": workload.settings,
         "source": made.value,
         "repeats": repeats,

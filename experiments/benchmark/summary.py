@@ -8,12 +8,16 @@ from experiments.benchmark.table import Row, limits, number, table
 from experiments.benchmark.workloads import (
     AUTODIFF,
     DERIVATIVES,
+    EAGER_CALL,
     EPOCHS,
     GRADIENTS,
+    IMPORT,
+    LARGE_X,
     LOSSES,
     MANY,
     NORMS,
     PROCESS,
+    PROGRAMS,
     TINY,
     TRAININGS,
     Workload,
@@ -24,6 +28,7 @@ CELLS = (  # workloads that share a row: its name, and theirs
     *((workload.name, (workload,)) for workload in (*EPOCHS, TINY, *MANY[:2])),
     ("cross-entropy and its gradient, 8192 x 10; 1024 x 1000", LOSSES),
     (NORMS.name, (NORMS,)),
+    ("import, and calls without `jit`", (PROGRAMS, EAGER_CALL, LARGE_X, IMPORT)),
     ("`mlp-jax train --data digits`, second start", (PROCESS,)),
 )
 

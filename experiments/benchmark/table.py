@@ -56,18 +56,21 @@ def numbers(workload: Mapping[str, Any], wanted: Wanted) -> list[float]:
     """Return the wanted number of every repeat, or raise `Missing`."""
     sides = workload["sides"]
     if wanted.quantity == "slope":
-        values = {name: values_of(workload, name) for name in sides}
+        measured = {name: values_of(workload, name) for name in sides}
         large = {name: fact(workload, name, "size") for name in sides}
         used = [name for name, size in large.items() if size >= wanted.least]
         if len(used) < 2:
             raise Missing("fewer than two sizes")
-        return slopes([large[name] for name in used], [values[name] for name in used])
+        return slopes([large[name] for name in used], [measured[name] for name in used])
     if wanted.quantity in ("memory", "flops"):
         a, b = (fact(workload, name, wanted.quantity) for name in (wanted.numerator, wanted.denominator))
         return [a / b if b else 1.0 if a == b else float("inf")]
+    values = values_of(workload, wanted.numerator)
+    if wanted.less:
+        values = [a - b for a, b in zip(values, values_of(workload, wanted.less), strict=True)]
     if wanted.quantity == "value":
-        return values_of(workload, wanted.numerator)
-    return paired_ratios(values_of(workload, wanted.numerator), values_of(workload, wanted.denominator))
+        return values
+    return paired_ratios(values, values_of(workload, wanted.denominator))
 
 
 def values_of(workload: Mapping[str, Any], name: str) -> list[float]:
@@ -88,7 +91,7 @@ def fact(workload: Mapping[str, Any], name: str, which: str) -> float:
 def _is_there(result: Result, wanted: Wanted) -> bool:
     """Whether a run had the workload and, for a quick run, which has not all, the sides."""
     workload = result["workloads"].get(wanted.workload)
-    names = [name for name in (wanted.numerator, wanted.denominator) if name]
+    names = [name for name in (wanted.numerator, wanted.denominator, wanted.less) if name]
     return workload is not None and (not result["quick"] or all(name in workload["sides"] for name in names))
 
 

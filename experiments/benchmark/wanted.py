@@ -6,29 +6,39 @@ from typing import Literal
 from experiments.benchmark.workloads import (
     ALONE,
     ALONE_EAGER,
+    AUTODIFF,
+    BACKPROP,
     BY_GRAD,
     BY_HAND,
     COMPILATION,
     COMPILED,
     DERIVATIVES,
     EAGER,
+    EAGER_CALL,
     ENSEMBLE,
     ENSEMBLE_COMPILED,
     EPOCHS,
     FIRST,
+    FIRST_CALL,
     GRADIENTS,
+    IMPORT,
+    JITTED,
+    LARGE_X,
     LOSSES,
     MANY,
     MANY_STEPS,
     MEMORY,
     NORMS,
+    OF_JAX,
     ONE_DEVICE,
     ONE_GRADIENT,
+    ONE_PASS,
     OPTAX,
     OURS,
     PLAIN,
     PROCESS,
     PRODUCTS,
+    PROGRAMS,
     SCRIPT,
     SECOND,
     STEPS,
@@ -53,6 +63,7 @@ class Wanted:
       numerator, denominator: sides.
       relation, bound: what the number has to keep to; a bound of None: it is reported alone.
       least: the smallest size of a slope.
+      less: a side whose numbers are subtracted from the numerator's, repeat by repeat, before all else.
     """
 
     workload: str
@@ -63,6 +74,7 @@ class Wanted:
     relation: Literal[">=", "<="] = ">="
     bound: float | None = None
     least: float = 0.0
+    less: str = ""
 
 
 def _faster(workload: Workload, bounds: dict[str, float | None]) -> tuple[Wanted, ...]:
@@ -104,6 +116,7 @@ def _of_derivative(
     return *rows, Wanted(workload.name, of, "ratio", BY_HAND, ONE_GRADIENT, "<=", gradients)
 
 
+DOOR = "check of 60,000 x 784, over numpy.sum of it"
 OTHERS: dict[str, float | None] = {PLAIN: None, COMPILED: None, "equinox": None, "flax": None}
 WANTED: tuple[Wanted, ...] = (
     *_faster(EPOCHS[0], {EAGER: 3.5, "scikit-learn": 4.0, STEPS: 1.5, **OTHERS}),
@@ -128,6 +141,24 @@ WANTED: tuple[Wanted, ...] = (
     Wanted(COMPILATION.name, "784-128-10", "value", "784-128-10"),
     Wanted(COMPILATION.name, "100 layers of width 32", "value", "100 layers", "", "<=", 10.0),
     Wanted(COMPILATION.name, "slope over layers, from 8 on", "slope", relation="<=", bound=1.1, least=8),
+    *(
+        Wanted(FIRST_CALL.name, f"{name}, over {JITTED.format(BACKPROP)}", "ratio", name, JITTED.format(BACKPROP), "<=")
+        for name in ("init_params", BACKPROP, AUTODIFF)
+    ),
+    *(
+        Wanted(PROGRAMS.name, f"first call of {name}: programs", "value", name, "", "<=", most)
+        for name, most in {"init_params": 3, BACKPROP: 2, AUTODIFF: 2}.items()
+    ),
+    *(
+        Wanted(EAGER_CALL.name, f"{name} without jit: ms more", "value", name, "", "<=", 1.0, less=JITTED.format(name))
+        for name in (BACKPROP, AUTODIFF)
+    ),
+    *(
+        Wanted(EAGER_CALL.name, f"{name}, over {JITTED.format(name)}", "ratio", name, JITTED.format(name), "<=")
+        for name in (BACKPROP, AUTODIFF)
+    ),
+    Wanted(LARGE_X.name, DOOR, "ratio", "forward", ONE_PASS, "<=", 1.5, less=JITTED.format("forward")),
+    Wanted(IMPORT.name, f"import {OURS}, over import {OF_JAX}", "ratio", OURS, OF_JAX, "<=", 1.5),
     Wanted(PROCESS.name, f"{SCRIPT}, over the second start", "ratio", SCRIPT, SECOND, ">=", 1.0),
     Wanted(PROCESS.name, f"{SCRIPT}, over the first start", "ratio", SCRIPT, FIRST),
     *(

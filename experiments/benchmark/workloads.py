@@ -264,6 +264,60 @@ COMPILATION = Workload(
     repeats=5,
     quick=None,
 )
+JITTED = "jax.jit({})"
+
+
+def _call(function: str, name: str, jitted: bool = False, **options: Any) -> Side:
+    """A side of a process without a cache on disk, new for a first call, and else the same as the others'."""
+    first = function == "first"
+    options |= {"name": name, "jitted": jitted}
+    written = JITTED.format(name) if jitted else name
+    return Side(written, "compilation" if first else "mlp_jax", f"calls:{function}", (*options.items(),), fresh=first)
+
+
+FIRST_CALL = Workload(
+    "first call 20-32-3, batch 64",
+    "s",
+    (*(_call("first", name) for name in ("init_params", BACKPROP, AUTODIFF)), _call("first", BACKPROP, jitted=True)),
+    (20, 32, 3),
+    batch=64,
+    full_batch=True,
+    quick=None,
+)
+PROGRAMS = dataclasses.replace(
+    FIRST_CALL,
+    name="programs of a first call 20-32-3, batch 64",
+    unit="compiled programs",
+    sides=tuple(_call("first", name, count=True) for name in ("init_params", BACKPROP, AUTODIFF)),
+    repeats=1,
+)
+EAGER_CALL = Workload(
+    "eager call 20-32-3, batch 64",
+    "ms a call",
+    tuple(_call("later", name, jitted) for name in (BACKPROP, AUTODIFF) for jitted in (False, True)),
+    (20, 32, 3),
+    batch=64,
+    steps=500,
+    full_batch=True,
+)
+ONE_PASS = "numpy.sum of x"
+LARGE_X = Workload(
+    "door of forward, 60,000 x 784",
+    "ms a call",
+    (*(_call("later", "forward", jitted) for jitted in (False, True)), Side(ONE_PASS, "mlp_jax", "calls:pass_over_x")),
+    (784, 10),
+    batch=60_000,
+    steps=10,
+    full_batch=True,
+    quick=None,
+)
+OF_JAX = "jax, optax"
+IMPORT = Workload(
+    "import",
+    "s",
+    tuple(Side(name, "commands", "processes:imports", (("names", name),)) for name in (OURS, OF_JAX)),
+    quick=None,
+)
 FIRST, SECOND, SCRIPT = "first start", "second start", "PyTorch script"
 PROCESS = Workload(
     "whole process",
@@ -343,5 +397,5 @@ MACHINE = Workload(
 )
 WORKLOADS = (
     *(MACHINE, *EPOCHS, TINY, *MANY, *GRADIENTS, *TRAININGS, *DERIVATIVES, NORMS, *LOSSES),
-    *(COMPILATION, PROCESS, *MEMORY, *SCALING),
+    *(COMPILATION, FIRST_CALL, PROGRAMS, EAGER_CALL, LARGE_X, IMPORT, PROCESS, *MEMORY, *SCALING),
 )

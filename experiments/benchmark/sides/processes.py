@@ -1,4 +1,4 @@
-"""From the command to a trained network of digits: whole processes, by the clock on the wall."""
+"""Whole processes, by the clock on the wall: from the command to a trained network of digits, and imports."""
 
 import os
 import subprocess
@@ -37,6 +37,12 @@ def pytorch_script(problem: problems.Problem, workload: Workload) -> Task:
 
     command = [sys.executable, str(Path(pytorch_digits.__file__))]
     return Task(lambda order: 0.0, value=lambda: seconds_of(command, {}), facts={"device": "cpu"})
+
+
+def imports(problem: problems.Problem, workload: Workload, names: str) -> Task:
+    """A new Python that imports modules and ends. Its own start is in the time."""
+    command = [sys.executable, "-c", f"import {names}"]
+    return Task(lambda order: 0.0, value=lambda: seconds_of(command, {}), facts={"device": "none"})
 
 
 def seconds_of(command: Sequence[str], environment: dict[str, str]) -> float:
