@@ -6,6 +6,7 @@ result = train(key, params, (x, labels), epochs=10)
 classes = predict(forward(result.params, x))
 """
 
+from mlp_jax import _compiler as _compiler  # first: it sets what JAX reads when it starts
 from mlp_jax import activations as activations
 from mlp_jax import check as check
 from mlp_jax import datasets as datasets
