@@ -98,8 +98,8 @@ def check_compiler(book: Notebook, f: Callable[..., Any], arguments: tuple[Any, 
     if is_to_blame:
         book.notes.append(
             f"the compiler is at fault: XLA's YNNPACK fusion, on by default for CPU since jaxlib 0.10.2, makes a "
-            f"program of {book.subject} that is off by {far}; import mlp_jax turns the fusion off, and without mlp_jax "
-            f"{book.subject} needs XLA_FLAGS={_compiler.FLAG}"
+            f"program of {book.subject} that is off by {far}; mlp_jax turns the fusion off on the versions of jaxlib "
+            f"that it knows, and whoever runs {book.subject} without it has to set XLA_FLAGS={_compiler.FLAG}"
         )
 
 
