@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from mlp_jax import _doors
+from mlp_jax import _doors, _xla
 from mlp_jax.check._gradient_check.finite_differences import float64_on_cpu, is_kind, split_floats
 from mlp_jax.check._gradient_check.gradient_judge import (
     Judgement,
@@ -29,6 +29,7 @@ from mlp_jax.check._gradient_check.jaxpr_interpreter import RULES, equations, fl
 from mlp_jax.check._gradient_check.rule_checks import (
     Arrays,
     Derivative,
+    check_compiler,
     check_inputs,
     check_laws,
     copies,
@@ -63,7 +64,7 @@ def check_custom_vjp(
       seed: of the cotangents and directions.
 
     Returns:
-      A `RuleReport`: true where all checks passed.
+      A `RuleReport`: true where all checks passed. A note warns if XLA's YNNPACK fusion compiles a right rule wrongly.
 
     Raises:
       TypeError: where f is not a function. What f or its rule raises is a finding.
@@ -160,14 +161,16 @@ def _check_derivative(
 ) -> Judgement | None:
     """Check the derivative of `plain`, which should be that of `target`; return how its gradient compares."""
     points = [jnp.asarray(leaf) for leaf in x]
-    value = book.attempt("runs", "the function", lambda: plain(points))
+    with _xla.operation_by_operation():
+        value = book.attempt("runs", "the function", lambda: plain(points))
     if not value:
         if value is not None:
             book.find("runs", "the function returns no floats, so there is nothing to differentiate", "")
         return None
     like = points if by_tangents else value
     first, second = ([jnp.asarray(rng.standard_normal(v.shape), v.dtype) for v in like] for _ in range(2))
-    eager = book.attempt("rule", "the rule", lambda: derive(points, first))
+    with _xla.operation_by_operation():
+        eager = book.attempt("rule", "the rule", lambda: derive(points, first))
     if eager is None:
         return None
     traced = book.attempt("jit", "the rule under jit", lambda: jax.make_jaxpr(derive)(x, first).jaxpr)
@@ -176,6 +179,7 @@ def _check_derivative(
     book.precision = float_dtype(traced)
     if not any(eqn.primitive.name in RULES for eqn in equations(jax.make_jaxpr(plain)(x).jaxpr)):
         book.notes.append("the function carries no rule of its own: this was a check of autodiff")
+    check_compiler(book, derive, (x, first), traced, eager)
     off = distance(eager[0], value, book.tolerance)
     book.find(
         "value",
@@ -238,7 +242,9 @@ def _forward(derive: Derivative, x: Arrays, cotangent: Arrays) -> Arrays:
         image = derive(x, unravel(tangent))[1]
         return sum(jnp.sum(c * v) for c, v in zip(cotangent, image, strict=True))
 
-    rows = jax.jit(lambda basis: jax.lax.map(slope, basis, batch_size=min(256, flat.size)))(np.eye(flat.size))
+    rows = _xla.jit_without_ynn(lambda basis: jax.lax.map(slope, basis, batch_size=min(256, flat.size)))(
+        np.eye(flat.size)
+    )
     return unravel(rows)
 
 
@@ -248,7 +254,7 @@ def _reverse(derive: Derivative, x: Arrays, cotangent: Arrays) -> Arrays:
     def slope(tangents: Arrays) -> Any:
         return sum(jnp.sum(c * v) for c, v in zip(cotangent, derive(x, tangents)[1], strict=True))
 
-    return jax.jit(lambda: jax.linear_transpose(slope, x)(1.0)[0])()
+    return _xla.jit_without_ynn(lambda: jax.linear_transpose(slope, x)(1.0)[0])()
 
 
 def _check_dtypes(book: Notebook, plain: Callable[[Arrays], Arrays], arguments: Any, by_tangents: bool) -> None:

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from mlp_jax import _doors
+from mlp_jax import _doors, _xla
 from mlp_jax.check._gradient_check.jaxpr_interpreter import branch_decisions, equations, float_dtype
 
 ENTRIES = 2**23  # of intermediate values that many evaluations at once may hold
@@ -152,7 +152,7 @@ def slopes_along(
     def at(leaves: list[jax.Array], key: Any, t: jax.Array) -> tuple[jax.Array, jax.Array]:
         return decided([leaf + t * d for leaf, d in zip(leaves, direction(key), strict=True)])
 
-    @jax.jit
+    @_xla.jit_without_ynn
     def points(leaves: list[jax.Array], keys: Any, ts: jax.Array) -> tuple[jax.Array, jax.Array]:
         def line(key_and_ts: tuple[Any, jax.Array]) -> tuple[jax.Array, jax.Array]:
             key, ts = key_and_ts

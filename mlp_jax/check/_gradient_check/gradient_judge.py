@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mlp_jax import _xla
 from mlp_jax.check._gradient_check.comparison import GradientReport, LeafComparison, compare_gradients, leaf_name
 from mlp_jax.check._gradient_check.finite_differences import Slopes, is_kind, scales, slopes_along
 from mlp_jax.check._gradient_check.jaxpr_interpreter import RULES, equations
@@ -283,7 +284,7 @@ def by_autodiff(
     book: Notebook, gradient: Callable[[Arrays], Arrays], x: Arrays, rng: np.random.Generator
 ) -> tuple[Arrays | None, list[float]]:
     """Return the gradient by autodiff and its rounding, or None, with a note that says why there is none."""
-    compiled = jax.jit(gradient)
+    compiled = _xla.jit_without_ynn(gradient)
     try:
         value = [np.asarray(leaf, float) for leaf in compiled(x)]
     except Exception as error:

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mlp_jax import _doors, network
+from mlp_jax import _doors, _xla, network
 from mlp_jax._types import ArrayLike
 from mlp_jax.activations import ACTIVATIONS, Activation, relu
 from mlp_jax.backpropagation import as_examples
@@ -171,7 +171,9 @@ def complex_step(f: Callable[[Any], Any], params: Any) -> Reference:
             return jnp.imag(f(rebuild(moved))) / COMPLEX_STEP
 
         try:
-            slopes = np.asarray(jax.jit(lambda ks: mapped(slope, ks, max(sizes)))(np.arange(sum(sizes))))
+            slopes = np.asarray(
+                _xla.jit_without_ynn(lambda ks: mapped(slope, ks, max(sizes)))(np.arange(sum(sizes)))
+            )
         except Exception as reason:
             raise _not_analytic(f"f does not take complex numbers: {first_line(reason)}") from reason
     parts = np.split(slopes, np.cumsum(sizes)[:-1])

@@ -8,8 +8,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from mlp_jax import _xla
+from mlp_jax.check._gradient_check.finite_differences import is_kind
+from mlp_jax.check._gradient_check.jaxpr_interpreter import equations
 from mlp_jax.check._gradient_check.rule_report import Notebook
 
 Arrays = list[Any]
@@ -53,7 +57,7 @@ def images(book: Notebook, derive: Derivative, x: Arrays, eager: Arrays, chosen:
 
     One program gives them all at once; only where that differs from the eager result is each computed alone.
     """
-    batched, tolerance = jax.jit(jax.vmap(derive)), book.loose
+    batched, tolerance = _xla.jit_without_ynn(jax.vmap(derive)), book.loose
     stacked = [np.stack([leaf] * len(chosen)) for leaf in x], [np.stack(es) for es in zip(*chosen, strict=True)]
     rows = book.attempt("vmap", "the rule under vmap", lambda: batched(*stacked)[1])
     if rows is not None and not distance([row[0] for row in rows], eager, tolerance):
@@ -61,7 +65,7 @@ def images(book: Notebook, derive: Derivative, x: Arrays, eager: Arrays, chosen:
         book.find("vmap", "", "the same under vmap")
         again = batched(*stacked)[1]
         return Images._make([*([row[i] for row in rows] for i in range(len(chosen))), [row[0] for row in again]])
-    alone = jax.jit(derive)
+    alone = _xla.jit_without_ynn(derive)
     single = book.attempt("jit", "the rule under jit", lambda: [alone(x, element)[1] for element in chosen])
     if single is None:
         return None
@@ -71,6 +75,36 @@ def images(book: Notebook, derive: Derivative, x: Arrays, eager: Arrays, chosen:
         off = distance([row[0] for row in rows], single[0], tolerance)
         book.find("vmap", off and f"another result under vmap, by {off}", "the same under vmap")
     return Images._make([*single, alone(x, chosen[0])[1]])
+
+
+def check_compiler(book: Notebook, f: Callable[..., Any], arguments: tuple[Any, ...], jaxpr: Any, eager: Any) -> None:
+    """Note it if XLA's fusion changes f(*arguments), a pair of which `eager` is the result operation by operation.
+
+    The fusion concerns matrix products only. Without it the program must be right, or the compiler is not to blame.
+    """
+    if not any(eqn.primitive.name == "dot_general" for eqn in equations(jaxpr)):
+        return
+
+    def off(jit: Callable[..., Any]) -> str:
+        pairs = zip(jit(f)(*arguments), eager, strict=True)
+        with np.errstate(all="ignore"):  # numbers of any size
+            return next(filter(None, (distance(_floats(a), _floats(e), book.loose) for a, e in pairs)), "")
+
+    try:
+        far = off(_xla.jit_with_ynn)
+        is_to_blame = far and not off(_xla.jit_without_ynn)
+    except Exception:  # under jit it raises, which is a finding of its own
+        return
+    if is_to_blame:
+        book.notes.append(
+            f"the compiler is at fault: XLA's YNNPACK fusion, on by default for CPU since jaxlib 0.10.2, makes a "
+            f"program of {book.subject} that is off by {far}; mlp_jax turns the fusion off on the versions of jaxlib "
+            f"that it knows, and whoever runs {book.subject} without it has to set XLA_FLAGS={_xla.FLAG}"
+        )
+
+
+def _floats(tree: Any) -> Arrays:
+    return [np.asarray(leaf, float) for leaf in jax.tree.leaves(tree) if is_kind(leaf, jnp.floating)]
 
 
 def check_laws(book: Notebook, images: Images, kind: str, linear: bool) -> None:

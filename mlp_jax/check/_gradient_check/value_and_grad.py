@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mlp_jax import _doors
+from mlp_jax import _doors, _xla
 from mlp_jax.check._gradient_check.comparison import compare_gradients
 from mlp_jax.check._gradient_check.finite_differences import float64_on_cpu, is_kind, split_floats
 from mlp_jax.check._gradient_check.gradient_judge import by_autodiff, eps_of, find_gradient, float_names, judge
 from mlp_jax.check._gradient_check.jaxpr_interpreter import float_dtype, undecorated
-from mlp_jax.check._gradient_check.rule_checks import Arrays, check_inputs, copies, distance
+from mlp_jax.check._gradient_check.rule_checks import Arrays, check_compiler, check_inputs, copies, distance
 from mlp_jax.check._gradient_check.rule_report import Notebook, RuleReport, name_of
 
 
@@ -61,7 +61,8 @@ def check_gradient(
         def at(g: Callable[..., Any]) -> Any:
             """Call with JAX's arrays; code that writes into arrays wants numpy's, and gets copies."""
             try:
-                return g(rebuild(list(map(jnp.asarray, x))), *rebuild_others(list(map(jnp.asarray, others))))
+                with _xla.operation_by_operation():
+                    return g(rebuild(list(map(jnp.asarray, x))), *rebuild_others(list(map(jnp.asarray, others))))
             except Exception as error:
                 try:
                     return g(*copies((rebuild(x), *rebuild_others(others))))
@@ -92,9 +93,10 @@ def check_gradient(
         if traced is None:
             book.notes.append("the function is not JAX code: not checked under jit")
         else:
-            compiled = _float_leaves(jax.jit(ruled)(x)[1], rebuild(x))
+            compiled = _float_leaves(_xla.jit_without_ynn(ruled)(x)[1], rebuild(x))
             off_jit = distance(compiled, actual, book.loose)
             book.find("jit", off_jit and f"another gradient under jit, by {off_jit}", "the same under jit")
+            check_compiler(book, ruled, (x,), traced, result)
         given_to_it = copies((rebuild(x), rebuild_others(others)))
         kept = copies(given_to_it)
         _quietly(lambda: value_and_grad(given_to_it[0], *given_to_it[1]))
