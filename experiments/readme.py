@@ -8,7 +8,6 @@ from pathlib import Path
 
 from experiments import QUESTIONS, protocol, records, report, walkthrough
 from experiments.protocol import Claim, Result, filled
-from mlp_jax.check._diagnosis import files as answers
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"

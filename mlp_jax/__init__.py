@@ -6,8 +6,8 @@ result = train(key, params, (x, labels), epochs=10)
 classes = predict(forward(result.params, x))
 """
 
-from mlp_jax import _interrupt as _interrupt  # from here on it hears Ctrl-C
-from mlp_jax import _xla as _compiler  # first: it sets what JAX reads when it starts
+from mlp_jax import _interrupt as _interrupt  # first: from here on Ctrl-C is heard
+from mlp_jax import _xla as _xla  # second: it sets what JAX reads when it starts
 from mlp_jax import activations as activations
 from mlp_jax import check as check
 from mlp_jax import datasets as datasets

@@ -16,7 +16,7 @@ from mlp_jax import Layer, autodiff, backprop, backprop_with_trace
 from mlp_jax.activations import ACTIVATIONS
 from mlp_jax.backpropagation import activation_backward, linear_backward, linear_gradient, loss_backward
 from mlp_jax.check._diagnosis import mistakes
-from mlp_jax.check._diagnosis.mistake_table import MISTAKES
+from mlp_jax.check.mistakes import MISTAKES
 from mlp_jax.losses import LOSSES
 
 DEPTHS, WIDTHS, BATCHES = (1, 2, 3, 8, 32), (1, 16, 512), (1, 33, 1024)  # depth: hidden layers

@@ -92,8 +92,8 @@ def test_settings(name, monkeypatch, tmp_path):
     (tmp_path / "other.txt").write_text("--a=1\n", encoding="utf-8")
     (tmp_path / "off.txt").write_text(f"--a=1\n{FLAG}\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(_compiler, "JAXLIB", version)
-    monkeypatch.setattr(_compiler, "_has_started", lambda: started)
+    monkeypatch.setattr(_xla, "JAXLIB", version)
+    monkeypatch.setattr(_xla, "_has_started", lambda: started)
     monkeypatch.setenv("XLA_FLAGS", before)
     monkeypatch.setenv("MLP_JAX_KEEP_YNN", keep)
     with warnings.catch_warnings(record=True) as caught:
@@ -104,9 +104,9 @@ def test_settings(name, monkeypatch, tmp_path):
 
 
 def test_an_option_that_jaxlib_does_not_know_is_not_used(monkeypatch):
-    monkeypatch.setattr(_compiler, "VERSIONS", ())
-    monkeypatch.setattr(_compiler, "OFF", {"xla_nonsense": ""})
-    monkeypatch.setattr(_compiler, "_knows_option", _xla._knows_option.__wrapped__)
+    monkeypatch.setattr(_xla, "VERSIONS", ())
+    monkeypatch.setattr(_xla, "OFF", {"xla_nonsense": ""})
+    monkeypatch.setattr(_xla, "_knows_option", _xla._knows_option.__wrapped__)
     assert not _xla._knows_option()
     assert _xla.jit_without_ynn(lambda x: x + 1)(1) == _xla.jit_with_ynn(lambda x: x + 1)(1) == 2
 
@@ -161,7 +161,7 @@ def notes_on_the_compiler(report):
 
 @pytest.mark.parametrize("name", CHECKS)
 def test_the_checker_tells_the_compiler_from_the_rule(name, monkeypatch):
-    monkeypatch.setattr(_compiler, "jit_with_ynn", wrongly_compiled)
+    monkeypatch.setattr(_xla, "jit_with_ynn", wrongly_compiled)
     report = CHECKS[name]()
     assert report.ok == (name != "wrong rule"), report
     assert len(notes_on_the_compiler(report)) == 1, report
@@ -169,7 +169,7 @@ def test_the_checker_tells_the_compiler_from_the_rule(name, monkeypatch):
 
 @pytest.mark.parametrize("name", CHECKS)
 def test_no_note_if_the_compiler_is_right(name, monkeypatch):
-    monkeypatch.setattr(_compiler, "jit_with_ynn", jax.jit)
+    monkeypatch.setattr(_xla, "jit_with_ynn", jax.jit)
     report = CHECKS[name]()
     assert report.ok == (name != "wrong rule") and not notes_on_the_compiler(report), report
 
@@ -184,7 +184,7 @@ def test_a_rule_that_differs_under_jit_is_not_blamed_on_the_compiler():
 
 
 def test_a_rule_without_matrix_products_is_not_compiled_again(monkeypatch):
-    monkeypatch.setattr(_compiler, "jit_with_ynn", None)
+    monkeypatch.setattr(_xla, "jit_with_ynn", None)
     assert check_custom_vjp(jnp.sin, np.arange(3.0)).notes == (
         "the function carries no rule of its own: this was a check of autodiff",
     )

@@ -19,10 +19,9 @@ from mlp_jax.activations import ACTIVATIONS
 from mlp_jax.check._diagnosis import problems as check_problems
 from mlp_jax.check._diagnosis.asking import uses_autodiff
 from mlp_jax.check._diagnosis.judgement import reference
-from mlp_jax.check._diagnosis.mistake_table import MISTAKES
-from mlp_jax.check._diagnosis.mistakes import PER_LAYER, at_layers, backward, broken, forward, together
-from mlp_jax.check._diagnosis.power import power, power_of_ours
-from mlp_jax.check._diagnosis.problems import Settings
+from mlp_jax.check._diagnosis.mistakes import PER_LAYER, at_layers, forward, together
+from mlp_jax.check._diagnosis.power import power
+from mlp_jax.check.mistakes import MISTAKES, Settings, backward, broken, power_of_ours
 
 CODES = {
     *("correct", "scale", "sign", "transposed", "missing_activation_derivative", "wrong_activation_derivative"),

@@ -14,9 +14,8 @@ from jax.tree_util import Partial
 from problems import quick
 
 import mlp_jax
-from mlp_jax import Layer, autodiff, backprop, squared_error, train
+from mlp_jax import Divergence, Layer, autodiff, backprop, find_divergence, squared_error, train
 from mlp_jax.training import _divergence, _engine, _recipe
-from mlp_jax.training._divergence import Divergence, find_divergence
 
 KEY = jax.random.key(3)
 N, BATCH, STEPS = 11, 4, 3  # the third step of an epoch has 3 examples

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from mlp_jax import Layer, compare_gradients
-from mlp_jax.check._gradient_check.comparison import TOLERANCES
+from mlp_jax.check import TOLERANCES
 
 EXPECTED = np.array([[3.0, 0.0], [0.0, 4.0]])  # of norm 5
 

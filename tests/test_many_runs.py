@@ -53,7 +53,7 @@ def test_two_devices_share_out_the_runs():
     code = """
 import jax, jax.numpy as jnp
 jax.config.update("jax_num_cpu_devices", 2)
-from mlp_jax.sweeps._many_runs import over_devices
+from mlp_jax.sweeps import over_devices
 devices = tuple(jax.devices())
 for at_once in (0, 1, 2):
     results = jax.jit(over_devices(lambda a, b: a * b, devices, at_once))((jnp.arange(4.0),), (3.0,))

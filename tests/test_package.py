@@ -117,9 +117,13 @@ def test_the_test_for_import_cycles_can_fail():
         assert_no_cycle({"mlp_jax.network": lazy, "mlp_jax.losses": eager})
 
 
-def test_the_experiments_use_the_public_command_line():
+PRIVATE = re.compile(r"mlp_jax(\.\w+)*\._|from mlp_jax(\.\w+)* import _")
+
+
+def test_the_experiments_use_only_the_public_side():
     for path in (ROOT / "experiments").rglob("*.py"):
-        assert "_doors" not in path.read_text(encoding="utf-8"), path
+        assert not PRIVATE.search(path.read_text(encoding="utf-8")), path
+    assert PRIVATE.search("from mlp_jax import _doors") and PRIVATE.search("mlp_jax.sweeps._memory.plan")
 
 
 def test_every_public_name_has_a_docstring():

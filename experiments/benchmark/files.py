@@ -13,7 +13,6 @@ import matplotlib.pyplot as plt
 from experiments import benchmark, protocol, records
 from experiments.benchmark import plots
 from experiments.benchmark.workloads import WORKLOADS, Workload
-from mlp_jax import _doors
 
 NAME = "benchmark"
 PACKAGES = (*protocol.PACKAGES, "torch", "scikit-learn", "equinox", "flax")
@@ -37,17 +36,17 @@ def merged(path: Path, result: Mapping[str, Any]) -> dict[str, Any]:
       ValueError: if there is none, it is of another machine or other versions, or a side of the new one is missing.
     """
     if not path.exists():
-        raise _doors.mistake("--record --only", "a recorded result to add to", f"no {path}", "leave --only out")
+        raise ValueError(f"--record --only: expected a recorded result to add to, got no {path}; leave --only out")
     record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     installed = {name: version for name, version in result["versions"].items() if version != "not installed"}
     surroundings = {name: result[name] for name in ("device", "processor", "cores")} | installed
     for name, here in surroundings.items():
         if here != (there := (record | record["versions"]).get(name)):
-            raise _doors.mistake("--record --only", f"{name} {there}, as recorded", here, "leave --only out")
+            raise ValueError(f"--record --only: expected {name} {there}, as recorded, got {here}; leave --only out")
     for name, workload in result["workloads"].items():
         for side, outcome in workload["sides"].items():
             if "missing" in outcome:
-                raise _doors.mistake("--record --only", "every side", f"{name}: {side}: {outcome['missing']}")
+                raise ValueError(f"--record --only: expected every side, got {name}: {side}: {outcome['missing']}")
     workloads = record["workloads"] | result["workloads"]
     return record | {"workloads": {one.name: workloads[one.name] for one in WORKLOADS if one.name in workloads}}
 

@@ -171,9 +171,7 @@ def complex_step(f: Callable[[Any], Any], params: Any) -> Reference:
             return jnp.imag(f(rebuild(moved))) / COMPLEX_STEP
 
         try:
-            slopes = np.asarray(
-                _xla.jit_without_ynn(lambda ks: mapped(slope, ks, max(sizes)))(np.arange(sum(sizes)))
-            )
+            slopes = np.asarray(_xla.jit_without_ynn(lambda ks: mapped(slope, ks, max(sizes)))(np.arange(sum(sizes))))
         except Exception as reason:
             raise _not_analytic(f"f does not take complex numbers: {first_line(reason)}") from reason
     parts = np.split(slopes, np.cumsum(sizes)[:-1])
