@@ -1,6 +1,7 @@
 """What README.md and the docstrings quote from results, written by the run, so that it cannot go stale."""
 
 import re
+import runpy
 import textwrap
 from collections.abc import Callable
 from importlib import import_module
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from experiments import QUESTIONS, protocol, records, report, walkthrough
 from experiments.protocol import Claim, Result, filled
+from mlp_jax import check_backprop
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -100,7 +102,7 @@ def walkthrough_block() -> str:
 
 def check_block() -> str:
     """The loop of a wrong backward pass, and what `mlp-jax check` says about it."""
-    report = answers.judge(answers.answers_of_file(EXAMPLE, {}))
+    report = check_backprop(runpy.run_path(str(EXAMPLE))["loss_and_gradients"])
     said = f"$ mlp-jax check {EXAMPLE.name}\n{report}"
     _, start, rest = EXAMPLE.read_text(encoding="utf-8").partition("    for l in reversed")
     loop = textwrap.dedent(start + rest.rpartition("    return")[0])

@@ -2,7 +2,6 @@
 
 from mlp_jax.check import mistakes as mistakes
 from mlp_jax.check._diagnosis.backprop_check import check_backprop as check_backprop
-from mlp_jax.check._diagnosis.files import check_files as check_files
 from mlp_jax.check._diagnosis.report import BackpropReport as BackpropReport
 from mlp_jax.check._gradient_check.comparison import TOLERANCES as TOLERANCES
 from mlp_jax.check._gradient_check.comparison import GradientReport as GradientReport
