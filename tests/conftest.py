@@ -13,13 +13,18 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 # Programs run once on a few numbers, so they are compiled fast and not to be fast. CI runs the slow tests, and those of
 # last digits, once more as users compile them: with XLA_FLAGS empty. An unknown flag would end the process.
-FLAGS = {
-    "--xla_backend_optimization_level=0": ("0.10", "0.11", "0.12"),
-    "--xla_llvm_disable_expensive_passes=true": ("0.10", "0.11", "0.12"),
-    "--xla_cpu_use_fusion_emitters=false": ("0.10",),
-}
-of_this_version = (flag for flag, versions in FLAGS.items() if version("jaxlib").startswith(versions))
-os.environ.setdefault("XLA_FLAGS", " ".join(of_this_version))
+os.environ.setdefault(
+    "XLA_FLAGS",
+    " ".join(
+        flag
+        for flag, versions in {
+            "--xla_backend_optimization_level=0": ("0.10", "0.11", "0.12"),
+            "--xla_llvm_disable_expensive_passes=true": ("0.10", "0.11", "0.12"),
+            "--xla_cpu_use_fusion_emitters=false": ("0.10",),
+        }.items()
+        if version("jaxlib").startswith(versions)
+    ),
+)
 
 # imported inside, so that the annotations of its modules that compute with arrays are checked
 with install_import_hook(

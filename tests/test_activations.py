@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mpmath import mp
 from oracles import DTYPES, FLOOR, ULP
+from problems import quick
 
 import mlp_jax
 from mlp_jax import Activation
@@ -31,7 +32,8 @@ PEERS = {
 all_names = pytest.mark.parametrize("name", ACTIVATIONS)
 all_orders = pytest.mark.parametrize("order", ORDERS, ids=ORDER_IDS)
 all_dtypes = pytest.mark.parametrize("dtype", DTYPES)
-with_and_without_jit = pytest.mark.parametrize("variant", JIT.values(), ids=JIT)
+# An eager call is one compiled program, so the plain command leaves `jax.jit` of it to the slow tests.
+with_and_without_jit = pytest.mark.parametrize("variant", quick(JIT, "eager"))
 
 
 def ours(name: str, order: int):

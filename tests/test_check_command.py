@@ -133,7 +133,7 @@ def test_one_file_is_a_report_and_a_status(written):
 
 def test_an_endless_loop_is_ended(written):
     start = time.perf_counter()
-    done = run("check", written(before_start("while True: pass")), "--time-limit", 4)
+    done = run("check", written(before_start("import time\nwhile True:\n    time.sleep(0.1)")), "--time-limit", 4)
     assert (done.returncode, done.stdout) == (2, "")
     assert "no answer within 4 s: an endless loop? --time-limit sets the limit" in done.stderr
     assert time.perf_counter() - start < 30
@@ -141,7 +141,7 @@ def test_an_endless_loop_is_ended(written):
 
 @pytest.mark.skipif(os.name != "posix" or shutil.which("ps") is None, reason="needs signals and ps")
 def test_an_interrupt_ends_the_child(written):
-    path = written(before_start("while True: pass"))
+    path = written(before_start("import time\nwhile True:\n    time.sleep(0.1)"))
     process = subprocess.Popen([sys.executable, "-m", "mlp_jax", "check", str(path)], stderr=subprocess.PIPE)
     while str(path) not in children_of(process.pid):
         assert process.poll() is None

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mpmath import mp
 from oracles import DTYPES, ULP
+from problems import quick
 
 import mlp_jax
 from mlp_jax import (
@@ -30,7 +31,8 @@ SCALES = (1e-3, 1.0, 30.0, 1e3, 1e4)
 JIT = {"jit": jax.jit, "eager": lambda f: f}
 inf, nan = float("inf"), float("nan")
 
-with_and_without_jit = pytest.mark.parametrize("variant", JIT.values(), ids=JIT)
+# An eager call is one compiled program, so the plain command leaves `jax.jit` of it to the slow tests.
+with_and_without_jit = pytest.mark.parametrize("variant", quick(JIT, "eager"))
 all_dtypes = pytest.mark.parametrize("dtype", DTYPES)
 law = settings(derandomize=True, max_examples=40, deadline=None)
 

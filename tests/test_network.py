@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.nn import initializers
+from problems import quick
 
 import mlp_jax
 from mlp_jax import Layer, forward, forward_with_trace, init_params
@@ -16,7 +17,8 @@ from mlp_jax.activations import ACTIVATIONS
 JIT = {"jit": lambda f: jax.jit(f, static_argnums=2), "eager": lambda f: f}
 SIZES = {"no hidden": (3, 2), "one hidden": (3, 5, 2), "three hidden": (3, 5, 4, 6, 2), "widths of 1": (1, 1, 1)}
 DTYPES = ("bfloat16", "float32", "float64")
-with_and_without_jit = pytest.mark.parametrize("variant", JIT.values(), ids=JIT)
+# An eager call is one compiled program, so the plain command leaves `jax.jit` of it to the slow tests.
+with_and_without_jit = pytest.mark.parametrize("variant", quick(JIT, "eager"))
 all_sizes = pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
 all_dtypes = pytest.mark.parametrize("dtype", DTYPES)
 
