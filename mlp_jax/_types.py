@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Integer
 # function behind it a `jax.Array`.
 ArrayLike: TypeAlias = Any
 
-Inputs: TypeAlias = Float[ArrayLike, "B D"]
+Input: TypeAlias = Float[ArrayLike, "B D"]
 Targets: TypeAlias = Integer[ArrayLike, " B"] | Float[ArrayLike, "B C"]
 Logits: TypeAlias = Float[ArrayLike, "B C"]
 

@@ -80,19 +80,14 @@ def _phi(activation: Activation, z: Float[ArrayLike, "..."]) -> Float[Array, "..
     return activation.value(z)
 
 
-def _of_compiled(name: str, weight_init: Initializer, **functions: Any) -> Activation:
-    """Return a record of compiled functions, which other programs inline."""
-    compiled: Any = {key: f if f is jnp.zeros_like else jax.jit(f, inline=True) for key, f in functions.items()}
-    return Activation(**compiled, weight_init=weight_init, name=name)
+def _compiled(name: str, weight_init: Initializer, *functions: Elementwise, pair: Any = None) -> Activation:
+    """Return a record of compiled phi, phi', phi'' and, if they share work, (phi, phi'). They inline into a program."""
+    kept = (None, jnp.zeros_like)
+    compiled: list[Any] = [f if f in kept else jax.jit(f, inline=True) for f in (*functions, pair)]
+    return Activation(*compiled, weight_init=weight_init, name=name)
 
 
-identity = _of_compiled(
-    value=lambda z: z,
-    derivative=jnp.ones_like,
-    second_derivative=jnp.zeros_like,
-    weight_init=LECUN,
-    name="identity",
-)
+identity = _compiled("identity", LECUN, lambda z: z, jnp.ones_like, jnp.zeros_like)
 
 
 def _sigmoid_value_and_derivative(z: Array) -> tuple[Array, Array]:
@@ -104,13 +99,14 @@ def _sigmoid_derivative(z: Array) -> Array:
     return _sigmoid_value_and_derivative(z)[1]
 
 
-sigmoid = _of_compiled(  # phi'' = s'(z) (s(-z) - s(z)), and s(z) - s(-z) = tanh(z / 2)
-    value=jax.nn.sigmoid,
-    derivative=_sigmoid_derivative,
-    second_derivative=lambda z: -_sigmoid_derivative(z) * jnp.tanh(z / 2),
-    value_and_derivative=_sigmoid_value_and_derivative,
-    weight_init=GLOROT,
-    name="sigmoid",
+# phi'' = s'(z) (s(-z) - s(z)), and s(z) - s(-z) = tanh(z / 2)
+sigmoid = _compiled(
+    "sigmoid",
+    GLOROT,
+    jax.nn.sigmoid,
+    _sigmoid_derivative,
+    lambda z: -_sigmoid_derivative(z) * jnp.tanh(z / 2),
+    pair=_sigmoid_value_and_derivative,
 )
 
 
@@ -119,40 +115,24 @@ def _tanh_derivative(z: Array) -> Array:
     return 4 * e / (1 + e) ** 2
 
 
-tanh = _of_compiled(
-    value=jnp.tanh,
-    derivative=_tanh_derivative,
-    second_derivative=lambda z: -2 * jnp.tanh(z) * _tanh_derivative(z),
-    weight_init=GLOROT,
-    name="tanh",
-)
+tanh = _compiled("tanh", GLOROT, jnp.tanh, _tanh_derivative, lambda z: -2 * jnp.tanh(z) * _tanh_derivative(z))
 
 
-relu = _of_compiled(
-    value=jax.nn.relu,  # not jnp.maximum(z, 0), whose derivative at 0 autodiff takes as 1/2
-    derivative=lambda z: (z > 0).astype(z.dtype),
-    second_derivative=jnp.zeros_like,
-    weight_init=HE,
-    name="relu",
-)
+# jax.nn.relu and not jnp.maximum(z, 0), whose derivative at 0 autodiff takes as 1/2
+relu = _compiled("relu", HE, jax.nn.relu, lambda z: (z > 0).astype(z.dtype), jnp.zeros_like)
 
 _LEAK = 0.01  # the slope for z <= 0 (Maas, Hannun & Ng, 2013)
 
-leaky_relu = _of_compiled(
-    value=lambda z: jnp.where(z > 0, z, _LEAK * z),
-    derivative=lambda z: jnp.where(z > 0, 1, jnp.full_like(z, _LEAK)),
-    second_derivative=jnp.zeros_like,
-    weight_init=HE,
-    name="leaky_relu",
+leaky_relu = _compiled(
+    "leaky_relu",
+    HE,
+    lambda z: jnp.where(z > 0, z, _LEAK * z),
+    lambda z: jnp.where(z > 0, 1, jnp.full_like(z, _LEAK)),
+    jnp.zeros_like,
 )
 
-softplus = _of_compiled(  # log(1 + exp(z)), whose derivative is s(z)
-    value=lambda z: jnp.logaddexp(z, 0),
-    derivative=jax.nn.sigmoid,
-    second_derivative=_sigmoid_derivative,
-    weight_init=HE,
-    name="softplus",
-)
+# log(1 + exp(z)), whose derivative is s(z)
+softplus = _compiled("softplus", HE, lambda z: jnp.logaddexp(z, 0), jax.nn.sigmoid, _sigmoid_derivative)
 
 
 def _silu_value_and_derivative(z: Array) -> tuple[Array, Array]:
@@ -160,13 +140,14 @@ def _silu_value_and_derivative(z: Array) -> tuple[Array, Array]:
     return z * s, s * (1 + z * jax.nn.sigmoid(-z))
 
 
-silu = _of_compiled(  # z s(z) (Elfwing, Uchibe & Doya, 2017; also called swish)
-    value=lambda z: z * jax.nn.sigmoid(z),
-    derivative=lambda z: _silu_value_and_derivative(z)[1],
-    second_derivative=lambda z: _sigmoid_derivative(z) * (2 - z * jnp.tanh(z / 2)),
-    value_and_derivative=_silu_value_and_derivative,
-    weight_init=HE,
-    name="silu",
+# z s(z) (Elfwing, Uchibe & Doya, 2017; also called swish)
+silu = _compiled(
+    "silu",
+    HE,
+    lambda z: z * jax.nn.sigmoid(z),
+    lambda z: _silu_value_and_derivative(z)[1],
+    lambda z: _sigmoid_derivative(z) * (2 - z * jnp.tanh(z / 2)),
+    pair=_silu_value_and_derivative,
 )
 
 
@@ -188,13 +169,14 @@ def _gelu_value_and_derivative(z: Array) -> tuple[Array, Array]:
     return z * Phi, Phi + z * _normal_density(z)
 
 
-gelu = _of_compiled(  # z Phi(z), exact (Hendrycks & Gimpel, 2016); jax.nn.gelu's default is the tanh form below
-    value=lambda z: z * _normal_distribution(z),
-    derivative=lambda z: _gelu_value_and_derivative(z)[1],
-    second_derivative=lambda z: _normal_density(z) * (2 - _near(z) ** 2),
-    value_and_derivative=_gelu_value_and_derivative,
-    weight_init=HE,
-    name="gelu",
+# z Phi(z), exact (Hendrycks & Gimpel, 2016); jax.nn.gelu's default is the tanh form below
+gelu = _compiled(
+    "gelu",
+    HE,
+    lambda z: z * _normal_distribution(z),
+    lambda z: _gelu_value_and_derivative(z)[1],
+    lambda z: _normal_density(z) * (2 - _near(z) ** 2),
+    pair=_gelu_value_and_derivative,
 )
 
 _A, _B = sqrt(2 / pi), 0.044715  # u = A (z + B z^3), so (1 + tanh u) / 2 = s(2 u) approximates Phi(z)
@@ -221,22 +203,17 @@ def _gelu_tanh_second_derivative(z: Array) -> Array:
     return 4 * _sigmoid_derivative(2 * u) * (_A * (1 + 6 * _B * z * z) - z * du * du * jnp.tanh(u))
 
 
-gelu_tanh = _of_compiled(  # z s(2 u), the tanh approximation of gelu, with an error of up to 4.7e-4
-    value=lambda z: z * jax.nn.sigmoid(2 * _gelu_u(z)),
-    derivative=lambda z: _gelu_tanh_value_and_derivative(z)[1],
-    second_derivative=_gelu_tanh_second_derivative,
-    value_and_derivative=_gelu_tanh_value_and_derivative,
-    weight_init=HE,
-    name="gelu_tanh",
+# z s(2 u), the tanh approximation of gelu, with an error of up to 4.7e-4
+gelu_tanh = _compiled(
+    "gelu_tanh",
+    HE,
+    lambda z: z * jax.nn.sigmoid(2 * _gelu_u(z)),
+    lambda z: _gelu_tanh_value_and_derivative(z)[1],
+    _gelu_tanh_second_derivative,
+    pair=_gelu_tanh_value_and_derivative,
 )
 
-sin = _of_compiled(
-    value=jnp.sin,
-    derivative=jnp.cos,
-    second_derivative=lambda z: -jnp.sin(z),
-    weight_init=LECUN,
-    name="sin",
-)
+sin = _compiled("sin", LECUN, jnp.sin, jnp.cos, lambda z: -jnp.sin(z))
 
 ACTIVATIONS: dict[str, Activation] = {
     record.name: record for record in (identity, sigmoid, tanh, relu, leaky_relu, softplus, silu, gelu, gelu_tanh, sin)

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 
 from mlp_jax import _doors
 from mlp_jax._doors import door
-from mlp_jax._types import Inputs, Layer, Params, Targets
+from mlp_jax._types import Input, Layer, Params, Targets
 from mlp_jax.activations import Activation, relu
 from mlp_jax.losses import Loss, cross_entropy
 from mlp_jax.network import Trace, as_network, forward, forward_with_trace
@@ -90,11 +90,7 @@ def as_examples(loss: Any, targets: Any, **network: Any) -> dict[str, Any]:
 
 @door(as_examples)
 def backprop_with_trace(
-    params: Params,
-    x: Inputs,
-    targets: Targets,
-    activation: Activation = relu,
-    loss: Loss = cross_entropy,
+    params: Params, x: Input, targets: Targets, activation: Activation = relu, loss: Loss = cross_entropy
 ) -> BackwardTrace:
     """Return loss and gradients as `backprop`, and every h_l, z_l, phi'(z_l) and delta_l on the way.
 
@@ -115,11 +111,7 @@ def backprop_with_trace(
 
 @door(as_examples)
 def backprop(
-    params: Params,
-    x: Inputs,
-    targets: Targets,
-    activation: Activation = relu,
-    loss: Loss = cross_entropy,
+    params: Params, x: Input, targets: Targets, activation: Activation = relu, loss: Loss = cross_entropy
 ) -> tuple[Float[Array, ""], Params]:
     """Return the loss and its gradient in every parameter, derived by hand (Rumelhart, Hinton & Williams, 1986).
 
@@ -150,11 +142,7 @@ def backprop(
 
 @door(as_examples)
 def autodiff(
-    params: Params,
-    x: Inputs,
-    targets: Targets,
-    activation: Activation = relu,
-    loss: Loss = cross_entropy,
+    params: Params, x: Input, targets: Targets, activation: Activation = relu, loss: Loss = cross_entropy
 ) -> tuple[Float[Array, ""], Params]:
     """Return what `backprop` returns, by `jax.value_and_grad` of the plain forward pass and loss.
 

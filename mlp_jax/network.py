@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 
 from mlp_jax import _doors
 from mlp_jax._doors import door
-from mlp_jax._types import Inputs
+from mlp_jax._types import Input
 from mlp_jax._types import Layer as Layer
 from mlp_jax._types import Params as Params
 from mlp_jax.activations import Activation, relu
@@ -133,7 +133,7 @@ def as_network(params: Any, x: Any, activation: Any, **directions: Any) -> dict[
 
 
 @door(as_network)
-def forward(params: Params, x: Inputs, activation: Activation = relu) -> Float[Array, "B C"]:
+def forward(params: Params, x: Input, activation: Activation = relu) -> Float[Array, "B C"]:
     """Return the logits z_L of a batch.
 
     Args:
@@ -159,7 +159,7 @@ def forward(params: Params, x: Inputs, activation: Activation = relu) -> Float[A
 
 
 @door(as_network)
-def forward_with_trace(params: Params, x: Inputs, activation: Activation = relu) -> tuple[Float[Array, "B C"], Trace]:
+def forward_with_trace(params: Params, x: Input, activation: Activation = relu) -> tuple[Float[Array, "B C"], Trace]:
     """Return the logits, and the `Trace` of inputs, pre-activations and derivatives that backprop needs.
 
     Arguments and errors as `forward`.

@@ -38,7 +38,7 @@ from jaxtyping import Array, Float
 
 from mlp_jax import _doors
 from mlp_jax._doors import door
-from mlp_jax._types import ArrayLike, Inputs, Layer, Logits, Params, Targets
+from mlp_jax._types import ArrayLike, Input, Layer, Logits, Params, Targets
 from mlp_jax.activations import Activation, relu
 from mlp_jax.backpropagation import (
     activation_backward,
@@ -55,7 +55,7 @@ from mlp_jax.network import Trace, as_network, forward_with_trace, linear
 
 
 @door(as_network)
-def logits_jvp(params: Params, x: Inputs, tangent: Params, activation: Activation = relu) -> Float[Array, "B C"]:
+def logits_jvp(params: Params, x: Input, tangent: Params, activation: Activation = relu) -> Float[Array, "B C"]:
     """Return J v = R{z_L}, the logits' derivative along a direction of the parameters.
 
     Args:
@@ -80,7 +80,7 @@ def logits_jvp(params: Params, x: Inputs, tangent: Params, activation: Activatio
 
 
 @door(as_network)
-def logits_vjp(params: Params, x: Inputs, cotangent: Logits, activation: Activation = relu) -> Params:
+def logits_vjp(params: Params, x: Input, cotangent: Logits, activation: Activation = relu) -> Params:
     """Return J^T u, the gradient of <z_L, u> in the parameters, by the backward pass from delta_L = u.
 
     The cotangent u must be (B, C), finite, in the parameters' dtype. Other arguments and errors as `logits_jvp`. The
@@ -97,7 +97,7 @@ def logits_vjp(params: Params, x: Inputs, cotangent: Logits, activation: Activat
 
 
 @door(as_network)
-def logits_jacobian(params: Params, x: Inputs, activation: Activation = relu) -> Params:
+def logits_jacobian(params: Params, x: Input, activation: Activation = relu) -> Params:
     """Return J, the derivative of every logit of every example in every parameter.
 
     The result has the form of params, with leaves (B, C, fan_in, fan_out) and (B, C, fan_out), B C times their memory.
@@ -119,7 +119,7 @@ def logits_jacobian(params: Params, x: Inputs, activation: Activation = relu) ->
 
 
 @door(as_network)
-def logits_input_jacobian(params: Params, x: Inputs, activation: Activation = relu) -> Float[Array, "B C D"]:
+def logits_input_jacobian(params: Params, x: Input, activation: Activation = relu) -> Float[Array, "B C D"]:
     """Return d z_L / d x of every example, the transpose of W_1 diag(phi'(z_1)) W_2 ... W_L.
 
     The product starts at its narrower end: at x if D < C, else at the logits. Arguments and errors as `forward`.
@@ -164,7 +164,7 @@ def softmax_jacobian(logits: Float[ArrayLike, "... C"]) -> Float[Array, "... C C
 
 @door(as_examples)
 def input_gradient(
-    params: Params, x: Inputs, targets: Targets, activation: Activation = relu, loss: Loss = cross_entropy
+    params: Params, x: Input, targets: Targets, activation: Activation = relu, loss: Loss = cross_entropy
 ) -> Float[Array, "B D"]:
     """Return d loss / d x = delta_1 W_1^T, (B, D).
 
@@ -182,7 +182,7 @@ def input_gradient(
 
 @door(as_examples)
 def per_example_gradients(
-    params: Params, x: Inputs, targets: Targets, activation: Activation = relu, loss: Loss = cross_entropy
+    params: Params, x: Input, targets: Targets, activation: Activation = relu, loss: Loss = cross_entropy
 ) -> Params:
     """Return the gradient of each example's own loss; the mean over the batch is `backprop`'s.
 
@@ -200,7 +200,7 @@ def per_example_gradients(
 
 @door(as_examples)
 def per_example_gradient_norms(
-    params: Params, x: Inputs, targets: Targets, activation: Activation = relu, loss: Loss = cross_entropy
+    params: Params, x: Input, targets: Targets, activation: Activation = relu, loss: Loss = cross_entropy
 ) -> Float[Array, " B"]:
     """Return |g_i| (B,), the length of each example's gradient, without forming it (Goodfellow, 2015).
 
@@ -227,7 +227,7 @@ def per_example_gradient_norms(
 @door(as_examples)
 def hessian_vector_product(
     params: Params,
-    x: Inputs,
+    x: Input,
     targets: Targets,
     tangent: Params,
     activation: Activation = relu,
@@ -268,7 +268,7 @@ def hessian_vector_product(
 @door(as_examples)
 def gauss_newton_vector_product(
     params: Params,
-    x: Inputs,
+    x: Input,
     targets: Targets,
     tangent: Params,
     activation: Activation = relu,
@@ -291,7 +291,7 @@ def gauss_newton_vector_product(
 
 
 @door(as_network)
-def fisher_vector_product(params: Params, x: Inputs, tangent: Params, activation: Activation = relu) -> Params:
+def fisher_vector_product(params: Params, x: Input, tangent: Params, activation: Activation = relu) -> Params:
     """Return F v, with F the batch's mean of E[g_y g_y^T] for classes y drawn from softmax's p (Amari, 1998).
 
     F does not use the data's labels, unlike the empirical Fisher matrix (Kunstner, Hennig & Balles, 2019).

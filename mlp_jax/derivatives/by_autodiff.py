@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mlp_jax._doors import door
-from mlp_jax._types import ArrayLike, Inputs, Logits, Params, Targets
+from mlp_jax._types import ArrayLike, Input, Logits, Params, Targets
 from mlp_jax.activations import Activation, relu
 from mlp_jax.backpropagation import as_examples
 from mlp_jax.losses import Loss, as_logits_argument, cross_entropy, softmax
@@ -18,26 +18,26 @@ from mlp_jax.network import as_network, forward
 
 
 @door(as_network)
-def logits_jvp(params: Params, x: Inputs, tangent: Params, activation: Activation = relu) -> Float[Array, "B C"]:
+def logits_jvp(params: Params, x: Input, tangent: Params, activation: Activation = relu) -> Float[Array, "B C"]:
     """Return J v by `jax.jvp`."""
     return jax.jvp(lambda params: forward.room(params, x, activation), (params,), (tangent,))[1]
 
 
 @door(as_network)
-def logits_vjp(params: Params, x: Inputs, cotangent: Logits, activation: Activation = relu) -> Params:
+def logits_vjp(params: Params, x: Input, cotangent: Logits, activation: Activation = relu) -> Params:
     """Return J^T u by `jax.vjp`."""
     _, vjp = jax.vjp(lambda params: forward.room(params, x, activation), params)
     return vjp(cotangent)[0]
 
 
 @door(as_network)
-def logits_jacobian(params: Params, x: Inputs, activation: Activation = relu) -> Params:
+def logits_jacobian(params: Params, x: Input, activation: Activation = relu) -> Params:
     """Return J by `jax.jacrev`, example by example."""
     return jax.vmap(jax.jacrev(lambda params, x: forward.room(params, x[None], activation)[0]), (None, 0))(params, x)
 
 
 @door(as_network)
-def logits_input_jacobian(params: Params, x: Inputs, activation: Activation = relu) -> Float[Array, "B C D"]:
+def logits_input_jacobian(params: Params, x: Input, activation: Activation = relu) -> Float[Array, "B C D"]:
     """Return the Jacobian in x by `jax.jacrev`, or by `jax.jacfwd` if D < C, example by example."""
     jacobian = jax.jacrev if params[-1].bias.shape[0] <= x.shape[1] else jax.jacfwd
     return jax.vmap(jacobian(lambda x: forward.room(params, x[None], activation)[0]))(x)
@@ -52,7 +52,7 @@ def softmax_jacobian(logits: Float[ArrayLike, "... C"]) -> Float[Array, "... C C
 
 @door(as_examples)
 def input_gradient(
-    params: Params, x: Inputs, targets: Targets, activation: Activation = relu, loss: Loss = cross_entropy
+    params: Params, x: Input, targets: Targets, activation: Activation = relu, loss: Loss = cross_entropy
 ) -> Float[Array, "B D"]:
     """Return the gradient in x by `jax.grad`."""
     return jax.grad(lambda x: loss.value(forward.room(params, x, activation), targets))(x)
@@ -60,7 +60,7 @@ def input_gradient(
 
 @door(as_examples)
 def per_example_gradients(
-    params: Params, x: Inputs, targets: Targets, activation: Activation = relu, loss: Loss = cross_entropy
+    params: Params, x: Input, targets: Targets, activation: Activation = relu, loss: Loss = cross_entropy
 ) -> Params:
     """Return gradients of batches of one by `jax.grad` under `jax.vmap`."""
 
@@ -72,7 +72,7 @@ def per_example_gradients(
 
 @door(as_examples)
 def per_example_gradient_norms(
-    params: Params, x: Inputs, targets: Targets, activation: Activation = relu, loss: Loss = cross_entropy
+    params: Params, x: Input, targets: Targets, activation: Activation = relu, loss: Loss = cross_entropy
 ) -> Float[Array, " B"]:
     """Return norms of the gradients that `jax.vmap` of `jax.grad` forms."""
     gradients = per_example_gradients.room(params, x, targets, activation, loss)
@@ -82,7 +82,7 @@ def per_example_gradient_norms(
 @door(as_examples)
 def hessian_vector_product(
     params: Params,
-    x: Inputs,
+    x: Input,
     targets: Targets,
     tangent: Params,
     activation: Activation = relu,
@@ -96,7 +96,7 @@ def hessian_vector_product(
 @door(as_examples)
 def gauss_newton_vector_product(
     params: Params,
-    x: Inputs,
+    x: Input,
     targets: Targets,
     tangent: Params,
     activation: Activation = relu,
@@ -110,7 +110,7 @@ def gauss_newton_vector_product(
 
 
 @door(as_network)
-def fisher_vector_product(params: Params, x: Inputs, tangent: Params, activation: Activation = relu) -> Params:
+def fisher_vector_product(params: Params, x: Input, tangent: Params, activation: Activation = relu) -> Params:
     """Return F v by its definition: the scores of all classes by `jax.grad`, each weighted with its probability."""
     logits, Jv = jax.jvp(lambda params: forward.room(params, x, activation), (params,), (tangent,))
     batch, classes = logits.shape
