@@ -83,8 +83,8 @@ def _phi(activation: Activation, z: Float[ArrayLike, "..."]) -> Float[Array, "..
 def _compiled(name: str, weight_init: Initializer, *functions: Elementwise, pair: Any = None) -> Activation:
     """Return a record of compiled phi, phi', phi'' and, if they share work, (phi, phi'). They inline into a program."""
     kept = (None, jnp.zeros_like)
-    compiled: list[Any] = [f if f in kept else jax.jit(f, inline=True) for f in (*functions, pair)]
-    return Activation(*compiled, weight_init=weight_init, name=name)
+    phi, d, dd, both = (f if f in kept else jax.jit(f, inline=True) for f in (*functions, pair))
+    return Activation(phi, d, dd, both, weight_init, name)
 
 
 identity = _compiled("identity", LECUN, lambda z: z, jnp.ones_like, jnp.zeros_like)

@@ -136,8 +136,8 @@ TEXTBOOK = {
 @pytest.mark.parametrize(("name", "textbook", "z"), [(k, *v) for k, v in TEXTBOOK.items()], ids=TEXTBOOK)
 def test_the_bound_rejects_the_textbooks_forms(name, textbook, z):
     assert worst(textbook, name, 1, "float32") > 1
-    assert textbook(jnp.float32(z)) == 0
-    assert ACTIVATIONS[name].derivative(jnp.float32(z)) > 0
+    ours, theirs = (float(f(jnp.float32(z))) for f in (ACTIVATIONS[name].derivative, textbook))
+    assert abs(theirs - ours) > 0.99 * ours > 0  # not one digit is left: it is 0, or what tanh is off by
 
 
 @all_names
