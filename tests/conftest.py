@@ -1,6 +1,7 @@
 """All strictness in one place: annotations are checked at run time, warnings are errors, ranks must match."""
 
 import os
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,8 +12,8 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")  # correctness is a matter of floa
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent.parent / ".pytest_cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
-# Programs run once on a few numbers, so they are compiled fast and not to be fast. CI runs the slow tests, and those of
-# last digits, once more as users compile them: with XLA_FLAGS empty. An unknown flag would end the process.
+# The plain tests' programs are small and run once, so they are compiled fast and not to be fast. The slow tests, and all
+# with XLA_FLAGS empty, compile as users do. An unknown flag would end the process, and 32 layers the last one.
 os.environ.setdefault(
     "XLA_FLAGS",
     " ".join(
@@ -22,7 +23,7 @@ os.environ.setdefault(
             "--xla_llvm_disable_expensive_passes=true": ("0.10", "0.11", "0.12"),
             "--xla_cpu_use_fusion_emitters=false": ("0.10",),
         }.items()
-        if version("jaxlib").startswith(versions)
+        if version("jaxlib").startswith(versions) and not any("slow" in argument for argument in sys.argv)
     ),
 )
 

@@ -56,6 +56,7 @@ def main() -> None:
         Path("right.py").write_text(right, encoding="utf-8")
         Path("wrong.py").write_text(EXAMPLE.read_text(encoding="utf-8"), encoding="utf-8")
         check(0, "", programs / "python", "-c", IN_PYTHON)
+        check(0, "mlp_jax 0.", command, "--version")
         check(0, "test accuracy", command, "train", "--data", "digits", "--hidden", "16", "--epochs", "2")
         check(0, "CORRECT", command, "check", "right.py")
         check(1, "wrong_activation_derivative", command, "check", "wrong.py")
