@@ -12,8 +12,8 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")  # correctness is a matter of floa
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent.parent / ".pytest_cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
-# The plain tests' programs are small and run once, so they are compiled fast and not to be fast. The slow tests, and all
-# with XLA_FLAGS empty, compile as users do. An unknown flag would end the process, and 32 layers the last one.
+# The programs of the plain tests are small and run once, so they are compiled fast and not to be fast. The slow tests,
+# and all with XLA_FLAGS empty, compile as users do. With the last flag 32 layers would crash; an unknown flag would, too.
 os.environ.setdefault(
     "XLA_FLAGS",
     " ".join(
