@@ -13,7 +13,7 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent.par
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 # The programs of the plain tests are small and run once, so they are compiled fast and not to be fast. The slow tests,
-# and all with XLA_FLAGS empty, compile as users do. With the last flag 32 layers would crash; an unknown flag would, too.
+# and all with XLA_FLAGS empty, compile as users do. 32 layers crash with the last flag, and all with an unknown one.
 os.environ.setdefault(
     "XLA_FLAGS",
     " ".join(
