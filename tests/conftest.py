@@ -1,10 +1,9 @@
 """All strictness in one place: annotations are checked at run time, warnings are errors, ranks must match."""
 
 import os
-import sys
-from importlib.metadata import version
 from pathlib import Path
 
+from compilation import xla_flags
 from jaxtyping import install_import_hook
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # correctness is a matter of float64, which GPUs do slowly
@@ -12,20 +11,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")  # correctness is a matter of floa
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent.parent / ".pytest_cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
-# The programs of the plain tests are small and run once, so they are compiled fast and not to be fast. The slow tests,
-# and all with XLA_FLAGS empty, compile as users do. 32 layers crash with the last flag, and all with an unknown one.
-os.environ.setdefault(
-    "XLA_FLAGS",
-    " ".join(
-        flag
-        for flag, versions in {
-            "--xla_backend_optimization_level=0": ("0.10", "0.11", "0.12"),
-            "--xla_llvm_disable_expensive_passes=true": ("0.10", "0.11", "0.12"),
-            "--xla_cpu_use_fusion_emitters=false": ("0.10",),
-        }.items()
-        if version("jaxlib").startswith(versions) and not any("slow" in argument for argument in sys.argv)
-    ),
-)
+os.environ.setdefault("XLA_FLAGS", xla_flags())
 
 # imported inside, so that the annotations of its modules that compute with arrays are checked
 with install_import_hook(
