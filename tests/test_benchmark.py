@@ -12,6 +12,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from problems import quick
 
 import mlp_jax
 from experiments import records
@@ -335,7 +336,7 @@ SLOW = {  # workload, at a size that no other test has; the function that is slo
 }
 
 
-@pytest.mark.parametrize(("workload", "smaller", "name", "slow"), SLOW.values(), ids=SLOW)
+@pytest.mark.parametrize(("workload", "smaller", "name", "slow"), quick(SLOW, "programs of backprop", "eager backprop"))
 def test_a_slow_call_misses_its_aim(workload, smaller, name, slow, monkeypatch, tmp_path):
     problem = made(workload, tmp_path, **smaller)
     monkeypatch.setattr(jax, "clear_caches", lambda: None)  # other tests count programs in this process

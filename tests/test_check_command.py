@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from commands import full_disk, run, run_process
+from problems import quick
 
 from experiments.readme import EXAMPLE
 from mlp_jax.check._diagnosis import files
@@ -99,8 +100,13 @@ IN_A_CHILD = {
 }
 
 
-def test_a_folder_is_checked_with_an_object_and_a_row_for_each_file(tmp_path, monkeypatch):
-    for name, (text, *_) in IN_A_CHILD.items():
+FOLDERS = {"three files": ["right", "wrong", "ends its process"], "all files": list(IN_A_CHILD)}
+
+
+@pytest.mark.parametrize("names", quick(FOLDERS, "three files"))
+def test_a_folder_is_checked_with_an_object_and_a_row_for_each_file(names, tmp_path, monkeypatch):
+    files_of = {name: IN_A_CHILD[name] for name in names}
+    for name, (text, *_) in files_of.items():
         (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
     (tmp_path / "__pycache__").mkdir()
     (tmp_path / "__pycache__" / "no.py").write_text("", encoding="utf-8")
@@ -112,8 +118,8 @@ def test_a_folder_is_checked_with_an_object_and_a_row_for_each_file(tmp_path, mo
     with grades.open(encoding="utf-8", newline="") as stream:
         rows = {Path(row["file"]).stem: row for row in csv.DictReader(stream)}
     html = page.read_text(encoding="utf-8")
-    assert objects.keys() == rows.keys() == IN_A_CHILD.keys()
-    for name, (_, verdict, words) in IN_A_CHILD.items():
+    assert objects.keys() == rows.keys() == files_of.keys()
+    for name, (_, verdict, words) in files_of.items():
         first = objects[name]["diagnoses"][0]
         assert objects[name]["verdict"] == verdict, name
         assert words in first["code"] + first["message"]
@@ -133,7 +139,7 @@ def test_one_file_is_a_report_and_a_status(written):
 
 def test_an_endless_loop_is_ended(written):
     start = time.perf_counter()
-    done = run("check", written(before_start("import time\nwhile True:\n    time.sleep(0.1)")), "--time-limit", 4)
+    done = run("check", written(before_start("while True: __import__('time').sleep(0.1)")), "--time-limit", 4)
     assert (done.returncode, done.stdout) == (2, "")
     assert "no answer within 4 s: an endless loop? --time-limit sets the limit" in done.stderr
     assert time.perf_counter() - start < 30
@@ -141,7 +147,7 @@ def test_an_endless_loop_is_ended(written):
 
 @pytest.mark.skipif(os.name != "posix" or shutil.which("ps") is None, reason="needs signals and ps")
 def test_an_interrupt_ends_the_child(written):
-    path = written(before_start("import time\nwhile True:\n    time.sleep(0.1)"))
+    path = written(before_start("while True: __import__('time').sleep(0.1)"))
     process = subprocess.Popen([sys.executable, "-m", "mlp_jax", "check", str(path)], stderr=subprocess.PIPE)
     while str(path) not in children_of(process.pid):
         assert process.poll() is None

@@ -55,7 +55,7 @@ ORDERS = jax.jit(jax.vmap(_engine.epoch_order, in_axes=(0, None, None)), static_
 
 
 @pytest.mark.parametrize("x64", [False, True], ids=["float32", "float64"])
-@pytest.mark.parametrize("n", [1, 2, 11, 1626, 2000], ids=lambda n: f"{n} examples")  # from 1626 on: two rounds
+@pytest.mark.parametrize("n", [1, 11, 1626], ids=lambda n: f"{n} examples")  # from 1626 on: two rounds
 def test_the_order_of_an_epoch_is_a_permutation_of_jax_random(n, x64):
     with jax.enable_x64(x64):
         keys = jax.random.split(KEY, 2)
