@@ -53,8 +53,10 @@ class _Initializer:
 
 def _as_initializer(name: str, value: Any) -> _Initializer:
     _doors.check_function(name, value)
-    cells = tuple(cell.cell_contents for cell in getattr(value, "__closure__", None) or ())
-    content = (value.__code__, value.__defaults__, cells) if hasattr(value, "__code__") else value
+    content = value
+    if getattr(value, "__module__", "").startswith("jax.") and hasattr(value, "__code__"):  # of anyone else: identity
+        cells = [cell.cell_contents for cell in value.__closure__ or ()]
+        content = (value.__code__, value.__defaults__, repr(cells))
     try:
         hash(content)
     except TypeError:

@@ -117,6 +117,18 @@ def test_parameters_take_one_program_for_any_number_of_layers(sizes, compiled):
     np.testing.assert_array_equal(2 * drawn[0], drawn[1])  # equal code, other settings: another initialiser
 
 
+def test_two_initialisers_of_a_user_are_two():
+    class Constant:
+        def __init__(self, value):
+            self.value = value
+
+        def draw(self, key, shape, dtype):
+            return jnp.full(shape, self.value, dtype)
+
+    drawn = [m.init_params(KEYS[0], (1, 1), weight_init=Constant(c).draw)[0].weight for c in (1, 2)]
+    assert np.ravel(drawn).tolist() == [1, 2]
+
+
 def test_a_room_without_its_door_would_compile_many(compiled):
     """The count can fail."""
     jax.block_until_ready(call(partial(m.backprop.room, activation=m.tanh, loss=m.cross_entropy), batch=6))
