@@ -71,7 +71,7 @@ def _checked(key: Any, sizes: Any, activation: Any, weight_init: Any, bias_init:
     return {
         "key": key,
         "sizes": sizes,
-        "activation": activation,
+        "activation": relu,  # it has chosen weight_init, and decides nothing else
         "weight_init": _as_initializer("weight_init", activation.weight_init if weight_init is None else weight_init),
         "bias_init": _as_initializer("bias_init", bias_init),
         "dtype": _doors.default_float() if dtype is None else jax.dtypes.canonicalize_dtype(dtype),
