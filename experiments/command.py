@@ -29,7 +29,7 @@ def main(
 
     Args:
       names: of questions, by default all; or walkthrough, which prints one backward pass number by number; or
-        readme, which writes the recorded numbers anew into README.md, the report, pictures and docstrings.
+        readme, which writes the recorded numbers again into README.md, the report, pictures and docstrings.
       quick: fewer seeds and no MNIST: under three minutes; without it about half an hour.
       record: write to experiments/results/, which README quotes, and not to experiments/runs/.
       seed: of all randomness.

@@ -61,7 +61,7 @@ def door(checked: Callable[..., dict[str, Any]]) -> Callable[[Callable[P, R]], D
             return compiled(**checked(**arguments.arguments))
 
         public.room = room  # type: ignore[attr-defined]  # a function can hold attributes
-        return public  # type: ignore[return-value]
+        return public  # type: ignore[return-value]  # it has its room by now
 
     return decorate
 

@@ -46,7 +46,7 @@ def run_function(function, *arguments, encoding=None):
 
 @contextmanager
 def full_disk(room=50):
-    """Let no file become longer than so many bytes: writing more fails, as on a full disk."""
+    """Limit the length of files: writing more fails, as on a full disk."""
     resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
