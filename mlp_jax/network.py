@@ -6,11 +6,13 @@ With one layer, sizes (D, C), this is softmax regression. The network computes i
 parameters' dtype: x is cast to it, and the logits have it.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from jax.nn.initializers import Initializer, zeros
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
@@ -113,10 +115,14 @@ def init_params(
     """
     assert weight_init is not None  # the door has filled it in
     keys = jax.random.split(key, (len(sizes) - 1, 2))
-    return tuple(
-        Layer(weight_init(key_w, (fan_in, fan_out), dtype), bias_init(key_b, (fan_out,), dtype))
-        for (key_w, key_b), fan_in, fan_out in zip(keys, sizes[:-1], sizes[1:], strict=True)
-    )
+    shapes = list(itertools.pairwise(sizes))
+    layers = dict[int, Layer]()
+    for shape in dict.fromkeys(shapes):  # layers of one shape are drawn at once, since each draw is slow to compile
+        same = np.array([l for l, other in enumerate(shapes) if other == shape])
+        weights = jax.vmap(lambda key, shape=shape: weight_init(key, shape, dtype))(keys[same, 0])
+        biases = jax.vmap(lambda key, shape=shape: bias_init(key, shape[1:], dtype))(keys[same, 1])
+        layers |= zip(same, map(Layer, weights, biases), strict=True)
+    return tuple(layers[l] for l in range(len(shapes)))
 
 
 def as_network(params: Any, x: Any, activation: Any, **directions: Any) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def measure(config: Config, key: jax.Array, progress: Progress) -> Finding:
 
 
 def _errors_at(config: Config, key: jax.Array, phi: Activation, depth: int) -> dict[str, float]:
-    """The worst errors over seeds at one depth."""
+    """The worst errors over seeds at one depth. Rooms run op by op, so that all depths share their programs."""
     sizes = (64, *depth * (config.width,), 10)
     found: dict[str, float] = {"kinks": 0}
     for seed in range(config.seeds):
@@ -113,8 +113,8 @@ def _errors_at(config: Config, key: jax.Array, phi: Activation, depth: int) -> d
                 params = mlp_jax.init_params(
                     jax.random.fold_in(key, seed), sizes, phi, bias_init=jax.nn.initializers.normal(0.5), dtype=dtype
                 )
-                _, by_hand = backprop(params, x, labels, phi)
-                _, by_autodiff = autodiff(params, x, labels, phi)
+                _, by_hand = backprop.room(params, x, labels, phi)
+                _, by_autodiff = autodiff.room(params, x, labels, phi)
                 pairs = zip(jax.tree.leaves(by_hand), jax.tree.leaves(by_autodiff), strict=True)
                 errors = {dtype: max(relative_error(a, b) for a, b in pairs)}
                 errors[f"whole {dtype}"] = relative_error(by_hand, by_autodiff)
@@ -151,7 +151,7 @@ def _finite_difference_error(
 
 def _loss_and_signs(params: Params, x: Any, labels: Any, phi: Activation) -> tuple[float, bytes]:
     """The loss, and which units are on."""
-    logits, trace = mlp_jax.forward_with_trace(params, x, phi)
+    logits, trace = mlp_jax.forward_with_trace.room(params, x, phi)
     signs = b"".join(np.packbits(np.asarray(z) > 0).tobytes() for z in trace.z[:-1])
     return float(mlp_jax.cross_entropy(logits, labels)), signs
 

@@ -96,7 +96,7 @@ def _claims_of_operations(expected: list[dict[str, float]], counted: list[dict[s
                 "norms",
                 "the norms take",
                 "derived: (2 P - n_0 n_1 + N) / (3 P - n_0 n_1) (Goodfellow, 2015)",
-                0.02 if sizes[0] > 2 else 0.06,
+                0.02 if sizes[0] > 2 else 0.1,
                 "biases, activations, the loss, and the scale of delta",
             ),
         )

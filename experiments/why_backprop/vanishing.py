@@ -121,21 +121,20 @@ def _claim_of_chi(config: Config, kind: dict[str, Any]) -> Claim:
 def log_norms(config: Config, key: jax.Array, activation: Activation, weight_variance: float) -> list[float]:
     """log10 of the squared norm of delta_l, mean over the batch, for l = 1 ... depth, in one random network.
 
-    Layer by layer, not as one program, which would take longer to compile than all networks to run.
+    Rooms run op by op here: one program would take longer to compile than all networks to run.
     """
     with jax.enable_x64(True):
         of_params, of_x, of_direction = jax.random.split(key, 3)
-        params = mlp_jax.init_params(
+        params = mlp_jax.init_params.room(
             of_params,
             (config.depth + 1) * (config.width,),
-            activation,
             weight_init=variance_scaling(weight_variance, "fan_in", "normal"),
             bias_init=normal(math.sqrt(config.bias_variance)),
             dtype=float,
         )
         shape = config.batch, config.width
         x, direction = jax.random.normal(of_x, shape, float), jax.random.normal(of_direction, shape, float)
-        trace = mlp_jax.backprop_with_trace(params, x, direction, activation, random_direction)
+        trace = mlp_jax.backprop_with_trace.room(params, x, direction, activation, random_direction)
         return [float(jnp.log10(jnp.mean(jnp.sum(delta**2, axis=1)))) for delta in trace.delta]
 
 
