@@ -12,7 +12,8 @@ returned unchanged.
 import difflib
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 import jax
@@ -25,7 +26,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 # Static arguments, whose values compile different programs.
-STATIC = ("activation", "loss", "sizes", "weight_init", "bias_init", "dtype", "classes")
+FUNCTIONS = ("activation", "loss", "weight_init", "bias_init")
+STATIC = (*FUNCTIONS, "sizes", "dtype", "classes")
 
 
 class Door(Protocol, Generic[P, R]):
@@ -58,12 +60,24 @@ def door(checked: Callable[..., dict[str, Any]]) -> Callable[[Callable[P, R]], D
             except TypeError as error:
                 raise TypeError(f"{room.__name__}: {error}") from None
             arguments.apply_defaults()
-            return compiled(**checked(**arguments.arguments))
+            good = checked(**arguments.arguments)
+            with compiling(name for name in FUNCTIONS if name in static):
+                return compiled(**good)
 
         public.room = room  # type: ignore[attr-defined]  # a function can hold attributes
         return public  # type: ignore[return-value]  # it has its room by now
 
     return decorate
+
+
+@contextmanager
+def compiling(functions: Iterable[str]) -> Iterator[None]:
+    """Raise an error that names the arguments of which a function may be other code than JAX can compile."""
+    try:
+        yield
+    except jax.errors.JAXTypeError as error:
+        expected = "functions in jax.numpy, which JAX compiles"
+        raise TypeError(f"{', '.join(functions)}: expected {expected}, got other code: {first_line(error)}") from error
 
 
 def mistake(where: object, expected: object, got: object, cure: str = "") -> ValueError:
@@ -75,6 +89,11 @@ def did_you_mean(name: str, known: Sequence[str]) -> str:
     """Return 'did you mean ...?' if a name is close to a known one, else ''."""
     close = difflib.get_close_matches(name, known, 1)
     return f"did you mean {close[0]!r}?" if close else ""
+
+
+def first_line(error: BaseException) -> str:
+    """Return what an exception says, in one line."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def describe(value: Any) -> str:
@@ -143,6 +162,17 @@ def as_floats(name: str, value: Any) -> Any:
 def default_float() -> Any:
     """Return jax.numpy's default float: float32, or float64 if it is enabled."""
     return jax.dtypes.canonicalize_dtype(float)
+
+
+def as_float_dtype(name: str, value: Any) -> Any:
+    """Return a floating dtype as JAX has it enabled; None is jax.numpy's default float."""
+    try:
+        dtype = default_float() if value is None else jax.dtypes.canonicalize_dtype(value)
+    except TypeError:
+        dtype = None
+    if dtype is None or not jnp.issubdtype(dtype, jnp.floating):
+        raise TypeError(f"{name}: expected a floating dtype such as 'float32', got {value!r}")
+    return dtype
 
 
 def as_like(name: str, value: Any, other_name: str, shape: tuple[int, ...], dtype: Any) -> Any:
@@ -225,13 +255,18 @@ def check_choice(name: str, value: Any, known: Any, cure: str = "") -> None:
 
 
 def check_record(name: str, value: Any, kind: type) -> None:
-    """Check that `value` is an `Activation` or a `Loss`."""
+    """Check that `value` is an `Activation` or a `Loss`, and that its functions can be hashed."""
     if not isinstance(value, kind):
         example = {"Activation": "mlp_jax.relu", "Loss": "mlp_jax.cross_entropy"}[kind.__name__]
         raise TypeError(
             f"{name}: expected a record such as {example}, or your own mlp_jax.{kind.__name__}(...), "
             f"got {describe(value)}"
         )
+    try:
+        hash(value)
+    except TypeError as error:
+        cure = "define them with def, or as frozen dataclasses"
+        raise TypeError(f"{name}: expected functions that can be hashed, got {value} ({error}); {cure}") from None
 
 
 def as_given(name: str, record: Any, field: str) -> Callable[..., Any]:
@@ -335,7 +370,10 @@ def as_targets(value: Any, batch: int, classes: int, dtype: Any, name: str = "ta
     if jnp.issubdtype(t.dtype, jnp.integer) and t.shape == (batch,):
         return as_labels(value, classes, name)
     if jnp.issubdtype(t.dtype, jnp.integer) or t.shape != (batch, classes):
-        cure = "; labels must be integers: labels.astype(int)" if t.shape == (batch,) else ""
+        cure = ""
+        if t.shape == (batch,):
+            of_values = f"{name}[:, None]" if classes == 1 else f"floats ({batch}, {classes})"
+            cure = f"; for classes give integers, labels.astype(int), for values {of_values}"
         raise ValueError(
             f"{name}: expected integer labels ({batch},) or floats ({batch}, {classes}), "
             f"got {t.dtype} of shape {t.shape}{cure}"

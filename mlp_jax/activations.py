@@ -36,7 +36,9 @@ HE = he_normal()  # 2 / fan_in, for relu-like units, which pass half of the sign
 class Activation:
     """A record of elementwise functions of the pre-activation z, itself callable: `relu(z)` is phi(z).
 
-    It is hashable, so it can be a static argument of `jax.jit`. Make your own by giving the functions.
+    It is hashable, so it can be a static argument of `jax.jit`. Make your own once, by giving pure functions in
+    `jax.numpy`: each new record compiles new programs, which stay in memory. What a function reads from elsewhere is
+    read once, when it is compiled.
 
     Attributes:
       value: phi(z), in plain `jax.numpy`, so that autodiff can differentiate it.

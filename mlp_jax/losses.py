@@ -126,7 +126,8 @@ def predict(logits: Float[ArrayLike, "... C"]) -> Int[Array, "..."]:
 class Loss:
     """A record of a loss and its derivative in the logits, itself callable: `cross_entropy(logits, targets)`.
 
-    It is hashable, so it can be a static argument of `jax.jit`. Make your own by giving the functions.
+    It is hashable, so it can be a static argument of `jax.jit`. Make your own once, by giving pure functions in
+    `jax.numpy`, as for `Activation`. A loss of probabilities has to check them itself, by `check_targets`.
 
     Attributes:
       value: loss(logits (B, C), targets), the scalar mean over B, in plain `jax.numpy` for autodiff.

@@ -76,7 +76,7 @@ def _checked(key: Any, sizes: Any, activation: Any, weight_init: Any, bias_init:
         "activation": relu,  # it has chosen weight_init, and decides nothing else
         "weight_init": _as_initializer("weight_init", activation.weight_init if weight_init is None else weight_init),
         "bias_init": _as_initializer("bias_init", bias_init),
-        "dtype": _doors.default_float() if dtype is None else jax.dtypes.canonicalize_dtype(dtype),
+        "dtype": _doors.as_float_dtype("dtype", dtype),
     }
 
 
@@ -106,7 +106,8 @@ def init_params(
 
     Raises:
       ValueError: if there are fewer than two sizes or a size is below 1.
-      TypeError: if `key` is not one key, `activation` is not an `Activation`, or an initialiser is not a function.
+      TypeError: if `key` is not one key, `activation` is not an `Activation`, an initialiser is not a function that JAX
+        can compile, or `dtype` is not a floating type.
 
     Example:
       >>> params = init_params(jax.random.key(0), (64, 128, 10))

@@ -7,6 +7,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from test_bad_input import COTANGENTS, NAN_X, PARAMS, TANGENTS, X, Y
 
@@ -153,6 +154,14 @@ def test_an_eager_call_takes_at_most_a_millisecond_more_than_a_jitted_one(gradie
 
 # Each argument of each function, with everything that it must refuse: (value, words of the message).
 
+
+class Unhashable:
+    __hash__ = None
+
+    def __call__(self, *values):
+        return values[0]
+
+
 BAD = {
     "params": [
         ((), "params: expected a tuple"), (None, "params: expected a tuple"), ("W", "params: expected a tuple"),
@@ -178,8 +187,14 @@ BAD = {
           if case != "infinite"],
     "tangent": [(value, words[0].split(":")[0]) for value, words in TANGENTS.values()],
     "cotangent": [(value, words[0]) for value, words in COTANGENTS.values()],
-    "activation": [("relu", "activation: expected a record"), (jnp.tanh, "activation: expected a record")],
-    "loss": [("squared", "loss: expected a record"), (m.relu, "loss: expected a record")],
+    "activation": [
+        ("relu", "activation: expected a record"), (jnp.tanh, "activation: expected a record"),
+        (m.Activation(Unhashable(), jnp.cos), "activation: expected functions that can be hashed"),
+    ],
+    "loss": [
+        ("squared", "loss: expected a record"), (m.relu, "loss: expected a record"),
+        (m.Loss(Unhashable(), Unhashable()), "loss: expected functions that can be hashed"),
+    ],
     "key": [(0, "key: expected one key"), (None, "key: expected one key")],
     "sizes": [((3,), "sizes: expected at least"), ((3, 0), "sizes[1]"), (3, "sizes: expected a tuple")],
     "weight_init": [("he", "weight_init: expected a function")],
@@ -207,11 +222,46 @@ def test_bad_input_is_refused_by_name(name, argument):
         assert words in str(error.value) and "\n" not in str(error.value)
 
 
+NUMPY = {
+    "activation": m.Activation(np.tanh, np.cos, np.sin),
+    "loss": m.Loss(lambda z, t: np.asarray(z), lambda z, t: np.asarray(z), "", None, lambda z, t, r: np.asarray(z)),
+    "weight_init": lambda key, shape, dtype: np.asarray(key),
+    "bias_init": lambda key, shape, dtype: np.asarray(key),
+}
+
+
+COMPILED = [
+    (name, argument)
+    for name, argument in PAIRS
+    if argument in NUMPY and (name, argument) != ("mlp_jax.init_params", "activation")  # it only chooses weight_init
+]
+
+
+@pytest.mark.parametrize(("name", "argument"), COMPILED, ids=[" ".join(pair) for pair in COMPILED])
+def test_a_function_that_cannot_be_compiled_is_refused_by_name(name, argument):
+    function = CHECKED[name]
+    with pytest.raises(TypeError, match=rf"{argument}.*: expected functions in jax\.numpy") as error:
+        function(**{**arguments_of(function), argument: NUMPY[argument]})
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("dtype", [int, complex, "int32", "foo", object], ids=str)
+def test_parameters_have_a_floating_dtype(dtype):
+    with pytest.raises(TypeError, match="dtype: expected a floating dtype"):
+        m.init_params(KEYS[0], (3, 2), dtype=dtype)
+
+
 def test_missing_and_unknown_arguments_name_the_function():
     with pytest.raises(TypeError, match="backprop: missing a required argument: 'targets'"):
         m.backprop(PARAMS, X)
     with pytest.raises(TypeError, match="train: got an unexpected keyword 'epoch'; did you mean 'epochs'"):
         m.train(jax.random.key(0), PARAMS, (X, Y), epoch=3)
+    with pytest.raises(TypeError, match=r"validation: expected \(x, targets\), .* give it as optimizer="):
+        m.train(jax.random.key(0), PARAMS, (X, Y), optax.sgd(0.1))
+    with pytest.raises(TypeError, match=r"gradient.*: expected functions in jax\.numpy"):
+        m.train(jax.random.key(0), PARAMS, (X, Y), gradient=lambda params, x, y, **_: (float(np.asarray(x)), params))
+    with pytest.raises(TypeError, match="progress: expected a function, got int"):
+        m.train(jax.random.key(0), PARAMS, (X, Y), progress=0)
 
 
 # Values are looked at once.

@@ -108,12 +108,13 @@ def sweep(
         raise _doors.mistake("sweep", "to be called outside jit and vmap", "traced values", "vmap train instead")
     check_keywords("sweep", recipe)
     for name, function in (("log", log), ("progress", progress)):
-        _doors.check_function(name, function or print)
+        if function is not None:
+            _doors.check_function(name, function)
     if memory is not None:
         _doors.check_positive("memory", float(memory))
     path = None if folder is None else _folder.opened(folder)
     width, examples, classes = _sizes_of(data, validation, classes)
-    network = _doors.default_float() if dtype is None else jax.dtypes.canonicalize_dtype(dtype)
+    network = _doors.as_float_dtype("dtype", dtype)
     keywords: dict[str, Any] = {field.name: field.default for field in fields(Recipe)} | recipe
     defaults = {"hidden": hidden} | {name: keywords[name] for name in ("activation", "batch_size")}
     settings = completed(runs, defaults, keywords["hyperparameters"], keywords["optimizer"], examples)

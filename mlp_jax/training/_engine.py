@@ -89,7 +89,8 @@ def train(
     """
     _doors.check_key(key)
     run = recipe_of("train", recipe)
-    _doors.check_function("progress", progress or print)
+    if progress is not None:
+        _doors.check_function("progress", progress)
     network = (run.forward, run.activation, run.loss)
     params, data = as_examples_of("data", data, params, *network)
     if validation is not None:
@@ -106,7 +107,8 @@ def train(
             raise ValueError("progress: expected None under jit or vmap, which have no numbers to report")
     chunks = []
     for done in range(chunk, run.epochs + 1, chunk):
-        state, measured = program(state, *arguments, static, chunk)
+        with _doors.compiling(("activation", "loss", "gradient", "forward", "record")):
+            state, measured = program(state, *arguments, static, chunk)
         chunks.append(measured)
         if progress is not None:
             progress(done, measured[0])

@@ -60,7 +60,8 @@ def evaluate(
     _doors.check_record("loss", loss, Loss)
     _doors.check_function("forward", forward)
     params, (x, targets) = as_examples_of("", (x, targets), params, forward, activation, loss)
-    return _evaluate_jit(params, x, targets, as_partial(forward), activation, loss)
+    with _doors.compiling(("activation", "loss", "forward")):
+        return _evaluate_jit(params, x, targets, as_partial(forward), activation, loss)
 
 
 def evaluate_batches(

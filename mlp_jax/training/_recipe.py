@@ -206,9 +206,10 @@ def as_examples_of(
       loss: the `Loss`, which checks float targets.
       width: D, if it is known and `forward` is not this library's.
     """
-    if not isinstance(data, tuple | list) or len(data) != 2:
+    is_optimizer = isinstance(data, optax.GradientTransformation)
+    if is_optimizer or not isinstance(data, tuple | list) or len(data) != 2:
         got = f"{type(data).__name__} of length {len(data)}" if isinstance(data, tuple | list) else type(data).__name__
-        raise TypeError(f"{name}: expected (x, targets), got {got}")
+        raise TypeError(f"{name}: expected (x, targets), got {got}" + "; give it as optimizer=..." * is_optimizer)
     x_name, targets_name = f"{name} x".strip(), f"{name} targets".strip()
     if is_plain(forward):
         params = _doors.as_params(params)

@@ -21,7 +21,6 @@ from mlp_jax.activations import ACTIVATIONS, Activation, relu
 from mlp_jax.backpropagation import as_examples
 from mlp_jax.check._gradient_check.comparison import GradientReport, compare_gradients
 from mlp_jax.check._gradient_check.finite_differences import float64_on_cpu, mapped, scalar_function, slopes_along
-from mlp_jax.check._gradient_check.rule_report import first_line
 from mlp_jax.losses import LOSSES, Loss, cross_entropy
 
 COMPLEX_STEP = 1e-20  # its square is far below rounding, so that the truncation error is, too
@@ -173,7 +172,7 @@ def complex_step(f: Callable[[Any], Any], params: Any) -> Reference:
         try:
             slopes = np.asarray(_xla.jit_without_ynn(lambda ks: mapped(slope, ks, max(sizes)))(np.arange(sum(sizes))))
         except Exception as reason:
-            raise _not_analytic(f"f does not take complex numbers: {first_line(reason)}") from reason
+            raise _not_analytic(f"f does not take complex numbers: {_doors.first_line(reason)}") from reason
     parts = np.split(slopes, np.cumsum(sizes)[:-1])
     gradient = _without_others(rebuild([p.reshape(leaf.shape) for p, leaf in zip(parts, leaves, strict=True)]))
     scale = float(np.linalg.norm(slopes)) / max(1, len(slopes)) ** 0.5

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
+from mlp_jax._doors import first_line
 from mlp_jax.check._gradient_check import rendering
 from mlp_jax.check._gradient_check.comparison import TOLERANCES, GradientReport
 from mlp_jax.check._gradient_check.rendering import json_value
@@ -155,11 +156,6 @@ class Notebook:
         return RuleReport(
             self.subject, tuple(self.findings), precision=self.precision, notes=tuple(self.notes), **results
         )
-
-
-def first_line(error: BaseException) -> str:
-    """Return what an exception says, in one line."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def name_of(f: Callable[..., Any]) -> str:
