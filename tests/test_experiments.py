@@ -130,6 +130,7 @@ def test_a_wrong_gradient_is_found(monkeypatch):
         loss, gradients = agreement.autodiff(params, x, labels, *rest)
         return loss, tuple(layer._replace(bias=1.01 * layer.bias) for layer in gradients)
 
+    wrong.room = wrong
     monkeypatch.setattr(agreement, "backprop", wrong)
     monkeypatch.setattr(trainings, "backprop", wrong)
     claims = protocol.measured(agreement, TINY_AGREEMENT).claims + protocol.measured(trainings, TINY_TRAININGS).claims
@@ -140,7 +141,7 @@ def test_a_wrong_gradient_is_found(monkeypatch):
 @pytest.mark.slow
 def test_kinks_are_counted_and_left_out(float64):
     """At a step that crosses kinks, relu's directions are left out and those of tanh are not."""
-    x, labels = agreement.digits(8, "float64")
+    x, labels = map(jnp.asarray, agreement.digits(8, "float64"))
     for name, phi in (("relu", mlp_jax.relu), ("tanh", mlp_jax.tanh)):
         params = mlp_jax.init_params(jax.random.key(0), (64, 4, 10), phi)
         on_a_kink = (params[0]._replace(weight=0 * params[0].weight), params[1])  # every z_1 is exactly 0

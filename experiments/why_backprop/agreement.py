@@ -109,7 +109,7 @@ def _errors_at(config: Config, key: jax.Array, phi: Activation, depth: int) -> d
     for seed in range(config.seeds):
         for dtype in DTYPES:
             with jax.enable_x64(dtype == "float64"):
-                x, labels = digits(config.batch, dtype)
+                x, labels = map(jnp.asarray, digits(config.batch, dtype))
                 params = mlp_jax.init_params(
                     jax.random.fold_in(key, seed), sizes, phi, bias_init=jax.nn.initializers.normal(0.5), dtype=dtype
                 )
