@@ -10,7 +10,8 @@ from mlp_jax import _doors
 from mlp_jax._files import atomic_write, check_output, write_csv
 from mlp_jax.command_line._progress import progress_bars
 
-STATUS = {"correct": 0, "wrong": 1, "error": 2}
+STATUS = {"correct": 0, "wrong": 1, "undecided": 3, "error": 2}  # of a folder: the worst, in the order of RANK
+RANK = ("correct", "undecided", "wrong", "error")
 CSV_COLUMNS = (
     *("file", "verdict", "code", "message", "where", "precision", "uses_autodiff"),
     *("worst_leaf", "relative_error"),
@@ -32,13 +33,15 @@ def check(
     report: Path | None = None,
     overwrite: bool = False,
     time_limit: float = 20.0,
+    seed: int | None = None,
 ) -> None:
     """Check hand-written backward passes, and say what is wrong with them.
 
-    A file defines loss_and_gradients(params, x, labels), which returns (loss, [(dW_1, db_1), ...]); --template
-    prints one to fill in. If the file has a constant POINT = (params, x, labels), it is checked only there. Its code
-    runs in a process of its own with a time limit, which is not a sandbox. Exit status: 0 correct, 1 wrong, 2 it
-    could not be checked.
+    A file may be as you wrote it: its training loop is run, and the gradients of one round are compared with
+    differences of the loss that the file computes. Or it defines loss_and_gradients(params, x, labels), which returns
+    (loss, [(dW_1, db_1), ...]), and is compared with an exact gradient; --template prints one to fill in. If such a
+    file has a constant POINT = (params, x, labels), it is checked only there. The code runs in a process of its own
+    with a time limit, which is not a sandbox. Exit status: 0 correct, 1 wrong, 3 undecided, 2 it could not be checked.
 
     Args:
       files: Python files, or folders of them.
@@ -54,14 +57,14 @@ def check(
       report: an HTML page to write, with a heat map of the errors of each leaf.
       overwrite: replace --csv and --report if they exist.
       time_limit: seconds that a file's code may take.
+      seed: draws the parameters at which a file with its own training loop is judged; by default a new one each time.
     """
-    from mlp_jax.check._diagnosis import files as check_files
+    from mlp_jax.check import _files
+    from mlp_jax.check._diagnosis.files import CONSTANTS
     from mlp_jax.check._diagnosis.problems import Settings
 
     values = (activation, loss, layers, layout, params)
-    given: dict[str, Any] = {
-        name: value for name, value in zip(check_files.CONSTANTS, values, strict=True) if value is not None
-    }
+    given: dict[str, Any] = {name: value for name, value in zip(CONSTANTS, values, strict=True) if value is not None}
     settings = Settings(**given)
     if template:
         from mlp_jax.check._diagnosis.template import skeleton
@@ -72,14 +75,16 @@ def check(
         cure = "mlp-jax check --template > my_backprop.py makes one"
         raise _doors.mistake("FILES", "a Python file", "none", cure)
     _doors.check_positive("time-limit", time_limit)
+    if seed is not None:
+        _doors.check_seed("seed", seed)
     if csv is not None and csv == report:
         raise _doors.mistake("report", "another file than --csv", report)
     for output in (csv, report):
         check_output(output, overwrite, inputs=[file for file in files if file.is_file()])
-    paths = list(dict.fromkeys(check_files.python_files(files)))
+    paths = list(dict.fromkeys(_files.python_files(files)))
     with progress_bars() as add_bar:
         progress = add_bar("file", len(paths)) if len(paths) > 1 else lambda done: None
-        reports = check_files.check_files(paths, given, time_limit, progress)
+        reports = _files.check_files(paths, given, time_limit, seed, progress)
     named_reports = [(str(path), one) for path, one in zip(paths, reports, strict=True)]
     if json:
         for name, one in named_reports:
@@ -99,7 +104,7 @@ def check(
     for output in (csv, report):
         if output is not None and not json:
             print(f"wrote {output}")
-    sys.exit(max(STATUS[one.verdict] for one in reports))
+    sys.exit(STATUS[max((one.verdict for one in reports), key=RANK.index)])
 
 
 def show(name: str, report: Any) -> None:
@@ -121,7 +126,7 @@ def show_all(reports: Sequence[tuple[str, Any]]) -> None:
     short = [(*row[:3], row[3] if len(row[3]) <= widest else row[3][: widest - 3] + "...") for row in rows]
     header = ("file", "verdict", "code", "message")
     print("\n".join(text_table(header, short, left=header)))
-    counts = {verdict: sum(one.verdict == verdict for _, one in reports) for verdict in STATUS}
+    counts = {verdict: sum(one.verdict == verdict for _, one in reports) for verdict in RANK}
     print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
 
 

@@ -122,7 +122,7 @@ def report(answers: Answers, problems: Sequence[Problem], settings: Settings, au
     )  # fmt: skip
 
 
-def failed(reason: str, settings: Settings) -> BackpropReport:
+def failed(reason: str, settings: Settings | None) -> BackpropReport:
     """Return the report on a function that could not be asked."""
     diagnosis = Diagnosis("exception", reason, "everywhere", "it could not be checked")
     power = {"known": 0, "caught": 0, "escaped": []}

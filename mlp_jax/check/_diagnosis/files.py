@@ -1,4 +1,4 @@
-"""Check files: each is run in a child process of its own, with a limit on its time, and judged here.
+"""Check a file that defines `loss_and_gradients`: run it in a child process, with a limit on its time, and judge it.
 
 The child is no sandbox: it runs the file's code, with all that the user may do. What it prints is thrown away.
 """
@@ -13,8 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
@@ -46,31 +45,6 @@ class Asked(NamedTuple):
     answers: Answers | None = None
     autodiff: bool = False
     error: str = ""
-
-
-def check_files(
-    files: Sequence[Path], given: Mapping[str, Any], seconds: float, report: Callable[[int], None] = lambda done: None
-) -> list[BackpropReport]:
-    """Check files in parallel, one child process a core.
-
-    Args:
-      files: their paths.
-      given: settings that stand over those in the files, by name.
-      seconds: that a file's code may take.
-      report: called with the number of files done.
-
-    Returns:
-      Their reports, in the order of the files.
-    """
-    reports: dict[Path, BackpropReport] = {}
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        waiting = {pool.submit(run, file, given, seconds): file for file in files}
-        if len(files) == 1:  # this core is free meanwhile
-            backprop_check.warm_up(Settings(**given))
-        for done, future in enumerate(as_completed(waiting), 1):
-            reports[waiting[future]] = judged(future.result())
-            report(done)
-    return [reports[file] for file in files]
 
 
 def judged(asked: Asked) -> BackpropReport:
@@ -143,25 +117,10 @@ def end(child: subprocess.Popen[bytes]) -> None:
     else:
         child.kill()
     child.wait()
-    for stream in (child.stdout, child.stderr):
-        if stream is not None:
-            stream.close()
-
-
-def python_files(paths: Sequence[Path]) -> Iterator[Path]:
-    """Yield the files, and of a folder every .py file in it, in order."""
-    for path in paths:
-        if not path.is_dir():
-            yield path
-            continue
-        inside = [file for file in sorted(path.rglob("*.py")) if not _is_hidden(file.relative_to(path))]
-        if not inside:
-            raise _doors.mistake(path, "a folder with .py files", "none")
-        yield from inside
-
-
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith((".", "__")) for part in path.parts)
+    for stream in (child.stdin, child.stdout, child.stderr):
+        with suppress(OSError):  # what was not yet written to the child is lost with it
+            if stream is not None:
+                stream.close()
 
 
 def answers_of_file(file: Path, given: Mapping[str, Any]) -> Asked:

@@ -29,12 +29,16 @@ def text(report: "BackpropReport") -> str:
         details = (("right", right), ("where", diagnosis.where), ("evidence", diagnosis.evidence))
         lines += [line for name, value in details if value for line in _wrapped(f"  {name}: {value}", "    ")]
     if report.gradients.leaves:
-        losses = "loss {actual:.10g}, expected {expected:.10g}".format(**report.loss)
-        lines.append(f"{report.problem}: {losses}")
+        lines.append(_problem(report))
         lines += text_table(LEAF_COLUMNS, leaf_rows(report.gradients.leaves))
     for note in (*report.notes, *footnotes(report)):
         lines += _wrapped(f"note: {note}")
     return "\n".join(lines)
+
+
+def _problem(report: "BackpropReport") -> str:
+    losses = ": loss {actual:.10g}, expected {expected:.10g}".format(**report.loss) if report.loss else ""
+    return f"{report.problem}{losses}"
 
 
 def _wrapped(line: str, indent: str = "  ") -> list[str]:
@@ -78,8 +82,7 @@ def html(report: "BackpropReport") -> str:
         items = "".join(f"<li>{name}: {escape(value)}</li>" for name, value in details if value)
         parts.append(f"<ul>{items}</ul>" if items else "")
     if report.gradients.leaves:
-        losses = "loss {actual:.10g}, expected {expected:.10g}".format(**report.loss)
-        parts.append(f"<p>{escape(report.problem)}: {losses}</p>")
+        parts.append(f"<p>{escape(_problem(report))}</p>")
         parts.append(html_table(LEAF_COLUMNS, leaf_rows(report.gradients.leaves)))
         if report.errors:
             parts.append("<p>The errors of each leaf, |actual - expected| over its largest |expected|:</p>")

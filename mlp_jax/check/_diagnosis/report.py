@@ -18,21 +18,22 @@ class BackpropReport:
     """What `check_backprop` found; true where the backward pass is correct.
 
     Attributes:
-      verdict: "correct", "wrong", or "error" where it could not be checked.
+      verdict: "correct", "wrong", "undecided" where differences cannot tell, or "error" where it could not be checked.
       diagnoses: the most likely first.
-      loss: actual, expected and relative error on the problem that is shown.
+      loss: actual, expected and relative error on the problem that is shown; empty if the file's own loss is the
+        reference.
       gradients: every leaf of that problem.
       problem: its name.
       power: how many known mistakes these problems can tell from a correct pass, and which escape.
       precision: what the function's numbers agree to.
       reference_error: how far the two references, autodiff and a chain by hand, are apart.
       notes: what is worth knowing.
-      settings: how the function was read.
+      settings: how the function was read; None for a file that was judged by its own training step.
       uses_autodiff: whether its code calls autodiff.
       errors: of each leaf |actual - expected| over the largest |expected|, for heat maps.
     """
 
-    verdict: Literal["correct", "wrong", "error"]
+    verdict: Literal["correct", "wrong", "undecided", "error"]
     diagnoses: tuple[Diagnosis, ...]
     loss: dict[str, float]
     gradients: GradientReport
@@ -41,7 +42,7 @@ class BackpropReport:
     precision: str
     reference_error: float
     notes: tuple[str, ...]
-    settings: Settings
+    settings: Settings | None
     uses_autodiff: bool = False
     errors: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
 
@@ -67,7 +68,7 @@ class BackpropReport:
             "power": json_value(self.power),
             "precision": self.precision,
             "reference_error": json_value(self.reference_error),
-            "settings": vars(self.settings),
+            "settings": None if self.settings is None else vars(self.settings),
             "uses_autodiff": self.uses_autodiff,
             "notes": list(self.notes),
         }

@@ -1,0 +1,164 @@
+"""The child process that runs a file, and what it can be asked. Nothing that it says is executed here."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+
+from mlp_jax.check._diagnosis import files
+
+FOLDER = Path(__file__).parents[1]
+START = """import sys; sys.path.insert(0, sys.argv.pop(1))
+import _training_step.child as child; sys.path.pop(0); child.main()"""
+LONGEST_LINE = 1_000_000  # bytes of a message's line
+MOST_BYTES = 64_000_000  # of its arrays
+
+
+class Step(NamedTuple):
+    """A training step of a file.
+
+    Attributes:
+      line: of the loop whose round it is.
+      shapes: of the parameters, by their names in the file.
+      losses: the expressions that may be its loss, the likeliest first.
+      sources: the expressions of the gradients; empty if they are read from the update.
+      rate: the words for the learning rate, if the gradients are read from the update and it was found.
+    """
+
+    line: int
+    shapes: dict[str, tuple[int, ...]]
+    losses: tuple[str, ...]
+    sources: tuple[str, ...]
+    rate: str | None
+
+
+class Running(NamedTuple):
+    """A file that runs: its training steps, the sizes of its arrays, and the error that ended its own run."""
+
+    steps: tuple[Step, ...]
+    sizes: tuple[int, ...]
+    error: str
+    streams: tuple[IO[bytes], IO[bytes]]
+
+
+class Failed(Exception):
+    """The child gave no answer, for a reason in one line; `late` if its time was over."""
+
+    late = False
+
+
+@contextmanager
+def running(file: Path, seconds: float) -> Iterator[Running]:
+    """Run a file in a child process, which ends with the context, or after some seconds."""
+    child = subprocess.Popen(
+        [sys.executable, "-P", "-c", START, str(FOLDER), str(file), str(seconds)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | files.ENVIRONMENT,
+        start_new_session=True,
+    )
+    assert child.stdin is not None and child.stdout is not None  # they are pipes
+    late = threading.Event()
+
+    def stop() -> None:
+        late.set()
+        files.end(child)
+
+    timer = threading.Timer(seconds, stop)
+    timer.start()
+    try:
+        message, arrays = _receive(child.stdout)
+        shapes = iter(arrays)
+        steps = tuple(
+            Step(
+                int(step["line"]),
+                {str(name): next(shapes).shape for name in step["parameters"]},
+                tuple(map(str, step["losses"])),
+                tuple(map(str, step["sources"])),
+                None if step["rate"] is None else str(step["rate"]),
+            )
+            for step in message["steps"]
+        )
+        sizes = tuple(int(size) for size in message["sizes"])
+        yield Running(steps, sizes, str(message["error"]), (child.stdin, child.stdout))
+    except (EOFError, OSError, ValueError, KeyError, TypeError, StopIteration) as error:
+        failure = Failed("it ended the process that ran it")
+        if late.is_set():
+            failure = Failed(f"no answer within {seconds:g} s: an endless loop? --time-limit sets the limit")
+            failure.late = True
+        raise failure from error
+    finally:
+        timer.cancel()
+        files.end(child)
+
+
+def gradient(
+    run: Running, step: int, theta: Sequence[np.ndarray], *, small: bool = False, without_last_class: bool = False
+) -> list[np.ndarray]:
+    """Return the gradient that a step takes at theta.
+
+    Args:
+      run: the file.
+      step: the step's number.
+      theta: its parameters.
+      small: whether to read it from the update of a small rate, where it is read from an update.
+      without_last_class: whether to replace the last class of the labels by the first.
+    """
+    question = {"ask": "gradient", "step": step, "small": small, "without_last_class": without_last_class}
+    return _asked(run, question, theta)
+
+
+def losses(run: Running, step: int, loss: int, theta: np.ndarray, entries: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Return a step's loss at theta with one entry moved, for each entry and size.
+
+    Args:
+      run: the file.
+      step: the step's number.
+      loss: the loss's number.
+      theta: all parameters as one vector.
+      entries: the numbers of entries of theta, in any shape.
+      sizes: how far to move each.
+    """
+    question = {"ask": "losses", "step": step, "loss": loss, "without_last_class": False}
+    (values,) = _asked(run, question, [theta, entries.ravel(), sizes.ravel()])
+    if values.size != sizes.size:
+        raise Failed("it changed the answer of the process that ran it")
+    return values.reshape(sizes.shape)
+
+
+def _asked(run: Running, question: Mapping[str, Any], arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+    arrays = [np.ascontiguousarray(a, np.float64) for a in arrays]
+    line = json.dumps({**question, "shapes": [a.shape for a in arrays]})
+    run.streams[0].write(line.encode() + b"\n" + b"".join(a.tobytes() for a in arrays))
+    run.streams[0].flush()
+    message, values = _receive(run.streams[1])
+    if message["error"]:
+        raise Failed(str(message["error"]))
+    return values
+
+
+def _receive(stream: IO[bytes]) -> tuple[dict[str, Any], list[np.ndarray]]:
+    """Read a message of a child, which may be anything."""
+    line = stream.readline(LONGEST_LINE)
+    if not line.endswith(b"\n"):
+        raise EOFError
+    message = json.loads(line)
+    shapes = [tuple(int(n) for n in shape) for shape in message["shapes"]]
+    counts = [int(np.prod(shape, dtype=object)) for shape in shapes]
+    if any(n < 0 for shape in shapes for n in shape) or 8 * sum(counts) > MOST_BYTES:
+        raise ValueError("shapes")
+    arrays = []
+    for shape, count in zip(shapes, counts, strict=True):
+        data = stream.read(8 * count)
+        if len(data) < 8 * count:
+            raise EOFError
+        arrays.append(np.frombuffer(data, np.float64).reshape(shape))
+    return message, arrays

@@ -1,0 +1,101 @@
+"""What the errors of a wrong gradient look like, from its numbers alone: shapes, factors, signs, and terms of theta."""
+
+import numpy as np
+
+from mlp_jax.check._as_written import conversation
+from mlp_jax.check._as_written.conversation import Failed, Running
+from mlp_jax.check._as_written.trial import Leaf, Trial
+from mlp_jax.check._diagnosis.fingerprints import Diagnosis
+
+FIT = 1e-5  # relative L2 distance of numbers that are the same
+RATE_ONLY = "the gradients are right for a small learning rate"
+
+
+def facts(trial: Trial, run: Running, step: int) -> list[Diagnosis]:
+    """Say what is wrong, the most telling first."""
+    wrong = trial.wrong()
+    right = [name for name in trial.step.shapes if name not in wrong]
+    place = f"wrong: {', '.join(wrong)}" + (f"; right: {', '.join(right)}" if right else "; every parameter is wrong")
+    if not trial.step.sources and _right_by_small_rate(trial, run, step):
+        message = "it uses weights that it has already updated: take every gradient before the first update"
+        evidence = f"{RATE_ONLY}, and wrong for the file's own, {trial.step.rate}"
+        return [Diagnosis("stale_weights", message, place, evidence)]
+    found: dict[str, dict[str, str]] = {}
+    for name in wrong:
+        code, words = _of_leaf(trial.leaves(name), run.sizes)
+        found.setdefault(code, {})[name] = words
+    order = ["shape", "bias_gradient", "nonfinite", "zero_gradient", "sign", "scale", "regularised", "unexplained"]
+    diagnoses = []
+    for code in sorted(found, key=order.index):
+        named = found[code]
+        if len(named) == len(wrong) and len(set(named.values())) == 1:  # all in the same way
+            named = {"every gradient" if not right else f"each of {', '.join(wrong)}": named[wrong[0]]}
+        message = "; ".join(f"{name} {words}" for name, words in named.items())
+        diagnoses.append(Diagnosis(code, message, place, f"compared with differences of {trial.loss}"))
+    return diagnoses
+
+
+def _right_by_small_rate(trial: Trial, run: Running, step: int) -> bool:
+    for draw in trial.draws:
+        try:
+            small = conversation.gradient(run, step, [leaf.theta for leaf in draw], small=True)
+        except Failed:
+            return False
+        for leaf, g in zip(draw, small, strict=True):
+            if g.shape != leaf.theta.shape or _apart(g.ravel()[leaf.at], leaf.expected) > 1e-2:
+                return False
+    return trial.step.rate is not None
+
+
+def _apart(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.linalg.norm(a - b) / (np.linalg.norm(b) or 1.0))
+
+
+def _of_leaf(leaves: list[Leaf], sizes: tuple[int, ...]) -> tuple[str, str]:
+    """Return the code and the words for a leaf, from all its draws."""
+    first = leaves[0]
+    if first.actual.shape != first.theta.shape:
+        is_bias = first.theta.ndim == 1 or 1 in first.theta.shape
+        words = f"has shape {first.actual.shape}, and its parameter {first.theta.shape}"
+        if is_bias and first.actual.size == 1:
+            return "bias_gradient", f"{words}: it is one sum over all entries"
+        return "shape", words
+    found, right = (np.concatenate([getattr(leaf, name) for leaf in leaves]) for name in ("found", "expected"))
+    theta = np.concatenate([leaf.theta.ravel()[leaf.at] for leaf in leaves])
+    if not np.isfinite(found).all():
+        return "nonfinite", "is not finite"
+    if not found.any():
+        return "zero_gradient", "is zero"
+    factor = float(np.vdot(right, found) / np.vdot(right, right)) if right.any() else 0.0
+    if factor and _apart(found, factor * right) < FIT:
+        return ("sign" if abs(factor + 1) < FIT else "scale"), f"is {_in_words(factor, sizes)} times what is right"
+    (a, b), *_ = np.linalg.lstsq(np.stack([right, theta], axis=1), found, rcond=None)
+    if _apart(found, a * right + b * theta) < FIT and abs(b) > FIT:
+        if abs(a - 1) < FIT:
+            much = "too much" if b > 0 else "too little"
+            return "regularised", f"contains {abs(b):.6g} times the parameter itself {much}: an L2 term"
+        return "scale", (
+            f"is {_in_words(float(a), sizes)} times what is right, but for {abs(b):.6g} times the parameter itself: "
+            "the factor is not on the L2 term"
+        )
+    return "unexplained", f"is off by {_apart(found, right):.2g}, relative"
+
+
+def _in_words(factor: float, sizes: tuple[int, ...]) -> str:
+    """Name a factor that is the size of an array of the file, or one over it."""
+    for n in sizes:
+        for value, words in ((n, f"{n}"), (1 / n, f"1/{n}")):
+            if abs(factor - value) < FIT * value:
+                return f"{words} (a size of its arrays)"
+    return f"{factor:.6g}"
+
+
+def of_labels(trial: Trial, run: Running, step: int) -> list[Diagnosis]:
+    """Say if a step fails once the last class does not occur among the labels."""
+    theta = [leaf.theta for leaf in trial.draws[0]]
+    try:
+        conversation.gradient(run, step, theta, without_last_class=True)
+    except Failed as error:
+        message = f"it fails where the last class does not occur among the labels: {error}"
+        return [Diagnosis("labels", message, "the labels", "right where every class occurs")]
+    return []

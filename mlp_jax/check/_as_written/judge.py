@@ -1,0 +1,182 @@
+"""Are the gradients of a file's training step those of the loss that the file itself computes?
+
+The parameters are drawn anew, several times, at a size at which no mistake hides. The loss's slopes come from central
+differences, with their errors. An entry at a kink is not judged at that draw.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlp_jax.check._as_written import conversation, facts
+from mlp_jax.check._as_written.conversation import Failed, Running, Step
+from mlp_jax.check._as_written.slopes import Slopes, slopes
+from mlp_jax.check._as_written.trial import SAMPLED, Leaf, Trial, is_wrong
+from mlp_jax.check._diagnosis.fingerprints import Diagnosis
+from mlp_jax.check._diagnosis.report import BackpropReport
+from mlp_jax.check._gradient_check.comparison import GradientReport, LeafComparison, compare_gradients
+
+DRAWS = 3
+MOST_ENTRIES = 2000  # of all parameters, up to which each is judged at the first draw
+NO_POWER: dict[str, Any] = {"known": 0, "caught": 0, "escaped": []}
+
+
+def judged(file: Path, seconds: float, seed: int | None = None) -> BackpropReport | None:
+    """Run a file, and judge the training step that it repeats.
+
+    Args:
+      file: its path.
+      seconds: that its code may take.
+      seed: draws the parameters; None draws the seed.
+
+    Returns:
+      The report; None if no training step was found.
+
+    Raises:
+      Failed: if the file gave no answer in time.
+    """
+    seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
+    try:
+        with conversation.running(file, seconds) as run:
+            return _report(run, seed) if run.steps else None
+    except Failed as error:
+        if error.late:
+            raise
+        return None
+
+
+def _report(run: Running, seed: int) -> BackpropReport:
+    trials = _trials(run, np.random.default_rng(seed))
+    right = next((trial for trial in trials if not trial.wrong()), None)
+    trial = right or trials[0]
+    step = run.steps.index(trial.step)
+    undecided = trial.undecided()
+    found = facts.of_labels(trial, run, step) if right else facts.facts(trial, run, step)
+    verdict: Any = "wrong" if found else "undecided" if undecided else "correct"
+    if verdict == "undecided":
+        reason = f"differences of {trial.loss} cannot tell: kinks, or numbers that are not finite"
+        found = [Diagnosis("undecided", reason, f"too few entries of {', '.join(undecided)} could be judged")]
+    if verdict == "correct":
+        found = [_correct(trial)]
+    shown = trial.draws[0]
+    return BackpropReport(
+        verdict=verdict,
+        diagnoses=tuple(found),
+        loss={},
+        gradients=_table(shown, trial),
+        problem="at parameters drawn anew",
+        power=NO_POWER,
+        precision=trial.precision,
+        reference_error=max((float(np.max(leaf.error, initial=0) / (leaf.size or 1)) for leaf in shown), default=0.0),
+        notes=(*_notes(trial), f"--seed {seed} draws the same parameters"),
+        settings=None,
+    )
+
+
+def _trials(run: Running, rng: np.random.Generator) -> list[Trial]:
+    """Return the step of most parameters with each of its losses, until one agrees with the gradient."""
+    trials: list[Trial] = []
+    for i, step in enumerate(run.steps):
+        for j in range(len(step.losses)):
+            try:
+                trial = _trial(run, i, j, rng)
+            except Failed:
+                continue
+            trials.append(trial)
+            if not trial.wrong():
+                return trials
+    if not trials:
+        raise Failed("its training step cannot be repeated from other parameters")
+    return trials
+
+
+def _trial(run: Running, i: int, j: int, rng: np.random.Generator) -> Trial:
+    step = run.steps[i]
+    draws, precision = [], "float64"
+    for number in range(DRAWS):
+        theta = [_drawn(shape, rng) for shape in step.shapes.values()]
+        flat = np.concatenate([a.ravel() for a in theta])
+        value = conversation.losses(run, i, j, flat, np.zeros(1), np.zeros(1))
+        if number == 0 and np.all(value.astype(np.float32) == value):
+            precision = "float32"
+        gradient = conversation.gradient(run, i, theta)
+        at = _entries(step, number, rng)
+        found = _slopes(run, i, j, flat, at, precision)
+        draws.append(tuple(_leaves(step, theta, gradient, at, found)))
+    return Trial(step, step.losses[j], precision, tuple(draws))
+
+
+def _drawn(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """Return a parameter of a size at which no mistake hides."""
+    fan = max(shape) if len(shape) == 2 and min(shape) > 1 else 4
+    return rng.standard_normal(shape) / np.sqrt(fan)
+
+
+def _entries(step: Step, draw: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Return the entries of each parameter that are judged: all at the first draw if they are few, else some."""
+    sizes = [int(np.prod(shape)) for shape in step.shapes.values()]
+    most = max(sizes) if draw == 0 and sum(sizes) <= MOST_ENTRIES else SAMPLED
+    return [np.sort(rng.permutation(size)[:most]) for size in sizes]
+
+
+def _slopes(run: Running, i: int, j: int, flat: np.ndarray, at: Sequence[np.ndarray], precision: str) -> Slopes:
+    starts = np.cumsum([0, *(int(np.prod(shape)) for shape in run.steps[i].shapes.values())])
+    entries = np.concatenate([start + indices for start, indices in zip(starts, at, strict=False)])
+
+    def losses(sizes: np.ndarray) -> np.ndarray:
+        return conversation.losses(run, i, j, flat, np.repeat(entries, sizes.shape[1]), sizes)
+
+    return slopes(losses, len(entries), precision)
+
+
+def _leaves(
+    step: Step, theta: Sequence[np.ndarray], gradient: Sequence[np.ndarray], at: Sequence[np.ndarray], found: Slopes
+) -> Sequence[Leaf]:
+    ends = np.cumsum([len(indices) for indices in at])[:-1]
+    values, errors = np.split(found.values, ends), np.split(found.errors, ends)
+    leaves = []
+    for name, a, g, indices, value, error in zip(step.shapes, theta, gradient, at, values, errors, strict=True):
+        good = np.isfinite(error) & np.isfinite(value)
+        leaves.append(Leaf(name, a, g, indices[good], value[good], error[good]))
+    return leaves
+
+
+def _correct(trial: Trial) -> Diagnosis:
+    worst = max(
+        float(np.max(np.abs(leaf.found - leaf.expected), initial=0) / (leaf.size or 1))
+        for draw in trial.draws
+        for leaf in draw
+    )
+    message = f"the gradients are those of the loss that the file computes, {trial.loss}"
+    return Diagnosis("correct", message, "", f"to {worst:.0e} at {len(trial.draws)} draws of its parameters")
+
+
+def _notes(trial: Trial) -> list[str]:
+    step = trial.step
+    where = ", ".join(step.sources) if step.sources else "read from the update of the parameters"
+    rate = f", the learning rate being {step.rate}" if step.rate else ""
+    judged, total = sum(len(leaf.at) for leaf in trial.draws[0]), sum(int(np.prod(s)) for s in step.shapes.values())
+    return [
+        f"the step is a round of the loop in line {step.line}; its loss is {trial.loss}; its gradients: {where}{rate}",
+        f"the reference is central differences of that loss, for {judged:,} of {total:,} entries at the first of "
+        f"{len(trial.draws)} draws, in {trial.precision}",
+    ]
+
+
+def _table(draw: Sequence[Leaf], trial: Trial) -> GradientReport:
+    """Return the comparison of each leaf's judged entries."""
+    rows: list[LeafComparison] = []
+    for leaf in draw:
+        wrong = is_wrong(leaf, trial)
+        same_shape = leaf.actual.shape == leaf.theta.shape
+        actual: Any = leaf.found if same_shape else leaf.actual
+        (row,) = compare_gradients([actual], [leaf.expected if same_shape else np.zeros(leaf.theta.shape)]).leaves
+        index = row.index
+        if same_shape and index is not None:
+            index = tuple(int(n) for n in np.unravel_index(int(leaf.at[index[0]]), leaf.theta.shape))
+        rows.append(replace(row, name=leaf.name, shape=leaf.actual.shape, index=index, ok=not wrong,
+                            problem=(row.problem or "wrong") if wrong else ""))  # fmt: skip
+    return GradientReport(tuple(rows))

@@ -1,0 +1,79 @@
+"""A training step beside the slopes of its loss, at some draws of its parameters.
+
+An entry is right if |g - s| <= TOLERANCE (|s| + 10 S + 1e-5 M) + 4 e, with g the file's gradient, s the slope and e its
+error, S the root mean square of the leaf's slopes, and M the largest S of all leaves.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mlp_jax.check._as_written.conversation import Step
+
+SAMPLED = 40  # entries of a leaf that are judged where not all are
+TOLERANCE = {"float64": 1e-6, "float32": 1e-3}
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One parameter at one draw.
+
+    Attributes:
+      name: as the file writes it.
+      theta: its values.
+      actual: the file's gradient, of any shape.
+      at: the entries that were judged, as indices of the flat parameter.
+      expected: the slopes there.
+      error: their errors.
+    """
+
+    name: str
+    theta: np.ndarray
+    actual: np.ndarray
+    at: np.ndarray
+    expected: np.ndarray
+    error: np.ndarray
+
+    @property
+    def found(self) -> np.ndarray:
+        """The file's gradient at the judged entries; NaN if it has another shape."""
+        if self.actual.shape != self.theta.shape:
+            return np.full(len(self.at), np.nan)
+        return self.actual.ravel()[self.at]
+
+    @property
+    def size(self) -> float:
+        """The size of an entry: their root mean square."""
+        return float(np.sqrt(np.mean(self.expected**2))) if len(self.at) else 0.0
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A training step with one of its losses, judged at some draws."""
+
+    step: Step
+    loss: str
+    precision: str
+    draws: tuple[tuple[Leaf, ...], ...]
+
+    def wrong(self) -> list[str]:
+        """Return the names of the leaves that are wrong at a draw."""
+        return [name for name in self.step.shapes if any(is_wrong(leaf, self) for leaf in self.leaves(name))]
+
+    def leaves(self, name: str) -> list[Leaf]:
+        """Return a parameter's leaves, one a draw."""
+        return [leaf for draw in self.draws for leaf in draw if leaf.name == name]
+
+    def undecided(self) -> list[str]:
+        """Return the names of the leaves of which fewer than half of the entries could be judged."""
+        counts = {name: min(SAMPLED, int(np.prod(shape))) for name, shape in self.step.shapes.items()}
+        return [name for name, n in counts.items() if max(len(leaf.at) for leaf in self.leaves(name)) < n / 2]
+
+
+def is_wrong(leaf: Leaf, trial: Trial) -> bool:
+    """Return whether a leaf differs from the slopes by more than their error, or has another shape."""
+    if leaf.actual.shape != leaf.theta.shape:
+        return True
+    largest = max(other.size for draw in trial.draws for other in draw)
+    tolerance = TOLERANCE[trial.precision] * (np.abs(leaf.expected) + 10 * leaf.size + 1e-5 * largest)
+    return not bool(np.all(np.abs(leaf.found - leaf.expected) <= tolerance + 4 * leaf.error))

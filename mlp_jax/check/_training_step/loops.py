@@ -1,0 +1,95 @@
+"""Run a file as its author does, and keep the variables at the start of the first round of each loop.
+
+A training loop shows how the functions of a file belong together: what is called with what, and in which shapes.
+"""
+
+import ast
+import copy
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from . import state
+
+SECONDS = 1.0  # after the first loop has begun
+ROUNDS = 200  # of one loop
+OBSERVE = "__observe__"
+
+
+class EnoughSeen(BaseException):
+    """Ends the file's run; no `except Exception` of the file catches it."""
+
+
+@dataclass
+class Loop:
+    """A loop of a file.
+
+    Attributes:
+      line: its first line.
+      body: its statements.
+      after: the statements that follow it in its block.
+      order: the number of loops that began before it.
+      scope: the variables when its first round began; None if it never did.
+      generators: the states of NumPy's and Python's global random numbers then.
+      rounds: how many rounds were seen.
+    """
+
+    line: int
+    body: Sequence[ast.stmt]
+    after: Sequence[ast.stmt]
+    order: int = 0
+    scope: dict[str, Any] | None = None
+    generators: tuple[Any, Any] | None = None
+    rounds: int = 0
+
+
+def observed(tree: ast.Module) -> tuple[ast.Module, list[Loop]]:
+    """Return the code with a call at the start of each loop's body, and its loops."""
+    tree = copy.deepcopy(tree)
+    loops: list[Loop] = []
+    for block in list(_blocks(tree)):
+        for i, statement in enumerate(block):
+            if isinstance(statement, ast.For | ast.While):
+                body, after = copy.deepcopy((statement.body, block[i + 1 :]))
+                call = ast.parse(f"{OBSERVE}({len(loops)}, locals())").body[0]
+                statement.body.insert(0, ast.copy_location(call, statement.body[0]))
+                loops.append(Loop(statement.lineno, body, after))
+    return ast.fix_missing_locations(tree), loops
+
+
+def _blocks(tree: ast.AST) -> list[list[ast.stmt]]:
+    blocks = (getattr(node, name, None) for node in ast.walk(tree) for name in ("body", "orelse", "finalbody"))
+    return [block for block in blocks if isinstance(block, list)]
+
+
+def run(tree: ast.Module, filename: str) -> tuple[dict[str, Any], list[Loop], BaseException | None]:
+    """Run a file until its loops are seen; return its module, the loops that began, and the error that ended it."""
+    code, loops = observed(tree)
+    module: dict[str, Any] = {"__name__": "__main__", "__file__": filename}
+    began: list[float] = []
+
+    def observe(index: int, local: Mapping[str, Any]) -> None:
+        now, loop = time.monotonic(), loops[index]
+        loop.rounds += 1
+        if loop.scope is None:
+            loop.order = len(began)
+            began.append(now)
+            loop.generators = (np.random.get_state(), random.getstate())
+            loop.scope = state.copied(state.data_of(module) | state.data_of(local))
+        elif now - began[0] > SECONDS or loop.rounds > ROUNDS:
+            raise EnoughSeen
+
+    module[OBSERVE] = observe
+    error: BaseException | None = None
+    try:
+        exec(compile(code, filename, "exec"), module)
+    except EnoughSeen:
+        pass
+    except (Exception, SystemExit) as raised:
+        error = raised
+    module[OBSERVE] = lambda *_: None
+    return module, [loop for loop in loops if loop.scope is not None], error

@@ -1,0 +1,89 @@
+"""Run statements of a file again, from the variables of a loop's first round and from other parameters."""
+
+import ast
+import copy
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import state
+from .loops import Loop
+from .state import Path
+
+Theta = Mapping[Path, np.ndarray]
+
+
+class Program(NamedTuple):
+    """A file that was run: its module, the functions, classes and modules in it, and one of its loops."""
+
+    module: dict[str, Any]
+    definitions: dict[str, Any]
+    loop: Loop
+
+
+class Expression(NamedTuple):
+    """An expression, evaluated after some statements; both are the file's own."""
+
+    statements: Sequence[ast.stmt]
+    value: ast.expr
+
+
+def program_of(module: dict[str, Any], loop: Loop) -> Program:
+    """Return the program of a loop."""
+    data = state.data_of(module)
+    return Program(module, {name: value for name, value in module.items() if name not in data}, loop)
+
+
+def run(
+    program: Program, expression: Expression, theta: Theta | None = None, numbers: Mapping[Path, float] | None = None
+) -> tuple[dict[str, Any], Any]:
+    """Return the variables after an expression, and its value.
+
+    Args:
+      program: the file and its loop, from whose variables it starts.
+      expression: what is run.
+      theta: arrays that replace those at their paths.
+      numbers: floats that do.
+    """
+    module, definitions, loop = program
+    scope = state.copied(loop.scope or {})
+    for path, array in (theta or {}).items():
+        state.put(scope, path, array)
+    for path, number in (numbers or {}).items():
+        state.bind(scope, path, number)
+    module.clear()
+    module.update(definitions | scope)  # the functions of the file look their names up here
+    if loop.generators is not None:
+        np.random.set_state(loop.generators[0])
+        random.setstate(loop.generators[1])
+    once = ast.parse("for __once__ in (0,): pass").body[0]  # so that the body may say continue or break
+    assert isinstance(once, ast.For)
+    once.body = list(expression.statements) or once.body
+    with np.errstate(all="ignore"):
+        exec(compile(ast.fix_missing_locations(ast.Module([once], [])), "<checked>", "exec"), module)
+        value = ast.fix_missing_locations(ast.Expression(copy.deepcopy(expression.value)))
+        return state.data_of(module), eval(compile(value, "<checked>", "eval"), module)
+
+
+NOTHING = ast.Constant(None)
+
+
+def after(
+    program: Program,
+    statements: Sequence[ast.stmt],
+    theta: Theta | None = None,
+    numbers: Mapping[Path, float] | None = None,
+) -> dict[str, Any]:
+    """Return the variables after some statements."""
+    return run(program, Expression(statements, NOTHING), theta, numbers)[0]
+
+
+def number(program: Program, expression: Expression, theta: Theta | None = None) -> float:
+    """Return the value of an expression if it is one float, else NaN, also if it raises."""
+    try:
+        value = run(program, expression, theta)[1]
+        return float(state.as_floats(value).reshape(())) if state.is_number(value) else float("nan")
+    except Exception:
+        return float("nan")
