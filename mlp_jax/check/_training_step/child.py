@@ -52,15 +52,16 @@ def described(step: search.Step) -> dict[str, Any]:
 
 def gradient(step: search.Step, theta: replay.Theta, small: bool) -> list[np.ndarray]:
     """Return the gradient that a round takes; by a small rate, if it is read from the update and that is asked."""
-    body = step.program.loop.body
-    if step.sources:
-        after = replay.after(step.program, body, theta)
-        return [state.as_floats(state.get(after, place)) for place in step.sources.values()]
-    if step.rate is None:
-        return list(search.updates(step.program, theta).values())
-    factor = search.FEW if small else 1.0
-    update = search.subtracted(theta, step.rate.run(theta, factor))
-    return [u / (factor * step.rate.value) for u in update.values()]
+    if step.rate is not None:
+        factor = search.FEW if small else 1.0
+        updates = search.subtracted(theta, step.rate.run(theta, factor))
+        return [update / (factor * step.rate.value) for update in updates.values()]
+    after = replay.after(step.program, step.program.loop.body, theta)
+    updates = search.subtracted(theta, after)
+    return [
+        state.as_floats(state.get(after, step.sources[path])) if path in step.sources else update / step.factor
+        for path, update in updates.items()
+    ]
 
 
 def losses(step: search.Step, loss: int, flat: np.ndarray, entries: np.ndarray, sizes: np.ndarray) -> np.ndarray:

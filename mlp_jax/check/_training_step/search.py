@@ -38,14 +38,16 @@ class Step(NamedTuple):
       program: the file, and the loop whose round is the step.
       theta: the parameters of its first round.
       losses: what may be its loss, the likeliest first.
-      sources: of each parameter, where its gradient stands after a round; empty if the rate gives it.
-      rate: None if it was not found.
+      sources: where the gradients of parameters stand after a round; of the others the update tells it.
+      factor: the update over the gradients that stand.
+      rate: the learning rate, if no gradients stand and it was found.
     """
 
     program: Program
     theta: dict[Path, np.ndarray]
     losses: list[Expression]
     sources: dict[Path, Path]
+    factor: float
     rate: Rate | None
 
 
@@ -66,7 +68,12 @@ def step_of(program: Program, tree: ast.Module) -> Step | None:
     """Return the training step that a round of a loop is, or None."""
     before, body = program.loop.scope or {}, program.loop.body
     after = replay.after(program, body)
-    theta = {path: state.as_floats(a).copy() for path, a in state.arrays(before) if _changed(before, after, path)}
+    changed = [path for path, _ in state.arrays(before) if _changed(before, after, path)]
+    theta = {
+        path: state.as_floats(a).copy()
+        for path, a in state.arrays(before)
+        if path in changed or (changed and _is_updated(path, changed, tree if len(path) > 1 else body))
+    }
     rng = np.random.default_rng(0)
     points = [drawn(theta, rng) for _ in range(2)]
     if not theta or _same(updates(program, points[0]), updates(program, points[1])):
@@ -82,9 +89,30 @@ def step_of(program: Program, tree: ast.Module) -> Step | None:
     if not theta:
         return None
     point = {path: points[0][path] for path in theta}
-    sources = sources_of(program, point)
+    sources, factor = sources_of(program, point)
     rate = None if sources else rate_of(program, point)
-    return Step(program, theta, [loss for loss, _ in losses], sources, rate)
+    return Step(program, theta, [loss for loss, _ in losses], sources, factor, rate)
+
+
+def _is_updated(path: Path, changed: Sequence[Path], code: ast.AST | Sequence[ast.stmt]) -> bool:
+    """Return whether code updates an array that a round has not changed: its gradient may be 0, rightly or not.
+
+    Its neighbour in a list or dict has changed, or it stands on both sides of an assignment, as in W = W - dW.
+    """
+    *container, (kind, step) = path
+    if kind == "key":
+        return any(other[:-1] == tuple(container) for other in changed)
+    for node in (node for part in (code if isinstance(code, Sequence) else [code]) for node in ast.walk(part)):
+        targets: list[ast.expr] = []
+        if isinstance(node, ast.AugAssign):
+            targets = [node.target]
+        if isinstance(node, ast.Assign):
+            known = {ast.unparse(part) for part in ast.walk(node.value) if isinstance(part, ast.Name | ast.Attribute)}
+            targets = [target for target in node.targets if ast.unparse(target) in known]
+        wanted = ast.Name if kind == "name" else ast.Attribute
+        if any(isinstance(target, wanted) and _name_of(target) == step for target in targets):
+            return True
+    return False
 
 
 def drawn(theta: Theta, rng: np.random.Generator) -> dict[Path, np.ndarray]:
@@ -213,26 +241,29 @@ def _called(function: Any, name: ast.expr, arguments: Sequence[ast.expr], own: i
 # ---- where the gradient is
 
 
-def sources_of(program: Program, theta: Theta) -> dict[Path, Path]:
-    """Return where the gradients stand that a round subtracts, times one rate; empty if not all of them stand."""
+def sources_of(program: Program, theta: Theta) -> tuple[dict[Path, Path], float]:
+    """Return where the gradients stand that a round subtracts, times one factor, and that factor.
+
+    They are empty if a parameter that the round changes has none.
+    """
     after = replay.after(program, program.loop.body, theta)
     standing = {path: state.as_floats(a) for path, a in (*state.arrays(after), *state.numbers(after))}
     found: dict[Path, dict[Path, float]] = {}
     for path, update in subtracted(theta, after).items():
-        found[path] = {}
-        for place, g in standing.items():
-            rate = None if place in theta else _ratio(update, g)
-            if rate is not None:
-                found[path][place] = rate
-    rates = [rate for of_places in found.values() for rate in of_places.values()]
-    for rate in sorted(set(rates), key=rates.count, reverse=True):
+        if update.any():
+            ratios = {place: _ratio(update, g) for place, g in standing.items() if place not in theta}
+            found[path] = {place: ratio for place, ratio in ratios.items() if ratio is not None}
+    factors = [factor for of_places in found.values() for factor in of_places.values()]
+    for factor in sorted(set(factors), key=factors.count, reverse=True):
         chosen = {
-            path: next((place for place, r in of_places.items() if abs(r - rate) <= 1e-6 * abs(rate)), None)
+            path: place
             for path, of_places in found.items()
+            for place, ratio in reversed(of_places.items())  # the first stays
+            if abs(ratio - factor) <= 1e-6 * abs(factor)
         }
-        if None not in chosen.values():
-            return {path: place for path, place in chosen.items() if place is not None}
-    return {}
+        if len(chosen) == len(found):
+            return chosen, factor
+    return {}, 1.0
 
 
 def _ratio(update: np.ndarray, g: np.ndarray) -> float | None:

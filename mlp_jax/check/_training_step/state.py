@@ -61,7 +61,7 @@ def arrays(scope: Scope) -> Iterator[tuple[Path, Any]]:
         if isinstance(value, ATOMS) or id(value) in seen or len(path) > DEEPEST:
             return
         if is_array(value) or is_list_of_numbers(value):
-            seen.add(id(value))
+            seen.update(_lists_of(value))
             yield path, value
         elif isinstance(value, Mapping | list | tuple) or hasattr(value, "__dict__"):
             seen.add(id(value))
@@ -70,6 +70,14 @@ def arrays(scope: Scope) -> Iterator[tuple[Path, Any]]:
 
     for name, value in data_of(scope).items():
         yield from walk((("name", name),), value)
+
+
+def _lists_of(value: Any) -> Iterator[int]:
+    """Yield the identity of an array, or of a list and the lists in it."""
+    yield id(value)
+    for entry in value if isinstance(value, list) else ():
+        if isinstance(entry, list):
+            yield from _lists_of(entry)
 
 
 def numbers(scope: Scope) -> Iterator[tuple[Path, float]]:

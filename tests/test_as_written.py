@@ -1,0 +1,236 @@
+"""Files as their authors wrote them are judged by their own training loop; tests/wild holds such files."""
+
+import ast
+import io
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands import run
+
+from mlp_jax.check import _files
+from mlp_jax.check._as_written import judge
+from mlp_jax.check._as_written.conversation import Failed
+from mlp_jax.check._as_written.slopes import slopes
+from mlp_jax.check._training_step import loops, search, state
+
+WILD = Path(__file__).parent / "wild"
+
+# The truth about each file: its verdict, and the codes that name its mistake; () while nothing names it.
+TRUTH = {
+    "w01_multilabel_tagger": ("correct", ["correct"]),
+    "w02_petals_binary": ("correct", ["correct"]),
+    "w03_quadratic_digits": ("correct", ["correct"]),
+    "w04_plain_numpy_fit": ("correct", ["correct"]),
+    "w05_course_mlp_update": ("correct", ["correct"]),
+    "w06_moons_model": ("correct", ["correct"]),
+    "w07_layer_objects": ("correct", ["correct"]),
+    "w08_dropout_leaky": ("correct", ["correct"]),
+    "w09_swish_regression_jax": ("correct", ["correct"]),
+    "w10_circles_mse": ("wrong", []),
+    "w11_cats_from_pixels": ("wrong", ["scale"]),
+    "w12_digits_from_csv": ("wrong", ["bias_gradient", "shape"]),
+    "w13_from_scratch_lists": ("wrong", ["stale_weights"]),
+    "w14_curve_regressor": ("wrong", ["sign"]),
+    "w15_spiral_weight_decay": ("wrong", ["scale"]),
+    "w16_softmax_squared": ("wrong", []),
+    "w17_word_context": ("wrong", []),
+    "w18_folded_bias_logistic": ("wrong", []),
+    "w19_checkpoint_mlp": ("wrong", ["regularised"]),
+    "w20_batchnorm_mlp": ("wrong", []),
+    "w21_padded_batch": ("wrong", []),
+    "w22_labels_to_onehot": ("wrong", ["labels", "exception"]),
+}
+
+
+def test_every_wild_file_has_its_truth():
+    assert {path.stem for path in WILD.glob("*.py")} == set(TRUTH)
+
+
+@pytest.mark.parametrize("name", TRUTH)
+def test_a_file_is_judged_as_it_is(name):
+    report = _files.check_file(WILD / f"{name}.py", {}, 60, seed=1)
+    verdict, codes = TRUTH[name]
+    assert report.verdict == verdict, report
+    assert report.diagnoses[0].code in codes or not codes, report
+    wrong = {leaf.name for leaf in report.gradients.leaves if not leaf.ok}
+    assert bool(wrong) == (verdict == "wrong" and name != "w22_labels_to_onehot")  # whose gradients fail elsewhere
+
+
+# ---- a small file in parts, so that each part can be another
+
+SCRIPT = """
+import numpy as np
+
+def step(W, b, X, t):
+    error = X @ W + b - t
+    loss = (error ** 2).mean()
+    return loss, 2 * X.T @ error / error.size, 2 * error.sum(axis=0) / error.size
+
+rng = np.random.default_rng(0)
+X, t = rng.normal(size=(9, 4)), rng.normal(size=(9, 2))
+W, b = np.zeros((4, 2)), np.zeros(2)
+for epoch in range(50):
+    loss, dW, db = step(W, b, X, t)
+    W -= 0.1 * dW
+    b -= 0.1 * db
+"""
+IN_A_DICT = """
+import numpy as np
+
+def step(p, X, t):
+    error = X @ p["W"] + p["b"] - t
+    return (error ** 2).mean(), {"W": 2 * X.T @ error / error.size, "b": 2 * error.sum(axis=0) / error.size}
+
+def train(p, X, t, rate=0.1):
+    for epoch in range(50):
+        loss, gradients = step(p, X, t)
+        for name in p:
+            p[name] -= rate * gradients[name]
+
+rng = np.random.default_rng(0)
+train({"W": np.zeros((4, 2)), "b": np.zeros(2)}, rng.normal(size=(9, 4)), rng.normal(size=(9, 2)))
+"""
+
+VARIANTS = {
+    "at the top level": (SCRIPT, "correct", "correct"),
+    "while": (SCRIPT.replace("for epoch in range(50):", "epoch = 0\nwhile epoch < 50:\n    epoch += 1"), "correct", ""),
+    "rebound parameters": (SCRIPT.replace("W -= 0.1 * dW", "W = W - 0.1 * dW"), "correct", ""),
+    "float32 inside": (
+        SCRIPT.replace("error = X @ W + b - t", "error = (X @ W + b - t).astype(np.float32)"), "correct", "correct",
+    ),
+    "momentum": (
+        SCRIPT.replace("W -= 0.1 * dW", "V = 0.9 * V + dW\n    W -= 0.1 * V").replace("for", "V = 0 * W\nfor"),
+        "correct", "",
+    ),
+    "stops with an error later": (SCRIPT + "\nraise RuntimeError('no plot')", "correct", "correct"),
+    "prints floods": (SCRIPT + "\nprint('x' * 10**6)", "correct", "correct"),
+    "the sum": (SCRIPT.replace("/ error.size\n", "\n"), "wrong", "scale"),
+    "half": (SCRIPT.replace("2 * X.T", "X.T").replace("2 * error.sum", "error.sum"), "wrong", "scale"),
+    "sign": (SCRIPT.replace("2 * X.T", "-2 * X.T"), "wrong", "sign"),
+    "zero": (SCRIPT.replace("2 * X.T", "0 * X.T"), "wrong", "zero_gradient"),
+    "zero, rebound": (
+        SCRIPT.replace("2 * X.T", "0 * X.T").replace("W -= 0.1 * dW", "W = W - 0.1 * dW"), "wrong", "zero_gradient",
+    ),
+    "zero, in a dict": (IN_A_DICT.replace("2 * X.T", "0 * X.T"), "wrong", "zero_gradient"),
+    "in a dict": (IN_A_DICT, "correct", "correct"),
+    "bias over the wrong axis": (SCRIPT.replace("sum(axis=0)", "sum()"), "wrong", "bias_gradient"),
+    "L2 in the gradient alone": (
+        SCRIPT.replace("W -= 0.1 * dW", "dW = dW + 0.3 * W\n    W -= 0.1 * dW"), "wrong", "regularised",
+    ),
+    "one entry": (SCRIPT.replace("    W -=", "    dW[2, 1] *= 1.001\n    W -="), "wrong", "unexplained"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_script_is_judged(name, tmp_path):
+    text, verdict, code = VARIANTS[name]
+    path = tmp_path / "script.py"
+    path.write_text(text, encoding="utf-8")
+    report = judge.judged(path, 60, seed=0)
+    assert report is not None
+    assert report.verdict == verdict, report
+    assert not code or report.diagnoses[0].code == code, report
+
+
+def test_one_entry_of_many_that_is_not_sampled_is_counted(tmp_path):
+    """Above 2,000 entries some are sampled, and the report says how many."""
+    path = tmp_path / "wide.py"
+    path.write_text(SCRIPT.replace("4, 2", "1200, 2").replace("(9, 4)", "(9, 1200)"), encoding="utf-8")
+    report = judge.judged(path, 60, seed=0)
+    assert report is not None and report.verdict == "correct"
+    assert any("for 42 of 2,402 entries" in note for note in report.notes)
+
+
+UNDECIDED = SCRIPT.replace("(error ** 2).mean()", "np.floor(error * 1e6).sum() / 1e6 + np.sin(1e9 * error).sum()")
+
+
+def test_differences_that_cannot_tell_are_undecided(tmp_path):
+    path = tmp_path / "kinks.py"
+    path.write_text(UNDECIDED, encoding="utf-8")
+    report = judge.judged(path, 60, seed=0)
+    assert report is not None and report.verdict != "correct"
+
+
+def test_no_training_step_is_none(tmp_path):
+    path = tmp_path / "nothing.py"
+    for text in ("", "x = 1", "for i in range(3): print(i)", "def f(", "import os; os._exit(3)", "1 / 0"):
+        path.write_text(text, encoding="utf-8")
+        assert judge.judged(path, 60) is None
+
+
+def test_an_endless_loop_without_a_round_is_late(tmp_path):
+    path = tmp_path / "endless.py"
+    path.write_text("import time; time.sleep(60)", encoding="utf-8")
+    with pytest.raises(Failed, match="no answer within 1 s"):
+        judge.judged(path, 1)
+
+
+EVERYWHERE = "import os, pickle\nfor n in range(3, 20):\n    try: os.write(n, {} + b'\\n')\n    except OSError: pass\n"
+FORGED = {
+    "no JSON": "import os; os.write(1, b'x')\n",
+    "a message of its own": EVERYWHERE.format("""b'{"steps": [], "shapes": [[9, -1]]}'"""),
+    "a huge array": EVERYWHERE.format("""b'{"steps": [], "sizes": [], "error": "", "shapes": [[9999999999]]}'"""),
+    "a pickle": EVERYWHERE.format("pickle.dumps(print)"),
+    "an answer without end": EVERYWHERE.format("b'x' * 2**20"),
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_what_a_file_writes_to_the_judge_is_not_believed(name, tmp_path):
+    path = tmp_path / "forged.py"
+    path.write_text(FORGED[name] + SCRIPT, encoding="utf-8")
+    report = judge.judged(path, 60, seed=0)
+    assert report is None or report.verdict == "correct"
+
+
+def test_flags_of_the_contract_are_refused():
+    report = _files.check_file(WILD / "w04_plain_numpy_fit.py", {"activation": "relu"}, 60, None)
+    assert report.verdict == "error" and "--activation" in report.diagnoses[0].message
+
+
+def test_the_command_says_what_it_judged(tmp_path):
+    done = run("check", WILD / "w11_cats_from_pixels.py", "--seed", 5)
+    assert done.returncode == 1
+    assert "scale: each of p['W1'], p['b1'] is 1/30 (a size of its arrays) times what is right" in done.stdout
+    assert "cost(run(p, X)[2], Y)" in done.stdout and "--seed 5" in done.stdout
+    done = run("check", WILD / "w02_petals_binary.py", WILD / "w04_plain_numpy_fit.py", "--csv", tmp_path / "a.csv")
+    assert done.returncode == 0 and "2 correct" in done.stdout
+
+
+# ---- its parts
+
+
+def test_a_training_loop_is_found_with_its_parameters_and_losses():
+    tree = ast.parse((WILD / "w16_softmax_squared.py").read_text(encoding="utf-8"))
+    with redirect_stdout(io.StringIO()):
+        module, seen, error = loops.run(tree, "w16.py")
+        step, *_ = search.steps(module, tree, seen)
+    assert error is None
+    assert [state.written(path) for path in step.theta] == ["net.inner", "net.outer"]
+    assert ast.unparse(step.losses[0].value) == "net.sample_loss(v, t)"
+    assert [state.written(path) for path in step.sources.values()] == ["d_inner", "d_outer"]
+
+
+def test_arrays_are_found_and_replaced_wherever_they_stand():
+    class Net:
+        def __init__(self):
+            self.layers = [(np.ones(2), [[1.0, 2.0], [3.0, 4.0]])]
+
+    scope = {"net": Net(), "other": {"W": np.zeros(3, np.float32)}, "name": "x", "np": np, "count": 3}
+    paths = {state.written(path): path for path, _ in state.arrays(scope)}
+    assert set(paths) == {"net.layers[0][0]", "net.layers[0][1]", "other['W']"}
+    new = state.copied(scope)
+    for path in paths.values():
+        state.put(new, path, 7 * np.ones_like(state.as_floats(state.get(new, path))))
+    assert new["net"].layers[0][1] == [[7.0, 7.0], [7.0, 7.0]] and new["other"]["W"].dtype == np.float64
+    assert scope["net"].layers[0][1][0] == [1.0, 2.0]
+
+
+def test_slopes_have_their_errors_and_kinks_are_marked():
+    at = np.array([0.3, -0.7, 0.0])
+    functions = (np.exp, np.sin, np.abs)
+    found = slopes(lambda h: np.stack([f(x + step) for f, x, step in zip(functions, at, h, strict=True)]), 3, "float64")
+    np.testing.assert_allclose(found.values[:2], [np.exp(0.3), np.cos(-0.7)], rtol=1e-10)
+    assert (found.errors[:2] < 1e-9).all()
