@@ -210,7 +210,7 @@ def test_a_training_loop_is_found_with_its_parameters_and_losses():
     assert error is None
     assert [state.written(path) for path in step.theta] == ["net.inner", "net.outer"]
     assert ast.unparse(step.losses[0].value) == "net.sample_loss(v, t)"
-    assert [state.written(path) for path in step.sources.values()] == ["d_inner", "d_outer"]
+    assert step.gradients[0].words == "d_inner, d_outer"
 
 
 def test_arrays_are_found_and_replaced_wherever_they_stand():
@@ -231,6 +231,8 @@ def test_arrays_are_found_and_replaced_wherever_they_stand():
 def test_slopes_have_their_errors_and_kinks_are_marked():
     at = np.array([0.3, -0.7, 0.0])
     functions = (np.exp, np.sin, np.abs)
-    found = slopes(lambda h: np.stack([f(x + step) for f, x, step in zip(functions, at, h, strict=True)]), 3, "float64")
+    found = slopes(
+        lambda h: np.stack([f(x + step) for f, x, step in zip(functions, at, h, strict=True)]), 3, 1e-4, "float64"
+    )
     np.testing.assert_allclose(found.values[:2], [np.exp(0.3), np.cos(-0.7)], rtol=1e-10)
     assert (found.errors[:2] < 1e-9).all()

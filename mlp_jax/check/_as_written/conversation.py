@@ -8,12 +8,13 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
 
 from mlp_jax.check._diagnosis import files
 
+How = Literal["", "by small rate", "without the last class"]
 FOLDER = Path(__file__).parents[1]
 START = """import sys; sys.path.insert(0, sys.argv.pop(1))
 import _training_step.child as child; sys.path.pop(0); child.main()"""
@@ -28,15 +29,13 @@ class Step(NamedTuple):
       line: of the loop whose round it is.
       shapes: of the parameters, by their names in the file.
       losses: the expressions that may be its loss, the likeliest first.
-      sources: the expressions of the gradients; empty if they are read from the update.
-      rate: the words for the learning rate, if the gradients are read from the update and it was found.
+      gradients: the words for what may be its gradient, the likeliest first.
     """
 
     line: int
     shapes: dict[str, tuple[int, ...]]
     losses: tuple[str, ...]
-    sources: tuple[str, ...]
-    rate: str | None
+    gradients: tuple[str, ...]
 
 
 class Running(NamedTuple):
@@ -82,8 +81,7 @@ def running(file: Path, seconds: float) -> Iterator[Running]:
                 int(step["line"]),
                 {str(name): next(shapes).shape for name in step["parameters"]},
                 tuple(map(str, step["losses"])),
-                tuple(map(str, step["sources"])),
-                None if step["rate"] is None else str(step["rate"]),
+                tuple(map(str, step["gradients"])),
             )
             for step in message["steps"]
         )
@@ -100,20 +98,18 @@ def running(file: Path, seconds: float) -> Iterator[Running]:
         files.end(child)
 
 
-def gradient(
-    run: Running, step: int, theta: Sequence[np.ndarray], *, small: bool = False, without_last_class: bool = False
-) -> list[np.ndarray]:
-    """Return the gradient that a step takes at theta.
+def gradient(run: Running, step: int, number: int, theta: Sequence[np.ndarray], how: How = "") -> list[np.ndarray]:
+    """Return a step's gradient at theta.
 
     Args:
       run: the file.
       step: the step's number.
-      theta: its parameters.
-      small: whether to read it from the update of a small rate, where it is read from an update.
-      without_last_class: whether to replace the last class of the labels by the first.
+      number: the gradient's.
+      theta: the parameters.
+      how: "by small rate" reads it from the update of a small learning rate, and is nothing if it is not read from an
+        update; "without the last class" has the last class of the labels replaced by the first.
     """
-    question = {"ask": "gradient", "step": step, "small": small, "without_last_class": without_last_class}
-    return _asked(run, question, theta)
+    return _asked(run, {"ask": "gradient", "step": step, "gradient": number, "how": how}, theta)
 
 
 def losses(run: Running, step: int, loss: int, theta: np.ndarray, entries: np.ndarray, sizes: np.ndarray) -> np.ndarray:
@@ -127,8 +123,7 @@ def losses(run: Running, step: int, loss: int, theta: np.ndarray, entries: np.nd
       entries: the numbers of entries of theta, in any shape.
       sizes: how far to move each.
     """
-    question = {"ask": "losses", "step": step, "loss": loss, "without_last_class": False}
-    (values,) = _asked(run, question, [theta, entries.ravel(), sizes.ravel()])
+    (values,) = _asked(run, {"ask": "losses", "step": step, "loss": loss}, [theta, entries.ravel(), sizes.ravel()])
     if values.size != sizes.size:
         raise Failed("it changed the answer of the process that ran it")
     return values.reshape(sizes.shape)

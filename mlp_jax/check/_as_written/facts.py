@@ -8,17 +8,16 @@ from mlp_jax.check._as_written.trial import Leaf, Trial
 from mlp_jax.check._diagnosis.fingerprints import Diagnosis
 
 FIT = 1e-5  # relative L2 distance of numbers that are the same
-RATE_ONLY = "the gradients are right for a small learning rate"
 
 
-def facts(trial: Trial, run: Running, step: int) -> list[Diagnosis]:
+def facts(trial: Trial, run: Running) -> list[Diagnosis]:
     """Say what is wrong, the most telling first."""
     wrong = trial.wrong()
     right = [name for name in trial.step.shapes if name not in wrong]
     place = f"wrong: {', '.join(wrong)}" + (f"; right: {', '.join(right)}" if right else "; every parameter is wrong")
-    if not trial.step.sources and _right_by_small_rate(trial, run, step):
+    if _is_right_by_small_rate(trial, run):
         message = "it uses weights that it has already updated: take every gradient before the first update"
-        evidence = f"{RATE_ONLY}, and wrong for the file's own, {trial.step.rate}"
+        evidence = f"the gradient is {trial.gradient}: right for a small rate, and wrong for the file's own"
         return [Diagnosis("stale_weights", message, place, evidence)]
     found: dict[str, dict[str, str]] = {}
     for name in wrong:
@@ -35,16 +34,15 @@ def facts(trial: Trial, run: Running, step: int) -> list[Diagnosis]:
     return diagnoses
 
 
-def _right_by_small_rate(trial: Trial, run: Running, step: int) -> bool:
+def _is_right_by_small_rate(trial: Trial, run: Running) -> bool:
+    """Return whether the gradient is read from updates, and is right if the learning rate is small."""
+    i, _, k = trial.numbers
     for draw in trial.draws:
-        try:
-            small = conversation.gradient(run, step, [leaf.theta for leaf in draw], small=True)
-        except Failed:
-            return False
-        for leaf, g in zip(draw, small, strict=True):
+        small = conversation.gradient(run, i, k, [leaf.theta for leaf in draw], "by small rate")
+        for leaf, g in zip(draw, small, strict=False):
             if g.shape != leaf.theta.shape or _apart(g.ravel()[leaf.at], leaf.expected) > 1e-2:
                 return False
-    return trial.step.rate is not None
+    return bool(small)
 
 
 def _apart(a: np.ndarray, b: np.ndarray) -> float:
@@ -90,11 +88,11 @@ def _in_words(factor: float, sizes: tuple[int, ...]) -> str:
     return f"{factor:.6g}"
 
 
-def of_labels(trial: Trial, run: Running, step: int) -> list[Diagnosis]:
+def of_labels(trial: Trial, run: Running) -> list[Diagnosis]:
     """Say if a step fails once the last class does not occur among the labels."""
-    theta = [leaf.theta for leaf in trial.draws[0]]
+    i, _, k = trial.numbers
     try:
-        conversation.gradient(run, step, theta, without_last_class=True)
+        conversation.gradient(run, i, k, [leaf.theta for leaf in trial.draws[0]], "without the last class")
     except Failed as error:
         message = f"it fails where the last class does not occur among the labels: {error}"
         return [Diagnosis("labels", message, "the labels", "right where every class occurs")]

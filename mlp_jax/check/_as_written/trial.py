@@ -25,6 +25,7 @@ class Leaf:
       at: the entries that were judged, as indices of the flat parameter.
       expected: the slopes there.
       error: their errors.
+      asked: how many entries were to be judged.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Leaf:
     at: np.ndarray
     expected: np.ndarray
     error: np.ndarray
+    asked: int
 
     @property
     def found(self) -> np.ndarray:
@@ -49,12 +51,29 @@ class Leaf:
 
 @dataclass(frozen=True)
 class Trial:
-    """A training step with one of its losses, judged at some draws."""
+    """A training step with one of its losses and gradients, judged at some draws.
+
+    Attributes:
+      step: the step.
+      numbers: of the step, its loss and its gradient.
+      precision: of the loss, float64 or float32.
+      draws: the parameters at each draw.
+    """
 
     step: Step
-    loss: str
+    numbers: tuple[int, int, int]
     precision: str
     draws: tuple[tuple[Leaf, ...], ...]
+
+    @property
+    def loss(self) -> str:
+        """The loss, as the file writes it."""
+        return self.step.losses[self.numbers[1]]
+
+    @property
+    def gradient(self) -> str:
+        """Where the gradient was read."""
+        return self.step.gradients[self.numbers[2]]
 
     def wrong(self) -> list[str]:
         """Return the names of the leaves that are wrong at a draw."""
@@ -66,14 +85,16 @@ class Trial:
 
     def undecided(self) -> list[str]:
         """Return the names of the leaves of which fewer than half of the entries could be judged."""
-        counts = {name: min(SAMPLED, int(np.prod(shape))) for name, shape in self.step.shapes.items()}
-        return [name for name, n in counts.items() if max(len(leaf.at) for leaf in self.leaves(name)) < n / 2]
+        return [name for name in self.step.shapes if all(len(leaf.at) < leaf.asked / 2 for leaf in self.leaves(name))]
+
+
+def is_right(leaf: Leaf, trial: Trial) -> np.ndarray:
+    """Return whether each judged entry is right; none is if the leaf has another shape."""
+    largest = max(other.size for draw in trial.draws for other in draw)
+    tolerance = TOLERANCE[trial.precision] * (np.abs(leaf.expected) + 10 * leaf.size + 1e-5 * largest)
+    return np.asarray(np.abs(leaf.found - leaf.expected) <= tolerance + 4 * leaf.error)
 
 
 def is_wrong(leaf: Leaf, trial: Trial) -> bool:
-    """Return whether a leaf differs from the slopes by more than their error, or has another shape."""
-    if leaf.actual.shape != leaf.theta.shape:
-        return True
-    largest = max(other.size for draw in trial.draws for other in draw)
-    tolerance = TOLERANCE[trial.precision] * (np.abs(leaf.expected) + 10 * leaf.size + 1e-5 * largest)
-    return not bool(np.all(np.abs(leaf.found - leaf.expected) <= tolerance + 4 * leaf.error))
+    """Return whether a leaf has another shape than its parameter, or an entry that is not right."""
+    return leaf.actual.shape != leaf.theta.shape or not is_right(leaf, trial).all()

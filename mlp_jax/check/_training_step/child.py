@@ -4,7 +4,6 @@ A message is a line of JSON, and after it the arrays that the line lists, as flo
 """
 
 import ast
-import dataclasses
 import json
 import os
 import sys
@@ -45,23 +44,8 @@ def described(step: search.Step) -> dict[str, Any]:
         "line": step.program.loop.line,
         "parameters": [state.written(path) for path in step.theta],
         "losses": [ast.unparse(loss.value) for loss in step.losses],
-        "sources": [state.written(path) for path in step.sources.values()],
-        "rate": None if step.rate is None else step.rate.words,
+        "gradients": [gradient.words for gradient in step.gradients],
     }
-
-
-def gradient(step: search.Step, theta: replay.Theta, small: bool) -> list[np.ndarray]:
-    """Return the gradient that a round takes; by a small rate, if it is read from the update and that is asked."""
-    if step.rate is not None:
-        factor = search.FEW if small else 1.0
-        updates = search.subtracted(theta, step.rate.run(theta, factor))
-        return [update / (factor * step.rate.value) for update in updates.values()]
-    after = replay.after(step.program, step.program.loop.body, theta)
-    updates = search.subtracted(theta, after)
-    return [
-        state.as_floats(state.get(after, step.sources[path])) if path in step.sources else update / step.factor
-        for path, update in updates.items()
-    ]
 
 
 def losses(step: search.Step, loss: int, flat: np.ndarray, entries: np.ndarray, sizes: np.ndarray) -> np.ndarray:
@@ -78,16 +62,19 @@ def losses(step: search.Step, loss: int, flat: np.ndarray, entries: np.ndarray, 
 
 def answer(step: search.Step, message: Mapping[str, Any], arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Answer one question about a step: its gradient at one point, or its loss at many."""
-    if message["without_last_class"]:
-        scope = state.copied(step.program.loop.scope or {})
-        _without_last_class(scope)
-        loop = dataclasses.replace(step.program.loop, scope=scope)
-        step = step._replace(program=step.program._replace(loop=loop))
-        if step.rate is not None:  # it runs the loop that it was found in
-            return []
-    if message["ask"] == "gradient":
-        return gradient(step, dict(zip(step.theta, arrays, strict=True)), message["small"])
-    return [losses(step, message["loss"], *arrays)]
+    if message["ask"] == "losses":
+        return [losses(step, message["loss"], *arrays)]
+    theta = dict(zip(step.theta, arrays, strict=True))
+    gradient, scope = step.gradients[message["gradient"]], step.program.loop.scope
+    if message["how"] == "by small rate":
+        return gradient.by_small_rate(theta) if gradient.by_small_rate else []
+    if message["how"] == "without the last class":
+        step.program.loop.scope = state.copied(scope or {})
+        _without_last_class(step.program.loop.scope)
+    try:
+        return gradient.at(theta)
+    finally:
+        step.program.loop.scope = scope
 
 
 def _without_last_class(scope: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ import copy
 import random
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from . import state
 SECONDS = 1.0  # after the first loop has begun
 ROUNDS = 200  # of one loop
 OBSERVE = "__observe__"
+CELLS = "__cells__"
 
 
 class EnoughSeen(BaseException):
@@ -29,22 +31,46 @@ class Loop:
     """A loop of a file.
 
     Attributes:
+      index: its number among the file's loops.
       line: its first line.
       body: its statements.
       after: the statements that follow it in its block.
       order: the number of loops that began before it.
       scope: the variables when its first round began; None if it never did.
+      cells: the variables of functions that were defined in functions; scope[CELLS] holds their values.
       generators: the states of NumPy's and Python's global random numbers then.
       rounds: how many rounds were seen.
     """
 
+    index: int
     line: int
     body: Sequence[ast.stmt]
     after: Sequence[ast.stmt]
     order: int = 0
     scope: dict[str, Any] | None = None
+    cells: Sequence[Any] = ()
     generators: tuple[Any, Any] | None = None
     rounds: int = 0
+
+
+def cells_of(module: Mapping[str, Any]) -> list[Any]:
+    """Return the variables of a module's functions that were defined in other functions, each once."""
+    cells: dict[int, Any] = {}
+    functions = [value for name, value in module.items() if hasattr(value, "__closure__") and name != OBSERVE]
+    while functions:
+        for cell in functions.pop().__closure__ or ():
+            with suppress(ValueError):  # it is empty yet
+                if id(cell) not in cells and hasattr(cell.cell_contents, "__closure__"):
+                    functions.append(cell.cell_contents)
+                cells[id(cell)] = cell
+    return [cell for cell in cells.values() if _is_full(cell)]
+
+
+def _is_full(cell: Any) -> bool:
+    try:
+        return cell.cell_contents is not None
+    except ValueError:
+        return False
 
 
 def observed(tree: ast.Module) -> tuple[ast.Module, list[Loop]]:
@@ -57,7 +83,7 @@ def observed(tree: ast.Module) -> tuple[ast.Module, list[Loop]]:
                 body, after = copy.deepcopy((statement.body, block[i + 1 :]))
                 call = ast.parse(f"{OBSERVE}({len(loops)}, locals())").body[0]
                 statement.body.insert(0, ast.copy_location(call, statement.body[0]))
-                loops.append(Loop(statement.lineno, body, after))
+                loops.append(Loop(len(loops), statement.lineno, body, after))
     return ast.fix_missing_locations(tree), loops
 
 
@@ -79,7 +105,9 @@ def run(tree: ast.Module, filename: str) -> tuple[dict[str, Any], list[Loop], Ba
             loop.order = len(began)
             began.append(now)
             loop.generators = (np.random.get_state(), random.getstate())
-            loop.scope = state.copied(state.data_of(module) | state.data_of(local))
+            loop.cells = cells_of(module)
+            values = [cell.cell_contents for cell in loop.cells]
+            loop.scope = state.copied({**state.data_of(module), **state.data_of(local), CELLS: values})
         elif now - began[0] > SECONDS or loop.rounds > ROUNDS:
             raise EnoughSeen
 
@@ -91,5 +119,4 @@ def run(tree: ast.Module, filename: str) -> tuple[dict[str, Any], list[Loop], Ba
         pass
     except (Exception, SystemExit) as raised:
         error = raised
-    module[OBSERVE] = lambda *_: None
     return module, [loop for loop in loops if loop.scope is not None], error

@@ -9,10 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import state
-from .loops import Loop
+from .loops import CELLS, OBSERVE, Loop
 from .state import Path
 
 Theta = Mapping[Path, np.ndarray]
+
+
+class Nested(Exception):
+    """Raised if a replayed statement would run the loop that it belongs to."""
 
 
 class Program(NamedTuple):
@@ -33,7 +37,13 @@ class Expression(NamedTuple):
 def program_of(module: dict[str, Any], loop: Loop) -> Program:
     """Return the program of a loop."""
     data = state.data_of(module)
-    return Program(module, {name: value for name, value in module.items() if name not in data}, loop)
+    definitions = {name: value for name, value in module.items() if name not in data}
+
+    def observe(index: int, local: Mapping[str, Any]) -> None:
+        if index == loop.index:
+            raise Nested
+
+    return Program(module, definitions | {OBSERVE: observe}, loop)
 
 
 def run(
@@ -53,6 +63,8 @@ def run(
         state.put(scope, path, array)
     for path, number in (numbers or {}).items():
         state.bind(scope, path, number)
+    for cell, value in zip(loop.cells, scope.pop(CELLS, ()), strict=True):
+        cell.cell_contents = value
     module.clear()
     module.update(definitions | scope)  # the functions of the file look their names up here
     if loop.generators is not None:

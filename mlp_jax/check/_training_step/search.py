@@ -7,8 +7,10 @@ multiples, by one rate, it subtracts; if there are none, the gradient is (theta 
 
 import ast
 import copy
+import dataclasses
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +22,9 @@ from .state import Path
 
 LOSS_WORDS = re.compile(r"loss|cost|err|objective|criterion|nll|mse|sse|energy|xent|entropy|\bJ\b", re.IGNORECASE)
 FEW = 1e-3  # of the rate: so small that an update is as if all of it used the old weights
-MOST_LOSSES = 8
+ROUNDING = 1e-13  # an update of this size, relative to its parameter, is 0
+MOST_LOSSES = 6
+MOST_TURNS = 8
 
 
 class Rate(NamedTuple):
@@ -31,6 +35,17 @@ class Rate(NamedTuple):
     run: Callable[[Theta, float], dict[str, Any]]
 
 
+class Gradient(NamedTuple):
+    """What may be the gradient: its words, and theta -> an array for each parameter.
+
+    `by_small_rate` is the same, read from the update of a small learning rate; None if it is not read from an update.
+    """
+
+    words: str
+    at: Callable[[Theta], list[np.ndarray]]
+    by_small_rate: Callable[[Theta], list[np.ndarray]] | None = None
+
+
 class Step(NamedTuple):
     """A training step.
 
@@ -38,30 +53,36 @@ class Step(NamedTuple):
       program: the file, and the loop whose round is the step.
       theta: the parameters of its first round.
       losses: what may be its loss, the likeliest first.
-      sources: where the gradients of parameters stand after a round; of the others the update tells it.
-      factor: the update over the gradients that stand.
-      rate: the learning rate, if no gradients stand and it was found.
+      gradients: what may be its gradient, the likeliest first.
     """
 
     program: Program
     theta: dict[Path, np.ndarray]
     losses: list[Expression]
-    sources: dict[Path, Path]
-    factor: float
-    rate: Rate | None
+    gradients: list[Gradient]
 
 
 def steps(module: dict[str, Any], tree: ast.Module, loops: Sequence[Loop]) -> list[Step]:
-    """Return the training steps of a file: those of most parameters first, then the inner before the outer."""
+    """Return the training steps of a file that have most of its parameters, the inner loops before the outer."""
     found = []
     for loop in loops:
-        try:
-            step = step_of(replay.program_of(module, loop), tree)
-        except Exception:  # whatever the file's statements raise: this loop is no step that can be repeated
-            step = None
-        if step is not None:
-            found.append(step)
-    return sorted(found, key=lambda step: (-sum(a.size for a in step.theta.values()), -step.program.loop.order))
+        for turned in turns(loop):
+            try:
+                step = step_of(replay.program_of(module, turned), tree)
+            except Exception:  # whatever the file's statements raise: this loop is no step that can be repeated
+                step = None
+            if step is not None:
+                found.append(step)
+                break
+    sizes = {id(step): sum(a.size for a in step.theta.values()) for step in found}
+    large = [step for step in found if 2 * sizes[id(step)] >= max(sizes.values())]  # an outer loop may have momenta too
+    return sorted(large, key=lambda step: -step.program.loop.order)
+
+
+def turns(loop: Loop) -> Iterator[Loop]:
+    """Yield a loop, and the same beginning at another statement: it may compute the gradient of the next round."""
+    for first in range(min(len(loop.body), MOST_TURNS)):
+        yield dataclasses.replace(loop, body=[*loop.body[first:], *loop.body[:first]])
 
 
 def step_of(program: Program, tree: ast.Module) -> Step | None:
@@ -75,23 +96,40 @@ def step_of(program: Program, tree: ast.Module) -> Step | None:
         if path in changed or (changed and _is_updated(path, changed, tree if len(path) > 1 else body))
     }
     rng = np.random.default_rng(0)
-    points = [drawn(theta, rng) for _ in range(2)]
-    if not theta or _same(updates(program, points[0]), updates(program, points[1])):
+    theta = _kept(program, theta, rng)
+    if not theta:
         return None
+    point = drawn(theta, rng)
     losses = []
-    for loss in expressions(program, tree, list(theta)):
-        needs = [path for path in theta if depends(program, loss, points[0], path, rng)]
-        if 2 * len(needs) >= len(theta):
+    for loss in expressions(program, tree, changed):
+        needs = [path for path in theta if depends(program, loss, point, path, rng)]
+        if needs:
             losses.append((loss, needs))
         if len(losses) == MOST_LOSSES:
             break
+    most = max((len(needs) for _, needs in losses), default=0)
+    losses = [(loss, needs) for loss, needs in losses if 2 * len(needs) > most]
     theta = {path: a for path, a in theta.items() if any(path in needs for _, needs in losses)}
-    if not theta:
+    points = [drawn(theta, rng) for _ in range(2)]
+    if not theta or _same(updates(program, points[0]), updates(program, points[1])):
         return None
-    point = {path: points[0][path] for path in theta}
-    sources, factor = sources_of(program, point)
-    rate = None if sources else rate_of(program, point)
-    return Step(program, theta, [loss for loss, _ in losses], sources, factor, rate)
+    gradients = gradients_of(program, points[0])
+    return Step(program, theta, [loss for loss, _ in losses], gradients) if gradients else None
+
+
+def _kept(program: Program, theta: dict[Path, np.ndarray], rng: np.random.Generator) -> dict[Path, np.ndarray]:
+    """Return the arrays whose values after a round depend on those before: an update does, a new value does not."""
+    body, base = program.loop.body, drawn(theta, rng)
+    kept: dict[Path, np.ndarray] = {}
+    if not theta:
+        return kept
+    plain = replay.after(program, body, base)
+    for path, a in theta.items():
+        moved = replay.after(program, body, {**base, path: base[path] + rng.standard_normal(a.shape)})
+        one, two = (state.as_floats(state.get(after, path)) for after in (plain, moved))
+        if one.shape == two.shape == a.shape and not np.array_equal(one, two, equal_nan=True):
+            kept[path] = a
+    return kept
 
 
 def _is_updated(path: Path, changed: Sequence[Path], code: ast.AST | Sequence[ast.stmt]) -> bool:
@@ -163,12 +201,12 @@ def expressions(program: Program, tree: ast.Module, parameters: Sequence[Path]) 
     It is a number that the step leaves, or a call in the file whose names are known before the parameters change, or a
     call of another function of the file with the first arguments of a call in the step.
     """
-    before, body = program.loop.scope or {}, program.loop.body
+    body = program.loop.body
     forward = until_update(program, parameters)
     found: dict[str, Expression] = {}
     for statements in (forward, body):
         for path, value in state.numbers(replay.after(program, statements)):
-            if np.isfinite(value) and not _is_number_at(before, path, value):
+            if np.isfinite(value):
                 words = state.written(path)
                 found.setdefault(words, Expression(statements, ast.parse(words, mode="eval").body))
     calls = [(forward, call) for call in (*_calls(tree), *_alike(program, _calls(*body)))]
@@ -196,13 +234,6 @@ def until_update(program: Program, parameters: Sequence[Path]) -> Sequence[ast.s
         if any(_changed(before, after, path) for path in parameters):
             return body[: count - 1]
     return body
-
-
-def _is_number_at(scope: state.Scope, path: Path, value: float) -> bool:
-    try:
-        return bool(state.get(scope, path) == value)
-    except Exception:
-        return False
 
 
 def _calls(*trees: ast.AST) -> list[ast.Call]:
@@ -241,17 +272,47 @@ def _called(function: Any, name: ast.expr, arguments: Sequence[ast.expr], own: i
 # ---- where the gradient is
 
 
-def sources_of(program: Program, theta: Theta) -> tuple[dict[Path, Path], float]:
-    """Return where the gradients stand that a round subtracts, times one factor, and that factor.
+def gradients_of(program: Program, theta: Theta) -> list[Gradient]:
+    """Return what may be the gradient, the likeliest first.
 
-    They are empty if a parameter that the round changes has none.
+    If the round subtracts multiples, by one factor, of arrays that it leaves, these are the gradient, and nothing else
+    is. Another optimiser, such as Adam, subtracts something else: then it is a call's result, or variables, with an
+    array of its shape for each parameter. If there is neither, it is the update over the learning rate.
     """
-    after = replay.after(program, program.loop.body, theta)
-    standing = {path: state.as_floats(a) for path, a in (*state.arrays(after), *state.numbers(after))}
+    subtracted_ones = standing(program, theta)
+    if subtracted_ones is not None:
+        return [subtracted_ones]
+    found = [*returned(program, theta), *named(program, theta)]
+    rate = rate_of(program, theta)
+    if rate is not None:
+        update = _of_rate(rate, 1.0)
+        found.append(Gradient(f"(before - after) / rate, with the rate {rate.words}", update, _of_rate(rate, FEW)))
+    if not found:
+        found.append(Gradient("before - after", lambda theta: list(updates(program, theta).values())))
+    return found
+
+
+def _of_rate(rate: Rate, factor: float) -> Callable[[Theta], list[np.ndarray]]:
+    def gradient(theta: Theta) -> list[np.ndarray]:
+        updates = subtracted(theta, rate.run(theta, factor))
+        return [update / (factor * rate.value) for update in updates.values()]
+
+    return gradient
+
+
+def standing(program: Program, theta: Theta) -> Gradient | None:
+    """Return the arrays that a round leaves and whose multiples, by one factor, it subtracts, if there are."""
+    body = program.loop.body
+    after = replay.after(program, body, theta)
+    places = {
+        path: state.as_floats(a) for path, a in (*state.arrays(after), *state.numbers(after)) if path not in theta
+    }
+    before = {path: state.as_floats(a) for path, a in state.arrays(program.loop.scope or {}) if path in places}
+    momenta = _kept(program, before, np.random.default_rng(0))  # they add up gradients, and are none
     found: dict[Path, dict[Path, float]] = {}
     for path, update in subtracted(theta, after).items():
-        if update.any():
-            ratios = {place: _ratio(update, g) for place, g in standing.items() if place not in theta}
+        if np.abs(update).max() > ROUNDING * np.abs(theta[path]).max():
+            ratios = {place: _ratio(update, g) for place, g in places.items() if place not in momenta}
             found[path] = {place: ratio for place, ratio in ratios.items() if ratio is not None}
     factors = [factor for of_places in found.values() for factor in of_places.values()]
     for factor in sorted(set(factors), key=factors.count, reverse=True):
@@ -262,8 +323,93 @@ def sources_of(program: Program, theta: Theta) -> tuple[dict[Path, Path], float]
             if abs(ratio - factor) <= 1e-6 * abs(factor)
         }
         if len(chosen) == len(found):
-            return chosen, factor
-    return {}, 1.0
+            words = ", ".join(map(state.written, chosen.values()))
+            return Gradient(words, partial(_standing_at, program, chosen, factor))
+    return None
+
+
+def _standing_at(program: Program, chosen: Mapping[Path, Path], factor: float, theta: Theta) -> list[np.ndarray]:
+    after = replay.after(program, program.loop.body, theta)
+    return [
+        state.as_floats(state.get(after, chosen[path])) if path in chosen else update / factor
+        for path, update in subtracted(theta, after).items()
+    ]
+
+
+def returned(program: Program, theta: Theta) -> Iterator[Gradient]:
+    """Yield the results of calls in the step that hold an array for each parameter."""
+    for i, statement in enumerate(program.loop.body):
+        for call in _calls(statement):
+            expression = Expression(program.loop.body[:i], call)
+            try:
+                places = _fitting(theta, replay.run(program, expression, theta)[1])
+            except Exception:
+                continue
+            if places is not None:
+
+                def gradient(
+                    theta: Theta, expression: Expression = expression, places: Sequence[Path] = places
+                ) -> list[np.ndarray]:
+                    value = {"value": replay.run(program, expression, theta)[1]}
+                    return [state.as_floats(state.get(value, place)) for place in places]
+
+                yield Gradient(ast.unparse(call), gradient)
+
+
+def _fitting(theta: Theta, value: Any) -> list[Path] | None:
+    """Return where a value holds an array of its shape for each parameter: by name, or in the parameters' order."""
+    arrays = [(path, np.shape(a)) for path, a in state.arrays({"value": value})]
+    by_name = [
+        [path for path, shape in arrays if shape == a.shape and _is_named_for(path[-1][1], parameter[-1][1])]
+        for parameter, a in theta.items()
+    ]
+    if all(len(paths) == 1 for paths in by_name):
+        return [path for (path,) in by_name]
+    shapes = [a.shape for a in theta.values()]
+    for first in range(len(arrays) - len(shapes) + 1):
+        window = arrays[first : first + len(shapes)]
+        if [shape for _, shape in window] == shapes:
+            return [path for path, _ in window]
+    return None
+
+
+def named(program: Program, theta: Theta) -> Iterator[Gradient]:
+    """Yield variables and attributes that the step makes, if each parameter has one of its name and shape."""
+    before = program.loop.scope or {}
+    after = replay.after(program, program.loop.body, theta)
+    new = [
+        (path, np.shape(a))
+        for path, a in state.arrays(after)
+        if path not in theta and (_is_absent(before, path) or _changed(before, after, path))
+    ]
+    found = [
+        [path for path, shape in new if shape == a.shape and _is_named_for(path[-1][1], parameter[-1][1])]
+        for parameter, a in theta.items()
+    ]
+    for choice in range(max(map(len, found), default=0)):
+        places = [paths[choice] for paths in found if choice < len(paths)]
+        if len(places) == len(theta):
+
+            def gradient(theta: Theta, places: Sequence[Path] = places) -> list[np.ndarray]:
+                after = replay.after(program, program.loop.body, theta)
+                return [state.as_floats(state.get(after, place)) for place in places]
+
+            yield Gradient(", ".join(map(state.written, places)), gradient)
+
+
+def _is_absent(scope: state.Scope, path: Path) -> bool:
+    try:
+        state.get(scope, path)
+    except Exception:
+        return True
+    return False
+
+
+def _is_named_for(name: Any, parameter: Any) -> bool:
+    """Return whether a name is a parameter's: the same key, or as dW1, grad_W1 or W1_grad for W1."""
+    if not isinstance(name, str) or not isinstance(parameter, str):
+        return False
+    return name == parameter or (parameter in name and re.search(r"d|g", name.replace(parameter, ""), re.I) is not None)
 
 
 def _ratio(update: np.ndarray, g: np.ndarray) -> float | None:
