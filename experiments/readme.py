@@ -2,6 +2,8 @@
 
 import re
 import runpy
+import subprocess
+import sys
 import textwrap
 from collections.abc import Callable
 from importlib import import_module
@@ -15,6 +17,7 @@ ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 CLAIMS = records.RESULTS / "README.md"
 EXAMPLE = ROOT / "experiments" / "examples" / "my_backprop.py"
+SCRIPT = EXAMPLE.with_name("my_training.py")
 
 
 COLUMNS = ("claim", "expected", "measured", "95 % interval", "verdict")
@@ -101,12 +104,19 @@ def walkthrough_block() -> str:
 
 
 def check_block() -> str:
-    """The loop of a wrong backward pass, and what `mlp-jax check` says about it."""
+    """What `mlp-jax check` says about a wrong backward pass."""
     report = check_backprop(runpy.run_path(str(EXAMPLE))["loss_and_gradients"])
-    said = f"$ mlp-jax check {EXAMPLE.name}\n{report}"
-    _, start, rest = EXAMPLE.read_text(encoding="utf-8").partition("    for l in reversed")
-    loop = textwrap.dedent(start + rest.rpartition("    return")[0])
-    return f"```python\n{loop}```\n\n```text\n{said}\n```"
+    return f"```text\n$ mlp-jax check {EXAMPLE.name}\n{report}\n```"
+
+
+def script_block() -> str:
+    """What `mlp-jax check` says first about a training script."""
+    done = subprocess.run(
+        [sys.executable, "-m", "mlp_jax", "check", str(SCRIPT), "--seed", "0"],
+        capture_output=True, text=True, encoding="utf-8", check=False,
+    )  # fmt: skip
+    verdict = done.stdout.partition("at parameters")[0].rstrip()
+    return f"```text\n$ mlp-jax check {SCRIPT.name}\n{verdict}\n```"
 
 
 def speed() -> str:
@@ -118,6 +128,7 @@ def speed() -> str:
 
 
 PARTS: dict[str, Callable[[], str]] = {
+    "script": script_block,
     "check": check_block,
     "questions": questions,
     "walkthrough": walkthrough_block,

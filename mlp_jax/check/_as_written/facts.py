@@ -66,26 +66,26 @@ def _of_leaf(leaves: list[Leaf], sizes: tuple[int, ...]) -> tuple[str, str]:
         return "zero_gradient", "is zero"
     factor = float(np.vdot(right, found) / np.vdot(right, right)) if right.any() else 0.0
     if factor and _apart(found, factor * right) < FIT:
-        return ("sign" if abs(factor + 1) < FIT else "scale"), f"is {_in_words(factor, sizes)} times what is right"
+        return ("sign" if abs(factor + 1) < FIT else "scale"), f"is {_in_words(factor, sizes)}"
     (a, b), *_ = np.linalg.lstsq(np.stack([right, theta], axis=1), found, rcond=None)
     if _apart(found, a * right + b * theta) < FIT and abs(b) > FIT:
         if abs(a - 1) < FIT:
             much = "too much" if b > 0 else "too little"
             return "regularised", f"contains {abs(b):.6g} times the parameter itself {much}: an L2 term"
         return "scale", (
-            f"is {_in_words(float(a), sizes)} times what is right, but for {abs(b):.6g} times the parameter itself: "
+            f"is {_in_words(float(a), sizes)}, but for {abs(b):.6g} times the parameter itself: "
             "the factor is not on the L2 term"
         )
     return "unexplained", f"is off by {_apart(found, right):.2g}, relative"
 
 
 def _in_words(factor: float, sizes: tuple[int, ...]) -> str:
-    """Name a factor that is the size of an array of the file, or one over it."""
+    """Name a factor; of one that is a size of the file's arrays, or 1 over it, say so."""
     for n in sizes:
         for value, words in ((n, f"{n}"), (1 / n, f"1/{n}")):
             if abs(factor - value) < FIT * value:
-                return f"{words} (a size of its arrays)"
-    return f"{factor:.6g}"
+                return f"{words} times what is right, and {n} is a size of its arrays"
+    return f"{factor:.6g} times what is right"
 
 
 def of_labels(trial: Trial, run: Running) -> list[Diagnosis]:

@@ -22,6 +22,7 @@ from mlp_jax.check._gradient_check.comparison import GradientReport, LeafCompari
 DRAWS = 3
 FEW = 6  # entries of a leaf by which loss and gradient are chosen
 MOST_ENTRIES = 2000  # of all parameters, up to which each is judged at the first draw
+UPDATE = "before - after"  # a gradient read from an update whose learning rate is not known
 NO_POWER: dict[str, Any] = {"known": 0, "caught": 0, "escaped": []}
 
 
@@ -55,7 +56,10 @@ def _report(run: Running, seed: int) -> BackpropReport:
     wrong, undecided = trial.wrong(), trial.undecided()
     found = facts.facts(trial, run) if wrong else facts.of_labels(trial, run)
     verdict: Any = "wrong" if found else "undecided" if undecided else "correct"
-    if verdict == "undecided":
+    if trial.gradient == UPDATE and len(found) == 1 and found[0].code == "scale" and wrong == list(trial.step.shapes):
+        verdict = "undecided"
+        found = [replace(found[0], code="undecided", message=f"{found[0].message}, or this is the learning rate")]
+    elif verdict == "undecided":
         reason = f"differences of {trial.loss} cannot tell: kinks, or numbers that are not finite"
         found = [Diagnosis("undecided", reason, f"too few entries of {', '.join(undecided)} could be judged")]
     if verdict == "correct":
