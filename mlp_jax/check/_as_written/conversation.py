@@ -129,6 +129,13 @@ def losses(run: Running, step: int, loss: int, theta: np.ndarray, entries: np.nd
     return values.reshape(sizes.shape)
 
 
+def data(run: Running, step: int) -> list[tuple[np.ndarray, bool]]:
+    """Return arrays that a step may take as data, each with whether it holds whole numbers."""
+    values = _asked(run, {"ask": "data", "step": step}, [])
+    half = len(values) // 2
+    return [(array, bool(kind.any())) for kind, array in zip(values[:half], values[half:], strict=True)]
+
+
 def _asked(run: Running, question: Mapping[str, Any], arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
     arrays = [np.ascontiguousarray(a, np.float64) for a in arrays]
     line = json.dumps({**question, "shapes": [a.shape for a in arrays]})

@@ -1,11 +1,15 @@
 """What the errors of a wrong gradient look like, from its numbers alone: shapes, factors, signs, and terms of theta."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 
 from mlp_jax.check._as_written import conversation
 from mlp_jax.check._as_written.conversation import Failed, Running
 from mlp_jax.check._as_written.trial import Leaf, Trial
-from mlp_jax.check._diagnosis.fingerprints import Diagnosis
+from mlp_jax.check._diagnosis.fingerprints import Diagnosis, layers_in_words
+from mlp_jax.check._diagnosis.mistakes import FORMULAS, PER_LAYER, Mistake
 
 FIT = 1e-5  # relative L2 distance of numbers that are the same
 
@@ -32,6 +36,18 @@ def facts(trial: Trial, run: Running) -> list[Diagnosis]:
         message = "; ".join(f"{name} {words}" for name, words in named.items())
         diagnoses.append(Diagnosis(code, message, place, f"compared with differences of {trial.loss}"))
     return diagnoses
+
+
+def named(found: Sequence[Diagnosis], explained: tuple[Mistake, float] | None, draws: int) -> list[Diagnosis]:
+    """Put the known mistake that explains a gradient, if there is one, in the place of what is unexplained."""
+    if explained is None:
+        return list(found)
+    mistake, distance = explained
+    layers = "" if mistake.layers is None else f", in {layers_in_words(sorted(mistake.layers))}"
+    right = "; ".join(FORMULAS[rule] for rule in mistake.rules if rule in PER_LAYER)
+    message = f"it {mistake.name}{layers}" + (f". Right is: {right}" if right else "")
+    evidence = f"equals a backward pass that does so to {distance:.0e} at {draws} draws"
+    return [replace(found[0], code=mistake.code, message=message, evidence=evidence), *found[1:]]
 
 
 def _is_right_by_small_rate(trial: Trial, run: Running) -> bool:

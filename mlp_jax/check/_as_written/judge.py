@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from mlp_jax.check._as_written import conversation, facts
+from mlp_jax.check._as_written import conversation, facts, network
 from mlp_jax.check._as_written.conversation import Failed, Running, Step
+from mlp_jax.check._as_written.network import Network
 from mlp_jax.check._as_written.slopes import SMALLER, STEP, Slopes, slopes
 from mlp_jax.check._as_written.trial import SAMPLED, Leaf, Trial, is_right, is_wrong
 from mlp_jax.check._diagnosis.fingerprints import Diagnosis
@@ -54,7 +55,10 @@ def _report(run: Running, seed: int) -> BackpropReport:
     rng = np.random.default_rng(seed)
     trial = _looked_at_again(run, _trial(run, *_chosen(run, rng), rng))
     wrong, undecided = trial.wrong(), trial.undecided()
+    known = network.recognised(trial, run, rng)
     found = facts.facts(trial, run) if wrong else facts.of_labels(trial, run)
+    if known is not None and found and found[0].code == "unexplained":
+        found = facts.named(found, network.explained(known, trial), len(trial.draws))
     verdict: Any = "wrong" if found else "undecided" if undecided else "correct"
     if trial.gradient == UPDATE and len(found) == 1 and found[0].code == "scale" and wrong == list(trial.step.shapes):
         verdict = "undecided"
@@ -74,7 +78,7 @@ def _report(run: Running, seed: int) -> BackpropReport:
         power=NO_POWER,
         precision=trial.precision,
         reference_error=max((float(np.max(leaf.error, initial=0) / (leaf.size or 1)) for leaf in shown), default=0.0),
-        notes=(*_notes(trial), f"--seed {seed} draws the same parameters"),
+        notes=(*_notes(trial, known), f"--seed {seed} draws the same parameters"),
         settings=None,
     )
 
@@ -194,10 +198,11 @@ def _correct(trial: Trial) -> Diagnosis:
     return Diagnosis("correct", message, "", f"to {worst:.0e} at {len(trial.draws)} draws of its parameters")
 
 
-def _notes(trial: Trial) -> list[str]:
+def _notes(trial: Trial, known: Network | None) -> list[str]:
     step = trial.step
     judged, total = sum(len(leaf.at) for leaf in trial.draws[0]), sum(int(np.prod(s)) for s in step.shapes.values())
     return [
+        f"the network: {known.words}" if known else "the network is none that is known here",
         f"the step is a round of the loop in line {step.line}",
         f"its loss is {trial.loss}, and its gradient {trial.gradient}",
         f"the reference is central differences of that loss, for {judged:,} of {total:,} entries at the first of "

@@ -23,6 +23,32 @@ Gradients = list[tuple[np.ndarray, np.ndarray]]
 PADDED = 256  # activations are compiled for multiples of this many entries
 
 
+class Head(NamedTuple):
+    """The output and the loss of a network.
+
+    Attributes:
+      loss: s -> the loss.
+      output: s -> delta_L = d loss / d z_L.
+      plain: s -> d loss / d o, with o the outputs, if that is another thing.
+      diagonal: s -> plain times the diagonal of the Jacobian d o / d z_L, if that is another thing.
+      unweighted: s -> delta_L if all examples counted alike, if they do not.
+    """
+
+    loss: Callable[["Pass"], float]
+    output: Callable[["Pass"], np.ndarray]
+    plain: Callable[["Pass"], np.ndarray] | None = None
+    diagonal: Callable[["Pass"], np.ndarray] | None = None
+    unweighted: Callable[["Pass"], np.ndarray] | None = None
+
+
+class Elementwise(NamedTuple):
+    """An activation in NumPy: its name, phi(z) and phi'(z)."""
+
+    name: str
+    value: Callable[[np.ndarray], np.ndarray]
+    derivative: Callable[[np.ndarray], np.ndarray]
+
+
 class Pass(NamedTuple):
     """A forward pass, and all that a rule of the backward pass may use.
 
@@ -32,9 +58,9 @@ class Pass(NamedTuple):
       h: (h_0, ..., h_{L-1}).
       z: (None, z_1, ..., z_L).
       dphi: (None, phi'(z_1), ..., phi'(z_{L-1})).
-      y: labels, (B,).
+      y: labels, (B,), or other targets, (B, C).
       phi: the activation.
-      loss: "cross_entropy" or "squared_error".
+      loss: "cross_entropy" or "squared_error", or another head.
       t: the parameter of a mistake that has one, such as a learning rate.
     """
 
@@ -44,8 +70,8 @@ class Pass(NamedTuple):
     z: tuple[Any, ...]
     dphi: tuple[Any, ...]
     y: np.ndarray
-    phi: Activation
-    loss: str
+    phi: Activation | Elementwise
+    loss: str | Head
     t: float = 1.0
 
     @property
@@ -65,8 +91,8 @@ class Pass(NamedTuple):
 
     @property
     def Y(self) -> np.ndarray:
-        """one_hot(y), (B, C)."""
-        return np.eye(self.C)[self.y]
+        """one_hot(y), or the targets, (B, C)."""
+        return np.eye(self.C)[self.y] if self.y.ndim == 1 else self.y
 
     @property
     def p(self) -> np.ndarray:
@@ -79,8 +105,10 @@ def _value_and_derivative(phi: Activation, z: jax.Array) -> tuple[jax.Array, jax
     return phi.pair(z)
 
 
-def value_and_derivative(phi: Activation, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return phi(z) and phi'(z) of a record as numpy arrays in float64, compiled once for all shapes."""
+def value_and_derivative(phi: Activation | Elementwise, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return phi(z) and phi'(z) as numpy arrays in float64; a record is compiled once for all shapes."""
+    if isinstance(phi, Elementwise):
+        return phi.value(z), phi.derivative(z)
     padded = np.zeros(-(-z.size // PADDED) * PADDED)
     padded[: z.size] = z.ravel()
     with jax.enable_x64(True):
@@ -89,7 +117,7 @@ def value_and_derivative(phi: Activation, z: np.ndarray) -> tuple[np.ndarray, np
     return value, derivative
 
 
-def derivative(phi: Activation, z: np.ndarray) -> np.ndarray:
+def derivative(phi: Activation | Elementwise, z: np.ndarray) -> np.ndarray:
     """Return phi'(z)."""
     return value_and_derivative(phi, z)[1]
 
@@ -101,6 +129,8 @@ def softmax(z: np.ndarray, axis: int | None = 1) -> np.ndarray:
 
 
 def _loss(s: Pass) -> float:
+    if isinstance(s.loss, Head):
+        return s.loss.loss(s)
     if s.loss == "squared_error":
         return float(np.mean(np.sum((s.z[-1] - s.Y) ** 2, axis=1)))
     z = s.z[-1]
@@ -110,6 +140,8 @@ def _loss(s: Pass) -> float:
 
 
 def _output(s: Pass) -> np.ndarray:
+    if isinstance(s.loss, Head):
+        return s.loss.output(s)
     return 2 * (s.z[-1] - s.Y) / s.B if s.loss == "squared_error" else (s.p - s.Y) / s.B
 
 
@@ -185,7 +217,14 @@ def formula(rule: str, loss: str) -> str:
     return (FORMULAS | (FORMULAS_OF_SQUARED_ERROR if loss == "squared_error" else {}))[rule]
 
 
-def forward(params: Gradients, x: np.ndarray, y: np.ndarray, phi: Activation, loss: str, rules: Rules = RIGHT) -> Pass:
+def forward(
+    params: Gradients,
+    x: np.ndarray,
+    y: np.ndarray,
+    phi: Activation | Elementwise,
+    loss: str | Head,
+    rules: Rules = RIGHT,
+) -> Pass:
     """Return the forward pass of params, a list of (W_l, b_l)."""
     W, b = ((None, *column) for column in zip(*params, strict=True))
     s = Pass(W, b, (x,), (None,), (None,), y, phi, loss)

@@ -10,6 +10,7 @@ import copy
 import dataclasses
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from .state import Path
 LOSS_WORDS = re.compile(r"loss|cost|err|objective|criterion|nll|mse|sse|energy|xent|entropy|\bJ\b", re.IGNORECASE)
 FEW = 1e-3  # of the rate: so small that an update is as if all of it used the old weights
 ROUNDING = 1e-13  # an update of this size, relative to its parameter, is 0
+LARGEST_DATA, MOST_DATA = 20_000, 30  # entries of an array that is sent to the judge, and how many are
 MOST_LOSSES = 6
 MOST_TURNS = 8
 
@@ -267,6 +269,27 @@ def _called(function: Any, name: ast.expr, arguments: Sequence[ast.expr], own: i
     count = function.__code__.co_argcount - own - len(function.__defaults__ or ())
     if 0 <= count <= len(arguments):
         yield ast.Call(*copy.deepcopy((name, list(arguments[:count]), [])))
+
+
+def data_of(program: Program, parameters: Sequence[Path]) -> dict[str, np.ndarray]:
+    """Return the arrays that a step may take as data: variables, and arguments of its calls, by their words."""
+    forward = until_update(program, parameters)
+    found: dict[str, np.ndarray] = {}
+    for name, value in replay.after(program, forward).items():
+        _keep(found, name, value)
+    for call in _calls(*program.loop.body):
+        for argument in call.args:
+            with suppress(Exception):
+                _keep(found, ast.unparse(argument), replay.run(program, Expression(forward, argument))[1])
+    return found
+
+
+def _keep(found: dict[str, np.ndarray], words: str, value: Any) -> None:
+    """Keep a value if it is an array of numbers, or a list of numbers, of a usual size."""
+    array = np.asarray(value) if state.is_array(value) or state.is_list_of_numbers(value) else value
+    is_data = isinstance(array, np.ndarray) and array.dtype.kind in "fiub" and array.ndim in (1, 2)
+    if is_data and 1 <= array.size <= LARGEST_DATA and len(found) < MOST_DATA:
+        found.setdefault(words, array)
 
 
 # ---- where the gradient is
