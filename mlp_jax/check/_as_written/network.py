@@ -322,14 +322,14 @@ def _targets(data: Sequence[tuple[np.ndarray, bool]], B: int, C: int) -> Iterato
 
 
 def _fitted(L: np.ndarray, S: np.ndarray, Q: np.ndarray) -> tuple[float, float] | None:
-    """Return r and k of L = r S + k Q, if it holds."""
-    if not np.isfinite(S).all():
-        return None
-    for columns in ([S], [S, Q]):
-        A = np.stack(columns, axis=1)
-        found, *_ = np.linalg.lstsq(A, L, rcond=None)
-        if np.abs(A @ found - L).max() <= FIT * np.abs(L).max() and found[0] > 0:
-            return float(found[0]), float(found[1]) if len(found) > 1 else 0.0
+    """Return r and k of L = r S + k Q, if it holds: from two evaluations, and tried on all."""
+    largest = np.abs(L).max()
+    determinant = S[0] * Q[1] - S[1] * Q[0]
+    with_k = (L[0] * Q[1] - L[1] * Q[0]) / determinant, (S[0] * L[1] - S[1] * L[0]) / determinant
+    for r, k in ((L[0] / S[0], 0.0), with_k):
+        fits_one = abs(r * S[2] + k * Q[2] - L[2]) <= FIT * largest  # most do not, and all takes longer
+        if fits_one and r > 0 and np.abs(r * S + k * Q - L).max() <= FIT * largest:
+            return float(r), float(k)
     return None
 
 
@@ -377,8 +377,8 @@ def _distance(mistake: Mistake, s: Pass, given: Gradients, layers: Sequence[Line
     result = broken(mistake, s)
     if result is None:
         return math.inf
-    worst = 0.0
+    distances = []
     for (dW, db), (W, b), layer in zip(result[1], given, layers, strict=True):
         leaves = [(dW, W)] + ([(db, b)] if layer.bias or layer.folded else [])
-        worst = max(worst, *(float(np.linalg.norm(a - e) / (np.linalg.norm(e) or 1)) for a, e in leaves))
-    return worst if math.isfinite(worst) else math.inf
+        distances += [float(np.linalg.norm(a - e) / (np.linalg.norm(e) or 1)) for a, e in leaves]
+    return max(distances) if np.isfinite(distances).all() else math.inf

@@ -63,8 +63,8 @@ def losses(step: search.Step, loss: int, flat: np.ndarray, entries: np.ndarray, 
 def answer(step: search.Step, message: Mapping[str, Any], arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Answer one question about a step: its gradient at one point, or its loss at many."""
     if message["ask"] == "data":
-        found = search.data_of(step.program, list(step.theta))
-        return [np.array([a.dtype.kind in "iub"]) for a in found.values()] + list(found.values())
+        found = search.data_of(step.program, step.theta)
+        return [np.array([a.dtype.kind in "iub"]) for a in found] + found
     if message["ask"] == "losses":
         return [losses(step, message["loss"], *arrays)]
     theta = dict(zip(step.theta, arrays, strict=True))

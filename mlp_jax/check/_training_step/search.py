@@ -148,7 +148,8 @@ def _is_updated(path: Path, changed: Sequence[Path], code: ast.AST | Sequence[as
             targets = [node.target]
         if isinstance(node, ast.Assign):
             known = {ast.unparse(part) for part in ast.walk(node.value) if isinstance(part, ast.Name | ast.Attribute)}
-            targets = [target for target in node.targets if ast.unparse(target) in known]
+            parts = [part for target in node.targets for part in getattr(target, "elts", [target])]
+            targets = [part for part in parts if ast.unparse(part) in known]
         wanted = ast.Name if kind == "name" else ast.Attribute
         if any(isinstance(target, wanted) and _name_of(target) == step for target in targets):
             return True
@@ -271,25 +272,32 @@ def _called(function: Any, name: ast.expr, arguments: Sequence[ast.expr], own: i
         yield ast.Call(*copy.deepcopy((name, list(arguments[:count]), [])))
 
 
-def data_of(program: Program, parameters: Sequence[Path]) -> dict[str, np.ndarray]:
-    """Return the arrays that a step may take as data: variables, and arguments of its calls, by their words."""
-    forward = until_update(program, parameters)
-    found: dict[str, np.ndarray] = {}
-    for name, value in replay.after(program, forward).items():
-        _keep(found, name, value)
-    for call in _calls(*program.loop.body):
-        for argument in call.args:
-            with suppress(Exception):
-                _keep(found, ast.unparse(argument), replay.run(program, Expression(forward, argument))[1])
+def data_of(program: Program, theta: Theta) -> list[np.ndarray]:
+    """Return the arrays that a step may take as data: variables and arguments of its calls that stay as they are."""
+    rng = np.random.default_rng(0)
+    one, other = (_arrays_at(program, drawn(theta, rng)) for _ in range(2))
+    found: list[np.ndarray] = []
+    for words, array in one.items():
+        is_fixed = words in other and np.array_equal(array, other[words])
+        if is_fixed and not any(np.array_equal(array, known) for known in found):
+            found.append(array)
+    return found[:MOST_DATA]
+
+
+def _arrays_at(program: Program, theta: Theta) -> dict[str, np.ndarray]:
+    """Return the arrays of one or two axes, of a usual size, among variables and arguments of calls, by their words."""
+    forward = until_update(program, list(theta))
+    values = replay.after(program, forward, theta)
+    for argument in (argument for call in _calls(*program.loop.body) for argument in call.args):
+        with suppress(Exception):
+            values[ast.unparse(argument)] = replay.run(program, Expression(forward, argument), theta)[1]
+    found = {}
+    for words, value in values.items():
+        array = np.asarray(value) if state.is_array(value) or state.is_list_of_numbers(value) else value
+        is_data = isinstance(array, np.ndarray) and array.dtype.kind in "fiub" and array.ndim in (1, 2)
+        if is_data and 1 <= array.size <= LARGEST_DATA:
+            found[words] = array
     return found
-
-
-def _keep(found: dict[str, np.ndarray], words: str, value: Any) -> None:
-    """Keep a value if it is an array of numbers, or a list of numbers, of a usual size."""
-    array = np.asarray(value) if state.is_array(value) or state.is_list_of_numbers(value) else value
-    is_data = isinstance(array, np.ndarray) and array.dtype.kind in "fiub" and array.ndim in (1, 2)
-    if is_data and 1 <= array.size <= LARGEST_DATA and len(found) < MOST_DATA:
-        found.setdefault(words, array)
 
 
 # ---- where the gradient is
