@@ -109,7 +109,7 @@ def right(network, folder):
     report = judged(made(*network), folder)
     term = f", L2 term {network[-1]:g} |W|^2" if network[-1] else ""
     said = f"the network: {', '.join(network[:3])}{term}"
-    return report is not None and report.verdict == "correct" and report.notes[0] == said
+    return report.verdict == "correct" and report.notes[0] == said
 
 
 def wrong(network, mistake, folder):
@@ -118,7 +118,7 @@ def wrong(network, mistake, folder):
     if is_the_same(network, mistake):
         return "right"
     report = judged(text, folder)
-    if report is None or report.verdict != "wrong":
+    if report.verdict != "wrong":
         return "missed"
     return "named" if report.diagnoses[0].code in WRONG[mistake][2] else "caught"
 

@@ -3,7 +3,7 @@
 import ast
 import io
 import json
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 
 import made_networks
@@ -178,7 +178,6 @@ def test_a_script_is_judged(name, tmp_path):
     path = tmp_path / "script.py"
     path.write_text(text, encoding="utf-8")
     report = judge.judged(path, 60, seed=0)
-    assert report is not None
     assert report.verdict == verdict, report
     assert not code or report.diagnoses[0].code == code, report
 
@@ -188,7 +187,7 @@ def test_one_entry_of_many_that_is_not_sampled_is_counted(tmp_path):
     path = tmp_path / "wide.py"
     path.write_text(SCRIPT.replace("4, 2", "1200, 2").replace("(9, 4)", "(9, 1200)"), encoding="utf-8")
     report = judge.judged(path, 60, seed=0)
-    assert report is not None and report.verdict == "correct"
+    assert report.verdict == "correct"
     assert any("for 42 of 2,402 entries" in note for note in report.notes)
 
 
@@ -199,14 +198,26 @@ def test_differences_that_cannot_tell_are_undecided(tmp_path):
     path = tmp_path / "kinks.py"
     path.write_text(UNDECIDED, encoding="utf-8")
     report = judge.judged(path, 60, seed=0)
-    assert report is not None and report.verdict != "correct"
+    assert report.verdict != "correct"
 
 
-def test_no_training_step_is_none(tmp_path):
+NO_STEP = {
+    "empty": ("", "it has no loop that was seen to train"),
+    "no parameters": ("for i in range(3): print(i)", "expected a function loss_and_gradients"),
+    "syntax error": ("def f(", "line 1: '(' was never closed"),
+    "ends its process": ("import os; os._exit(3)", "with status 3"),
+    "raises": ("1 / 0", "ZeroDivisionError: division by zero (line 1"),
+    "raises in its run": ("if __name__ == '__main__':\n    open('no.csv')", "its own run ended with FileNotFoundError"),
+}
+
+
+@pytest.mark.parametrize("name", NO_STEP)
+def test_without_a_training_step_it_says_why(name, tmp_path):
+    text, words = NO_STEP[name]
     path = tmp_path / "nothing.py"
-    for text in ("", "x = 1", "for i in range(3): print(i)", "def f(", "import os; os._exit(3)", "1 / 0"):
-        path.write_text(text, encoding="utf-8")
-        assert judge.judged(path, 60) is None
+    path.write_text(text, encoding="utf-8")
+    report = _files.check_file(path, {}, 60, 0)
+    assert report.verdict == "error" and words in report.diagnoses[0].message
 
 
 def test_an_endless_loop_without_a_round_is_late(tmp_path):
@@ -230,8 +241,8 @@ FORGED = {
 def test_what_a_file_writes_to_the_judge_is_not_believed(name, tmp_path):
     path = tmp_path / "forged.py"
     path.write_text(FORGED[name] + SCRIPT, encoding="utf-8")
-    report = judge.judged(path, 60, seed=0)
-    assert report is None or report.verdict == "correct"
+    with suppress(Failed):
+        assert judge.judged(path, 60, seed=0).verdict == "correct"
 
 
 def test_flags_of_the_contract_are_refused():
@@ -266,7 +277,6 @@ NETWORKS = {
 def test_the_network_is_recognised(name):
     report = judge.judged(WILD / f"{name}.py", 60, seed=2)
     words = NETWORKS[name]
-    assert report is not None
     assert report.notes[0] == ("the network is none that is known here" if words is None else f"the network: {words}")
 
 

@@ -46,18 +46,20 @@ def check_files(
 
 def check_file(path: Path, given: Mapping[str, Any], seconds: float, seed: int | None) -> BackpropReport:
     """Check one file: by its function of the contract if it has one, else by the training step in its own loop."""
-    if not follows_contract(path) and path.suffix == ".py":
-        try:
-            found = judge.judged(path, seconds, seed)
-        except Failed as error:
+    if follows_contract(path) or path.suffix != ".py" or not path.is_file():
+        return files.judged(files.run(path, given, seconds))
+    try:
+        report = judge.judged(path, seconds, seed)
+    except Failed as error:
+        if error.late:
             return backprop_check.failed(str(error), None)
-        if found is not None and given:
-            names = ", ".join(f"--{name}" for name in given)
-            reason = f"{names}: these flags are for files with {files.FUNCTION}, and it has none; leave them out"
-            return backprop_check.failed(reason, None)
-        if found is not None:
-            return found
-    return files.judged(files.run(path, given, seconds))
+        reason = files.run(path, given, seconds).error  # a mistake in its code, or that it has no such function
+        return backprop_check.failed(f"{reason}; {error}" if reason.startswith("file: ") else reason, None)
+    if given:
+        flags = ", ".join(f"--{name}" for name in given)
+        reason = f"{flags}: these flags are for files with {files.FUNCTION}, and it has none; leave them out"
+        return backprop_check.failed(reason, None)
+    return report
 
 
 def follows_contract(path: Path) -> bool:

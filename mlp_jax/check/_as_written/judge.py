@@ -27,7 +27,7 @@ UPDATE = "before - after"  # a gradient read from an update whose learning rate 
 NO_POWER: dict[str, Any] = {"known": 0, "caught": 0, "escaped": []}
 
 
-def judged(file: Path, seconds: float, seed: int | None = None) -> BackpropReport | None:
+def judged(file: Path, seconds: float, seed: int | None = None) -> BackpropReport:
     """Run a file, and judge the training step that it repeats.
 
     Args:
@@ -36,19 +36,17 @@ def judged(file: Path, seconds: float, seed: int | None = None) -> BackpropRepor
       seed: draws the parameters; None draws the seed.
 
     Returns:
-      The report; None if no training step was found.
+      The report.
 
     Raises:
-      Failed: if the file gave no answer in time.
+      Failed: if the file gave no answer in time, or no training step was found.
     """
     seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
-    try:
-        with conversation.running(file, seconds) as run:
-            return _report(run, seed) if run.steps else None
-    except Failed as error:
-        if error.late:
-            raise
-        return None
+    with conversation.running(file, seconds) as run:
+        if run.steps:
+            return _report(run, seed)
+        ended = f"its own run ended with {run.error}, and " if run.error else ""
+        raise Failed(f"{ended}it has no loop that was seen to train: a round that subtracts a gradient from parameters")
 
 
 def _report(run: Running, seed: int) -> BackpropReport:
