@@ -11,6 +11,7 @@ from pathlib import Path
 from mlp_jax.check._as_written import judge
 
 RECORD = Path(__file__).with_suffix(".json")
+STRIDE = 3  # of the networks in which every mistake is made
 
 TWO_LAYERS = """
 import numpy as np
@@ -135,7 +136,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
         recognised = list(pool.map(lambda network: right(network, folder), MADE.values()))
         print(f"{sum(recognised)} of {len(MADE)} right and recognised", file=sys.stderr)
-        pairs = [(name, mistake) for name in MADE for mistake in WRONG]
+        pairs = [(name, mistake) for name in list(MADE)[::STRIDE] for mistake in WRONG]
         found = list(pool.map(lambda pair: wrong(MADE[pair[0]], pair[1], folder), pairs))
     counts = Counter(found)
     for (name, mistake), what in zip(pairs, found, strict=True):

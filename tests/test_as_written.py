@@ -21,7 +21,9 @@ from mlp_jax.check._training_step import loops, search, state
 
 WILD = Path(__file__).parent / "wild"
 
-# The truth about each file: its verdict, and the codes that name its mistake; [] while nothing names it.
+# w and f are files as people write them; a and b were written to be called correct although they are wrong, and wrong
+# although they are right. The truth about each: its verdict, and the codes that name its mistake; [] while nothing
+# names it.
 TRUTH = {
     "w01_multilabel_tagger": ("correct", ["correct"]),
     "w02_petals_binary": ("correct", ["correct"]),
@@ -69,8 +71,28 @@ TRUTH = {
     "f22_leaky_rmsprop": ("correct", ["correct"]),
     "f23_dataclass_swish": ("wrong", ["missing_activation_derivative"]),
     "f24_iris_like_mse": ("wrong", ["softmax_gradient"]),
+    "a01_float_bias": ("wrong", ["scale"]),
+    "a02_data_loss_reg": ("wrong", ["regularised"]),
+    "a03_total_times_len": ("wrong", ["scale"]),
+    "a04_uphill": ("wrong", ["sign"]),
+    "a05_other_loss_function": ("wrong", []),
+    "a06_two_models": ("wrong", ["missing_activation_derivative"]),
+    "a11_sum_and_mean": ("wrong", ["scale"]),
+    "a13_mixed_list": ("wrong", ["scale"]),
+    "a15_all_floats": ("wrong", ["scale"]),
+    "a16_tied_view": ("wrong", []),
+    "a20_adam_uphill": ("wrong", ["sign"]),
+    "b01_delta_rule_plus": ("correct", ["correct"]),
+    "b04_early_return": ("correct", ["correct"]),
+    "b08_adamw_plain": ("correct", ["correct"]),
+    "b11_flat_views": ("correct", ["correct"]),
+    "b13_loss_printed_end_only_expr": ("correct", ["correct"]),
+    "b17_lr_div_m": ("correct", ["correct"]),
+    "b24_ng_theta": ("correct", ["correct"]),
+    "b28_adam_small_output_vars": ("correct", ["correct"]),
+    "b30_tied_view_right": ("correct", ["correct"]),
 }
-SAMPLE = [name for name in TRUTH if int(name[1:3]) % 3 == 0]
+SAMPLE = [name for name in TRUTH if int(name[1:3]) % 4 == 0]
 
 
 def test_every_wild_file_has_its_truth():
@@ -299,7 +321,7 @@ def test_the_record_of_all_made_networks_is_what_is_claimed():
     """`python tests/made_networks.py` makes it, in minutes."""
     record = json.loads(made_networks.RECORD.read_text(encoding="utf-8"))
     assert record["networks"] == len(MADE) >= 200 and record["right and recognised"] == len(MADE)
-    assert record["mistakes"] == record["caught"] >= 2000
+    assert record["mistakes"] == record["caught"] >= 700
     assert record["named"] >= 0.95 * record["mistakes"]
 
 

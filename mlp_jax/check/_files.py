@@ -1,5 +1,6 @@
 """Check files in parallel: those that follow the contract, and those that are as their authors wrote them."""
 
+import ast
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -53,13 +54,29 @@ def check_file(path: Path, given: Mapping[str, Any], seconds: float, seed: int |
     except Failed as error:
         if error.late:
             return backprop_check.failed(str(error), None)
-        reason = files.run(path, given, seconds).error  # a mistake in its code, or that it has no such function
-        return backprop_check.failed(f"{reason}; {error}" if reason.startswith("file: ") else reason, None)
+        return backprop_check.failed(_mistake_in_code(path) or f"{_no_function(path)}; {error}", None)
     if given:
         flags = ", ".join(f"--{name}" for name in given)
         reason = f"{flags}: these flags are for files with {files.FUNCTION}, and it has none; leave them out"
         return backprop_check.failed(reason, None)
     return report
+
+
+def _mistake_in_code(path: Path) -> str:
+    """Return why a file is no Python code, or nothing."""
+    try:
+        ast.parse(path.read_bytes())
+    except SyntaxError as error:
+        return f"line {error.lineno}: {error.msg}" if error.lineno else str(error.msg)
+    except ValueError as error:
+        return f"expected Python code in UTF-8, got {error}"
+    return ""
+
+
+def _no_function(path: Path) -> str:
+    names = [node.name for node in ast.walk(ast.parse(path.read_bytes())) if isinstance(node, ast.FunctionDef)]
+    expected = f"a function {files.FUNCTION}(params, x, labels), or a loop that trains"
+    return str(_doors.mistake("file", expected, "none", _doors.did_you_mean(files.FUNCTION, names)))
 
 
 def follows_contract(path: Path) -> bool:

@@ -2,11 +2,12 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
 
@@ -39,12 +40,19 @@ class Step(NamedTuple):
 
 
 class Running(NamedTuple):
-    """A file that runs: its training steps, the sizes of its arrays, and the error that ended its own run."""
+    """A file that runs.
+
+    Attributes:
+      steps: its training steps.
+      sizes: of its arrays.
+      error: that ended its own run; empty if none did.
+      ask: (question, arrays) -> arrays; raises `Failed`.
+    """
 
     steps: tuple[Step, ...]
     sizes: tuple[int, ...]
     error: str
-    streams: tuple[IO[bytes], IO[bytes]]
+    ask: Callable[[Mapping[str, Any], Sequence[np.ndarray]], list[np.ndarray]]
 
 
 class Failed(Exception):
@@ -65,37 +73,67 @@ def running(file: Path, seconds: float) -> Iterator[Running]:
         start_new_session=True,
     )
     assert child.stdin is not None and child.stdout is not None  # they are pipes
-    late = threading.Event()
+    streams, late = (child.stdin, child.stdout), threading.Event()
 
     def stop() -> None:
         late.set()
         files.end(child)
 
+    def heard() -> tuple[dict[str, Any], list[np.ndarray]]:
+        try:
+            return _receive(streams[1])
+        except (EOFError, OSError, ValueError, KeyError, TypeError) as error:
+            failure = Failed(f"it ended the process that ran it{_status(child, late.is_set())}")
+            if late.is_set():
+                failure = Failed(f"no answer within {seconds:g} s: an endless loop? --time-limit sets the limit")
+                failure.late = True
+            raise failure from error
+
+    def ask(question: Mapping[str, Any], arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        arrays = [np.asarray(a, np.float64) for a in arrays]
+        line = json.dumps({**question, "shapes": [a.shape for a in arrays]})
+        with suppress(OSError):  # then it cannot answer either
+            streams[0].write(line.encode() + b"\n" + b"".join(a.tobytes() for a in arrays))
+            streams[0].flush()
+        message, values = heard()
+        if message.get("error"):
+            raise Failed(str(message["error"]))
+        return values
+
     timer = threading.Timer(seconds, stop)
     timer.start()
     try:
-        message, arrays = _receive(child.stdout)
-        shapes = iter(arrays)
-        steps = tuple(
-            Step(
-                int(step["line"]),
-                {str(name): next(shapes).shape for name in step["parameters"]},
-                tuple(map(str, step["losses"])),
-                tuple(map(str, step["gradients"])),
-            )
-            for step in message["steps"]
-        )
-        sizes = tuple(int(size) for size in message["sizes"])
-        yield Running(steps, sizes, str(message["error"]), (child.stdin, child.stdout))
-    except (EOFError, OSError, ValueError, KeyError, TypeError, StopIteration) as error:
-        failure = Failed("it ended the process that ran it")
-        if late.is_set():
-            failure = Failed(f"no answer within {seconds:g} s: an endless loop? --time-limit sets the limit")
-            failure.late = True
-        raise failure from error
+        message, arrays = heard()
+        try:
+            run = _running(message, arrays, ask)
+        except (ValueError, KeyError, TypeError, StopIteration) as error:
+            raise Failed("it changed the answer of the process that ran it") from error
+        yield run
     finally:
         timer.cancel()
         files.end(child)
+
+
+def _status(child: subprocess.Popen[bytes], late: bool) -> str:
+    """Say how a child ended, if it does within a moment."""
+    with suppress(subprocess.TimeoutExpired):
+        code = child.wait(0.0 if late else 1.0)
+        return f", with status {code}" if code > 0 else f", by {signal.Signals(-code).name}" if code < 0 else ""
+    return ""
+
+
+def _running(message: Mapping[str, Any], arrays: Sequence[np.ndarray], ask: Any) -> Running:
+    shapes = iter(arrays)
+    steps = tuple(
+        Step(
+            int(step["line"]),
+            {str(name): next(shapes).shape for name in step["parameters"]},
+            tuple(map(str, step["losses"])),
+            tuple(map(str, step["gradients"])),
+        )
+        for step in message["steps"]
+    )
+    return Running(steps, tuple(int(size) for size in message["sizes"]), str(message["error"]), ask)
 
 
 def gradient(run: Running, step: int, number: int, theta: Sequence[np.ndarray], how: How = "") -> list[np.ndarray]:
@@ -109,7 +147,7 @@ def gradient(run: Running, step: int, number: int, theta: Sequence[np.ndarray], 
       how: "by small rate" reads it from the update of a small learning rate, and is nothing if it is not read from an
         update; "without the last class" has the last class of the labels replaced by the first.
     """
-    return _asked(run, {"ask": "gradient", "step": step, "gradient": number, "how": how}, theta)
+    return run.ask({"ask": "gradient", "step": step, "gradient": number, "how": how}, theta)
 
 
 def losses(run: Running, step: int, loss: int, theta: np.ndarray, entries: np.ndarray, sizes: np.ndarray) -> np.ndarray:
@@ -123,7 +161,7 @@ def losses(run: Running, step: int, loss: int, theta: np.ndarray, entries: np.nd
       entries: the numbers of entries of theta, in any shape.
       sizes: how far to move each.
     """
-    (values,) = _asked(run, {"ask": "losses", "step": step, "loss": loss}, [theta, entries.ravel(), sizes.ravel()])
+    (values,) = run.ask({"ask": "losses", "step": step, "loss": loss}, [theta, entries.ravel(), sizes.ravel()])
     if values.size != sizes.size:
         raise Failed("it changed the answer of the process that ran it")
     return values.reshape(sizes.shape)
@@ -131,20 +169,9 @@ def losses(run: Running, step: int, loss: int, theta: np.ndarray, entries: np.nd
 
 def data(run: Running, step: int) -> list[tuple[np.ndarray, bool]]:
     """Return arrays that a step may take as data, each with whether it holds whole numbers."""
-    values = _asked(run, {"ask": "data", "step": step}, [])
+    values = run.ask({"ask": "data", "step": step}, [])
     half = len(values) // 2
     return [(array, bool(kind.any())) for kind, array in zip(values[:half], values[half:], strict=True)]
-
-
-def _asked(run: Running, question: Mapping[str, Any], arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-    arrays = [np.ascontiguousarray(a, np.float64) for a in arrays]
-    line = json.dumps({**question, "shapes": [a.shape for a in arrays]})
-    run.streams[0].write(line.encode() + b"\n" + b"".join(a.tobytes() for a in arrays))
-    run.streams[0].flush()
-    message, values = _receive(run.streams[1])
-    if message["error"]:
-        raise Failed(str(message["error"]))
-    return values
 
 
 def _receive(stream: IO[bytes]) -> tuple[dict[str, Any], list[np.ndarray]]:

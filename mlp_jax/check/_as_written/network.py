@@ -251,7 +251,7 @@ def recognised(trial: Trial, run: Running, rng: np.random.Generator) -> Network 
     i, j, _ = trial.numbers
     shapes = trial.step.shapes
     points = [
-        {name: rng.standard_normal(s) / np.sqrt(max(4, *s)) for name, s in shapes.items()} for _ in range(EVALUATIONS)
+        {name: rng.standard_normal(s) / np.sqrt(max((4, *s))) for name, s in shapes.items()} for _ in range(EVALUATIONS)
     ]
     flats = [np.concatenate([a.ravel() for a in point.values()]) for point in points]
     L = np.array([conversation.losses(run, i, j, flat, np.zeros(1), np.zeros(1))[0] for flat in flats])

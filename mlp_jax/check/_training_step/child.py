@@ -20,7 +20,7 @@ from . import loops, replay, search, state
 
 def send(stream: BinaryIO, message: Mapping[str, Any], arrays: Sequence[np.ndarray] = ()) -> None:
     """Write a message."""
-    arrays = [np.ascontiguousarray(a, np.float64) for a in arrays]
+    arrays = [np.asarray(a, np.float64) for a in arrays]
     line = json.dumps({**message, "shapes": [a.shape for a in arrays]})
     stream.write(line.encode() + b"\n" + b"".join(a.tobytes() for a in arrays))
     stream.flush()

@@ -9,7 +9,7 @@ import ast
 import copy
 import dataclasses
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
@@ -26,6 +26,7 @@ FEW = 1e-3  # of the rate: so small that an update is as if all of it used the o
 ROUNDING = 1e-13  # an update of this size, relative to its parameter, is 0
 LARGEST_DATA, MOST_DATA = 20_000, 30  # entries of an array that is sent to the judge, and how many are
 MOST_LOSSES = 6
+TELLING = ("print", "append", "write", "format", "round", "float", "str", "info", "log")  # calls that are given a loss
 MOST_TURNS = 8
 
 
@@ -91,10 +92,14 @@ def step_of(program: Program, tree: ast.Module) -> Step | None:
     """Return the training step that a round of a loop is, or None."""
     before, body = program.loop.scope or {}, program.loop.body
     after = replay.after(program, body)
-    changed = [path for path, _ in state.arrays(before) if _changed(before, after, path)]
+    for name, value in before.items():  # b = 0 becomes a float by its first update
+        if type(value) is int and type(after.get(name)) in (float, np.float64):
+            before[name] = float(value)
+    arrays = list(state.arrays(before, views=False))
+    changed = [path for path, _ in arrays if _changed(before, after, path)]
     theta = {
         path: state.as_floats(a).copy()
-        for path, a in state.arrays(before)
+        for path, a in arrays
         if path in changed or (changed and _is_updated(path, changed, tree if len(path) > 1 else body))
     }
     rng = np.random.default_rng(0)
@@ -102,13 +107,12 @@ def step_of(program: Program, tree: ast.Module) -> Step | None:
     if not theta:
         return None
     point = drawn(theta, rng)
-    losses = []
-    for loss in expressions(program, tree, changed):
-        needs = [path for path in theta if depends(program, loss, point, path, rng)]
-        if needs:
-            losses.append((loss, needs))
-        if len(losses) == MOST_LOSSES:
-            break
+    losses: list[tuple[Expression, list[Path]]] = []
+    for offered in (expressions, added_up):
+        for loss in offered(program, tree, changed) if not losses else ():
+            needs = [path for path in theta if depends(program, loss, point, path, rng)]
+            if needs and len(losses) < MOST_LOSSES:
+                losses.append((loss, needs))
     most = max((len(needs) for _, needs in losses), default=0)
     losses = [(loss, needs) for loss, needs in losses if 2 * len(needs) > most]
     theta = {path: a for path, a in theta.items() if any(path in needs for _, needs in losses)}
@@ -201,25 +205,30 @@ def depends(program: Program, loss: Expression, theta: Theta, path: Path, rng: n
 def expressions(program: Program, tree: ast.Module, parameters: Sequence[Path]) -> list[Expression]:
     """Return what may be the loss, the likeliest first.
 
-    It is a number that the step leaves, or a call in the file whose names are known before the parameters change, or a
-    call of another function of the file with the first arguments of a call in the step.
+    It is a number that the step leaves, unless it adds up losses or another one is made of it; or an expression in the
+    file whose names are known before the parameters change; or a call of a function that the file calls elsewhere, with
+    the first arguments of a call in the step.
     """
     body = program.loop.body
     forward = until_update(program, parameters)
     found: dict[str, Expression] = {}
     for statements in (forward, body):
         for path, value in state.numbers(replay.after(program, statements)):
-            if np.isfinite(value):
+            if np.isfinite(value) and path not in parameters:
                 words = state.written(path)
                 found.setdefault(words, Expression(statements, ast.parse(words, mode="eval").body))
-    calls = [(forward, call) for call in (*_calls(tree), *_alike(program, _calls(*body)))]
+    for words in _parts(body, found):
+        del found[words]
+    own = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    called = {_name_of(call.func) for call in _calls(tree)}
+    alike = [call for call in _alike(program, _calls(*body)) if _name_of(call.func) in called]
+    calls = [(forward, expression) for expression in (*_told(tree, own), *alike)]
     for i, statement in enumerate(program.loop.after):  # what is computed after the loop, to be printed
-        calls += [([*forward, *program.loop.after[:i]], call) for call in _calls(statement)]
+        calls += [([*forward, *program.loop.after[:i]], expression) for expression in _told(statement, own)]
     for statements, call in calls:
         words = ast.unparse(call)
         if words not in found and np.isfinite(replay.number(program, Expression(statements, call))):
             found[words] = Expression(statements, call)
-    own = {name.name for name in ast.walk(tree) if isinstance(name, ast.FunctionDef)}
 
     def likelihood(words: str) -> tuple[bool, bool]:
         value = found[words].value
@@ -227,6 +236,44 @@ def expressions(program: Program, tree: ast.Module, parameters: Sequence[Path]) 
         return LOSS_WORDS.search(words) is None, of_library
 
     return [found[words] for words in sorted(found, key=likelihood)]
+
+
+def added_up(program: Program, tree: ast.Module, parameters: Sequence[Path]) -> list[Expression]:
+    """Return what the step adds to a number, as in total += loss of an example: its loss, if there is no other."""
+    found = []
+    for i, statement in enumerate(program.loop.body):
+        if isinstance(statement, ast.AugAssign):
+            expression = Expression(program.loop.body[:i], statement.value)
+            if np.isfinite(replay.number(program, expression)):
+                found.append(expression)
+    return found
+
+
+def _parts(body: Sequence[ast.stmt], found: Collection[str]) -> set[str]:
+    """Return the numbers that add up others, round by round, or of which another number is made."""
+    parts: set[str] = set()
+    for node in (node for statement in body for node in ast.walk(statement)):
+        if isinstance(node, ast.AugAssign):
+            parts.add(ast.unparse(node.target))
+        elif isinstance(node, ast.Assign) and len(node.targets) == 1:
+            target = ast.unparse(node.targets[0])
+            used = {ast.unparse(part) for part in ast.walk(node.value) if isinstance(part, ast.Name | ast.Attribute)}
+            is_made = isinstance(node.value, ast.BinOp) and target in found
+            parts |= {target} if target in used else used - {target} if is_made else set()
+    return parts & set(found)
+
+
+def _told(tree: ast.AST, own: Collection[str]) -> list[ast.expr]:
+    """Return what code prints or appends, and its calls of the file's own functions that are no terms of a sum."""
+    nodes = list(ast.walk(tree))
+    told = [node.value for node in nodes if isinstance(node, ast.FormattedValue)]
+    for call in _calls(tree):
+        if _name_of(call.func) in TELLING:
+            told += call.args
+    terms = {
+        id(term) for node in nodes if isinstance(node, ast.BinOp | ast.UnaryOp) for term in ast.iter_child_nodes(node)
+    }
+    return told + [call for call in _calls(tree) if _name_of(call.func) in own and id(call) not in terms]
 
 
 def until_update(program: Program, parameters: Sequence[Path]) -> Sequence[ast.stmt]:
@@ -310,10 +357,9 @@ def gradients_of(program: Program, theta: Theta) -> list[Gradient]:
     is. Another optimiser, such as Adam, subtracts something else: then it is a call's result, or variables, with an
     array of its shape for each parameter. If there is neither, it is the update over the learning rate.
     """
-    subtracted_ones = standing(program, theta)
-    if subtracted_ones is not None:
-        return [subtracted_ones]
-    found = [*returned(program, theta), *named(program, theta)]
+    stands = standing(program, theta)
+    found = [stands] if stands is not None else [*returned(program, theta), *named(program, theta)]
+    found = [_downhill(program, theta, gradient) for gradient in found]
     rate = rate_of(program, theta)
     if rate is not None:
         update = _of_rate(rate, 1.0)
@@ -321,6 +367,15 @@ def gradients_of(program: Program, theta: Theta) -> list[Gradient]:
     if not found:
         found.append(Gradient("before - after", lambda theta: list(updates(program, theta).values())))
     return found
+
+
+def _downhill(program: Program, theta: Theta, gradient: Gradient) -> Gradient:
+    """Return a gradient with the sign that the update has: what climbs is not right."""
+    changes = updates(program, theta).values()
+    along = sum(float(np.sum(g * u)) for g, u in zip(gradient.at(theta), changes, strict=True) if g.shape == u.shape)
+    if along >= 0:
+        return gradient
+    return Gradient(f"-({gradient.words})", lambda theta: [-g for g in gradient.at(theta)])
 
 
 def _of_rate(rate: Rate, factor: float) -> Callable[[Theta], list[np.ndarray]]:
@@ -354,15 +409,16 @@ def standing(program: Program, theta: Theta) -> Gradient | None:
             if abs(ratio - factor) <= 1e-6 * abs(factor)
         }
         if len(chosen) == len(found):
-            words = ", ".join(map(state.written, chosen.values()))
+            words = ", ".join(("-" if factor < 0 else "") + state.written(place) for place in chosen.values())
             return Gradient(words, partial(_standing_at, program, chosen, factor))
     return None
 
 
 def _standing_at(program: Program, chosen: Mapping[Path, Path], factor: float, theta: Theta) -> list[np.ndarray]:
-    after = replay.after(program, program.loop.body, theta)
+    """Return the arrays, with the sign that makes their multiples be subtracted."""
+    after, sign = replay.after(program, program.loop.body, theta), np.sign(factor)
     return [
-        state.as_floats(state.get(after, chosen[path])) if path in chosen else update / factor
+        sign * state.as_floats(state.get(after, chosen[path])) if path in chosen else update / abs(factor)
         for path, update in subtracted(theta, after).items()
     ]
 
@@ -405,9 +461,13 @@ def _fitting(theta: Theta, value: Any) -> list[Path] | None:
 
 
 def named(program: Program, theta: Theta) -> Iterator[Gradient]:
-    """Yield variables and attributes that the step makes, if each parameter has one of its name and shape."""
+    """Yield variables that the step makes: one that holds an array for each parameter, or one of each one's name."""
     before = program.loop.scope or {}
     after = replay.after(program, program.loop.body, theta)
+    for name, value in after.items():
+        inside = _fitting(theta, value) if name not in before else None
+        if inside is not None:
+            yield Gradient(name, partial(_values_at, program, [(("name", name), *place[1:]) for place in inside]))
     new = [
         (path, np.shape(a))
         for path, a in state.arrays(after)
@@ -420,12 +480,12 @@ def named(program: Program, theta: Theta) -> Iterator[Gradient]:
     for choice in range(max(map(len, found), default=0)):
         places = [paths[choice] for paths in found if choice < len(paths)]
         if len(places) == len(theta):
+            yield Gradient(", ".join(map(state.written, places)), partial(_values_at, program, places))
 
-            def gradient(theta: Theta, places: Sequence[Path] = places) -> list[np.ndarray]:
-                after = replay.after(program, program.loop.body, theta)
-                return [state.as_floats(state.get(after, place)) for place in places]
 
-            yield Gradient(", ".join(map(state.written, places)), gradient)
+def _values_at(program: Program, places: Sequence[Path], theta: Theta) -> list[np.ndarray]:
+    after = replay.after(program, program.loop.body, theta)
+    return [state.as_floats(state.get(after, place)) for place in places]
 
 
 def _is_absent(scope: state.Scope, path: Path) -> bool:
@@ -481,7 +541,7 @@ def _variables(program: Program) -> Iterator[Rate]:
 
 def _literals(program: Program) -> Iterator[Rate]:
     nodes = [node for statement in program.loop.body for node in ast.walk(statement) if isinstance(node, ast.Constant)]
-    values: list[Any] = [node.value for node in nodes if type(node.value) in (int, float) and node.value]
+    values: list[Any] = [node.value for node in nodes if type(node.value) is float and node.value]
     for value in dict.fromkeys(values):
         equal = [node for node in nodes if type(node.value) is type(value) and node.value == value]
 
@@ -505,7 +565,7 @@ def _defaults(program: Program) -> Iterator[Rate]:
             continue
         defaults = function.__defaults__ or ()
         for i, value in enumerate(defaults):
-            if type(value) not in (int, float) or not value:
+            if type(value) is not float or not value:
                 continue
 
             def run(

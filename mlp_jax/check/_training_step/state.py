@@ -53,17 +53,22 @@ def as_floats(value: Any) -> np.ndarray:
     return np.asarray(value.detach() if hasattr(value, "detach") else value, np.float64)
 
 
-def arrays(scope: Scope) -> Iterator[tuple[Path, Any]]:
-    """Yield path and value of every array of floats, each object once."""
+def arrays(scope: Scope, views: bool = True) -> Iterator[tuple[Path, Any]]:
+    """Yield path and value of every float and array of floats, each array once; without views, each memory once."""
     seen: set[int] = set()
+    yielded: list[Any] = []
 
     def walk(path: Path, value: Any) -> Iterator[tuple[Path, Any]]:
-        if isinstance(value, ATOMS) or id(value) in seen or len(path) > DEEPEST:
+        if isinstance(value, ATOMS) or len(path) > DEEPEST or (id(value) in seen and not isinstance(value, float)):
             return
-        if is_array(value) or is_list_of_numbers(value):
-            seen.update(_lists_of(value))
+        if isinstance(value, float):  # not each once: equal floats can be one object
             yield path, value
-        elif isinstance(value, Mapping | list | tuple) or hasattr(value, "__dict__"):
+        elif is_array(value) or is_list_of_numbers(value):
+            seen.update(_lists_of(value))
+            if views or not any(_is_part(value, other) or _is_part(other, value) for other in yielded):
+                yielded.append(value)
+                yield path, value
+        elif isinstance(value, Mapping | list | tuple) or _attributes(value):
             seen.add(id(value))
             for step, entry in _entries(value)[:MOST_ENTRIES]:
                 yield from walk((*path, step), entry)
@@ -85,10 +90,9 @@ def numbers(scope: Scope) -> Iterator[tuple[Path, float]]:
     for name, value in data_of(scope).items():
         path: Path = (("name", name),)
         entries = [(path, value)]
-        if hasattr(value, "__dict__"):
-            entries += [((*path, ("attr", attribute)), entry) for attribute, entry in vars(value).items()]
+        entries += [((*path, ("attr", attribute)), entry) for attribute, entry in _attributes(value).items()]
         for where, entry in entries:
-            if is_number(entry):
+            if is_number(entry) and np.ndim(entry) == 0:
                 yield where, float(as_floats(entry).reshape(()))
 
 
@@ -97,7 +101,21 @@ def _entries(value: Any) -> list[tuple[tuple[str, Any], Any]]:
         return [(("key", key), entry) for key, entry in value.items()]
     if isinstance(value, list | tuple):
         return [(("key", i), entry) for i, entry in enumerate(value)]
-    return [(("attr", name), entry) for name, entry in vars(value).items()]
+    return [(("attr", name), entry) for name, entry in _attributes(value).items()]
+
+
+def _attributes(value: Any) -> dict[str, Any]:
+    """Return an object's own attributes, those in slots too."""
+    if isinstance(value, ATOMS) or is_array(value):
+        return {}
+    slots = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
+    return {name: getattr(value, name) for name in slots if hasattr(value, name)} | getattr(value, "__dict__", {})
+
+
+def _is_part(value: Any, other: Any) -> bool:
+    """Return whether an array is a view of memory that another one has."""
+    are_arrays = isinstance(value, np.ndarray) and isinstance(other, np.ndarray)
+    return are_arrays and value.base is not None and np.may_share_memory(value, other)
 
 
 def written(path: Path) -> str:
@@ -164,10 +182,13 @@ def bind(scope: Any, path: Path, new: Any) -> None:
 
 
 def copied(scope: Scope) -> dict[str, Any]:
-    """Return copies of the variables, with NumPy's arrays in float64. What cannot be copied is shared."""
-    memo: dict[int, Any] = {
-        id(value): np.array(value, np.float64) for _, value in arrays(scope) if isinstance(value, np.ndarray)
-    }
+    """Return copies of the variables, with NumPy's arrays in float64. What cannot be copied is shared.
+
+    Views of one memory stay views of one.
+    """
+    memo: dict[int, Any] = {}
+    for value in _numpy_arrays(scope):
+        memo[id(value)] = _view(value, memo)
     new = {}
     for name, value in scope.items():
         try:
@@ -175,3 +196,25 @@ def copied(scope: Scope) -> dict[str, Any]:
         except Exception:
             new[name] = value
     return new
+
+
+def _numpy_arrays(value: Any, depth: int = 0) -> Iterator[np.ndarray]:
+    """Yield NumPy's arrays of floats in variables, the views among them too."""
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind == "f":
+            yield value
+    elif depth <= DEEPEST and (isinstance(value, Mapping | list | tuple) or _attributes(value)):
+        for _, entry in _entries(value)[:MOST_ENTRIES]:
+            yield from _numpy_arrays(entry, depth + 1)
+
+
+def _view(value: np.ndarray, memo: dict[int, Any]) -> np.ndarray:
+    """Return a copy of an array in float64; of a view, the view of a copy of what it views."""
+    base = value
+    while isinstance(base.base, np.ndarray):
+        base = base.base
+    if base is value or base.dtype != np.float64 or value.dtype != np.float64 or not base.flags.c_contiguous:
+        return memo.get(id(value), np.array(value, np.float64))
+    new = memo.setdefault(id(base), np.array(base))
+    offset = value.__array_interface__["data"][0] - base.__array_interface__["data"][0]
+    return np.ndarray(value.shape, np.float64, new, offset, value.strides)
