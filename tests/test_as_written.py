@@ -83,6 +83,7 @@ TRUTH = {
     "a16_tied_view": ("wrong", []),
     "a20_adam_uphill": ("wrong", ["sign"]),
     "b01_delta_rule_plus": ("correct", ["correct"]),
+    "b02_clip_norm": ("undecided", ["undecided"]),
     "b04_early_return": ("correct", ["correct"]),
     "b08_adamw_plain": ("correct", ["correct"]),
     "b11_flat_views": ("correct", ["correct"]),
@@ -106,7 +107,8 @@ def test_a_file_is_judged_as_it_is(name):
     assert report.verdict == verdict, report
     assert report.diagnoses[0].code in codes or not codes, report
     wrong = {leaf.name for leaf in report.gradients.leaves if not leaf.ok}
-    assert bool(wrong) == (verdict == "wrong" and name != "w22_labels_to_onehot")  # whose gradients fail elsewhere
+    if verdict != "undecided":
+        assert bool(wrong) == (verdict == "wrong" and name != "w22_labels_to_onehot")  # whose gradients fail elsewhere
 
 
 # ---- a small file in parts, so that each part can be another

@@ -50,6 +50,18 @@ def named(found: Sequence[Diagnosis], explained: tuple[Mistake, float] | None, d
     return [replace(found[0], code=mistake.code, message=message, evidence=evidence), *found[1:]]
 
 
+def is_shortened(trial: Trial) -> bool:
+    """Return whether each draw's gradient is what is right times a factor below 1 of its own, as after clipping."""
+    factors = []
+    for draw in trial.draws:
+        found, right = (np.concatenate([getattr(leaf, name) for leaf in draw]) for name in ("found", "expected"))
+        factor = float(np.vdot(right, found) / np.vdot(right, right))
+        if not 0 < factor < 1 or _apart(found, factor * right) > FIT:
+            return False
+        factors.append(factor)
+    return max(factors) - min(factors) > FIT
+
+
 def _is_right_by_small_rate(trial: Trial, run: Running) -> bool:
     """Return whether the gradient is read from updates, and is right if the learning rate is small."""
     i, _, k = trial.numbers

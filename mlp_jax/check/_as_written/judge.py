@@ -75,6 +75,12 @@ def _report(run: Running, group: Sequence[int], seed: int) -> BackpropReport:
     if trial.gradient == UPDATE and len(found) == 1 and found[0].code == "scale" and wrong == list(trial.step.shapes):
         verdict = "undecided"
         found = [replace(found[0], code="undecided", message=f"{found[0].message}, or this is the learning rate")]
+    elif facts.is_shortened(trial):
+        verdict = "undecided"
+        reason = (
+            "the gradient has the right direction and is shorter, by another factor at each draw: clipped by its norm?"
+        )
+        found = [Diagnosis("undecided", reason, "every parameter", "it cannot be judged where it is clipped")]
     elif verdict == "undecided":
         reason = f"differences of {trial.loss} cannot tell: kinks, or numbers that are not finite"
         found = [Diagnosis("undecided", reason, f"too few entries of {', '.join(undecided)} could be judged")]
