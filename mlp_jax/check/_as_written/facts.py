@@ -55,6 +55,8 @@ def is_shortened(trial: Trial) -> bool:
     factors = []
     for draw in trial.draws:
         found, right = (np.concatenate([getattr(leaf, name) for leaf in draw]) for name in ("found", "expected"))
+        if not right.any() or not np.isfinite(found).all():
+            return False
         factor = float(np.vdot(right, found) / np.vdot(right, right))
         if not 0 < factor < 1 or _apart(found, factor * right) > FIT:
             return False
