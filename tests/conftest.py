@@ -33,6 +33,8 @@ import jax
 import pytest
 from jaxtyping import config as jaxtyping_config
 
+collect_ignore = ["wild"]  # files as people write them, which change settings when they are imported
+
 jax.config.update("jax_numpy_rank_promotion", "raise")  # (B,) - (B, 1) is a mistake, not a (B, B)
 
 
