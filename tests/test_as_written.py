@@ -93,7 +93,7 @@ TRUTH = {
     "b28_adam_small_output_vars": ("correct", ["correct"]),
     "b30_tied_view_right": ("correct", ["correct"]),
 }
-SAMPLE = [name for name in TRUTH if int(name[1:3]) % 4 == 0]
+SAMPLE = [name for name in TRUTH if int(name[1:3]) % 6 == 0]
 
 
 def test_every_wild_file_has_its_truth():
@@ -304,7 +304,7 @@ def test_the_network_is_recognised(name):
     assert report.notes[0] == ("the network is none that is known here" if words is None else f"the network: {words}")
 
 
-SAMPLE_MADE = list(MADE)[7::48]
+SAMPLE_MADE = list(MADE)[7::80]
 
 
 @pytest.mark.parametrize("name", SAMPLE_MADE)
@@ -312,11 +312,10 @@ def test_a_made_network_is_right_and_recognised(name, tmp_path):
     assert made_networks.right(MADE[name], tmp_path)
 
 
-@pytest.mark.parametrize("i", range(len(WRONG)), ids=list(WRONG))
-def test_a_mistake_in_a_made_network_is_caught_and_named(i, tmp_path):
-    mistake = list(WRONG)[i]
+@pytest.mark.parametrize("mistake", list(WRONG)[::2])
+def test_a_mistake_in_a_made_network_is_caught_and_named(mistake, tmp_path):
     networks = [network for network in MADE.values() if not made_networks.is_the_same(network, mistake)]
-    assert made_networks.wrong(networks[19 * i], mistake, tmp_path) == "named"
+    assert made_networks.wrong(networks[19 * list(WRONG).index(mistake)], mistake, tmp_path) == "named"
 
 
 def test_the_record_of_all_made_networks_is_what_is_claimed():
