@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 CLAIMS = records.RESULTS / "README.md"
 EXAMPLE = ROOT / "experiments" / "examples" / "my_backprop.py"
-SCRIPT = EXAMPLE.with_name("my_training.py")
+SCRIPT = ROOT / "tests" / "wild" / "w11_cats_from_pixels.py"
 
 
 COLUMNS = ("claim", "expected", "measured", "95 % interval", "verdict")
@@ -115,7 +115,7 @@ def script_block() -> str:
         [sys.executable, "-m", "mlp_jax", "check", str(SCRIPT), "--seed", "0"],
         capture_output=True, text=True, encoding="utf-8", check=False,
     )  # fmt: skip
-    verdict = done.stdout.partition("at parameters")[0].rstrip()
+    verdict = done.stdout.partition("at random parameters")[0].rstrip()
     return f"```text\n$ mlp-jax check {SCRIPT.name}\n{verdict}\n```"
 
 

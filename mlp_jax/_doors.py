@@ -25,8 +25,8 @@ from mlp_jax._types import Layer, Params
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# Static arguments, whose values compile different programs.
 FUNCTIONS = ("activation", "loss", "weight_init", "bias_init")
+# Static arguments, whose values compile different programs.
 STATIC = (*FUNCTIONS, "sizes", "dtype", "classes")
 
 

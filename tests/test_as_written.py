@@ -301,7 +301,7 @@ NETWORKS = {
 def test_the_network_is_recognised(name):
     report = judge.judged(WILD / f"{name}.py", 60, seed=2)
     words = NETWORKS[name]
-    assert report.notes[0] == ("the network is none that is known here" if words is None else f"the network: {words}")
+    assert report.notes[0] == ("the network is not recognised" if words is None else f"the network: {words}")
 
 
 SAMPLE_MADE = list(MADE)[7::80]

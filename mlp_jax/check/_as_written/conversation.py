@@ -1,6 +1,5 @@
 """The child process that runs a file, and what it can be asked. Nothing that it says is executed here."""
 
-import json
 import os
 import signal
 import subprocess
@@ -9,18 +8,17 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from mlp_jax.check._diagnosis import files
+from mlp_jax.check._training_step import messages
 
 How = Literal["", "by small rate", "without the last class"]
 FOLDER = Path(__file__).parents[1]
 START = """import sys; sys.path.insert(0, sys.argv.pop(1))
 import _training_step.child as child; sys.path.pop(0); child.main()"""
-LONGEST_LINE = 1_000_000  # bytes of a message's line
-MOST_BYTES = 64_000_000  # of its arrays
 
 
 class Step(NamedTuple):
@@ -81,7 +79,7 @@ def running(file: Path, seconds: float) -> Iterator[Running]:
 
     def heard() -> tuple[dict[str, Any], list[np.ndarray]]:
         try:
-            return _receive(streams[1])
+            return messages.receive(streams[1])
         except (EOFError, OSError, ValueError, KeyError, TypeError) as error:
             failure = Failed(f"it ended the process that ran it{_status(child, late.is_set())}")
             if late.is_set():
@@ -90,11 +88,8 @@ def running(file: Path, seconds: float) -> Iterator[Running]:
             raise failure from error
 
     def ask(question: Mapping[str, Any], arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-        arrays = [np.asarray(a, np.float64) for a in arrays]
-        line = json.dumps({**question, "shapes": [a.shape for a in arrays]})
         with suppress(OSError):  # then it cannot answer either
-            streams[0].write(line.encode() + b"\n" + b"".join(a.tobytes() for a in arrays))
-            streams[0].flush()
+            messages.send(streams[0], question, arrays)
         message, values = heard()
         if message.get("error"):
             raise Failed(str(message["error"]))
@@ -172,22 +167,3 @@ def data(run: Running, step: int) -> list[tuple[np.ndarray, bool]]:
     values = run.ask({"ask": "data", "step": step}, [])
     half = len(values) // 2
     return [(array, bool(kind.any())) for kind, array in zip(values[:half], values[half:], strict=True)]
-
-
-def _receive(stream: IO[bytes]) -> tuple[dict[str, Any], list[np.ndarray]]:
-    """Read a message of a child, which may be anything."""
-    line = stream.readline(LONGEST_LINE)
-    if not line.endswith(b"\n"):
-        raise EOFError
-    message = json.loads(line)
-    shapes = [tuple(int(n) for n in shape) for shape in message["shapes"]]
-    counts = [int(np.prod(shape, dtype=object)) for shape in shapes]
-    if any(n < 0 for shape in shapes for n in shape) or 8 * sum(counts) > MOST_BYTES:
-        raise ValueError("shapes")
-    arrays = []
-    for shape, count in zip(shapes, counts, strict=True):
-        data = stream.read(8 * count)
-        if len(data) < 8 * count:
-            raise EOFError
-        arrays.append(np.frombuffer(data, np.float64).reshape(shape))
-    return message, arrays

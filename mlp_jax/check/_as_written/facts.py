@@ -9,6 +9,7 @@ from mlp_jax.check._as_written import conversation
 from mlp_jax.check._as_written.conversation import Failed, Running
 from mlp_jax.check._as_written.trial import Leaf, Trial
 from mlp_jax.check._diagnosis.fingerprints import Diagnosis, layers_in_words
+from mlp_jax.check._diagnosis.judgement import distance
 from mlp_jax.check._diagnosis.mistakes import FORMULAS, PER_LAYER, Mistake
 
 FIT = 1e-5  # relative L2 distance of numbers that are the same
@@ -42,11 +43,11 @@ def named(found: Sequence[Diagnosis], explained: tuple[Mistake, float] | None, d
     """Put the known mistake that explains a gradient, if there is one, in the place of what is unexplained."""
     if explained is None:
         return list(found)
-    mistake, distance = explained
+    mistake, apart = explained
     layers = "" if mistake.layers is None else f", in {layers_in_words(sorted(mistake.layers))}"
     right = "; ".join(FORMULAS[rule] for rule in mistake.rules if rule in PER_LAYER)
     message = f"it {mistake.name}{layers}" + (f". Right is: {right}" if right else "")
-    evidence = f"equals a backward pass that does so to {distance:.0e} at {draws} draws"
+    evidence = f"equals a backward pass that does so to {apart:.0e} at {draws} draws"
     return [replace(found[0], code=mistake.code, message=message, evidence=evidence), *found[1:]]
 
 
@@ -58,7 +59,7 @@ def is_shortened(trial: Trial) -> bool:
         if not right.any() or not np.isfinite(found).all():
             return False
         factor = float(np.vdot(right, found) / np.vdot(right, right))
-        if not 0 < factor < 1 or _apart(found, factor * right) > FIT:
+        if not 0 < factor < 1 or distance(found, factor * right, 1.0) > FIT:
             return False
         factors.append(factor)
     return max(factors) - min(factors) > FIT
@@ -70,13 +71,9 @@ def _is_right_by_small_rate(trial: Trial, run: Running) -> bool:
     for draw in trial.draws:
         small = conversation.gradient(run, i, k, [leaf.theta for leaf in draw], "by small rate")
         for leaf, g in zip(draw, small, strict=False):
-            if g.shape != leaf.theta.shape or _apart(g.ravel()[leaf.at], leaf.expected) > 1e-2:
+            if g.shape != leaf.theta.shape or distance(g.ravel()[leaf.at], leaf.expected, 1.0) > 1e-2:
                 return False
     return bool(small)
-
-
-def _apart(a: np.ndarray, b: np.ndarray) -> float:
-    return float(np.linalg.norm(a - b) / (np.linalg.norm(b) or 1.0))
 
 
 def _of_leaf(leaves: list[Leaf], sizes: tuple[int, ...]) -> tuple[str, str]:
@@ -95,10 +92,10 @@ def _of_leaf(leaves: list[Leaf], sizes: tuple[int, ...]) -> tuple[str, str]:
     if not found.any():
         return "zero_gradient", "is zero"
     factor = float(np.vdot(right, found) / np.vdot(right, right)) if right.any() else 0.0
-    if factor and _apart(found, factor * right) < FIT:
+    if factor and distance(found, factor * right, 1.0) < FIT:
         return ("sign" if abs(factor + 1) < FIT else "scale"), f"is {_in_words(factor, sizes)}"
     (a, b), *_ = np.linalg.lstsq(np.stack([right, theta], axis=1), found, rcond=None)
-    if _apart(found, a * right + b * theta) < FIT and abs(b) > FIT:
+    if distance(found, a * right + b * theta, 1.0) < FIT and abs(b) > FIT:
         if abs(a - 1) < FIT:
             much = "too much" if b > 0 else "too little"
             return "regularised", f"contains {abs(b):.6g} times the parameter itself {much}: an L2 term"
@@ -106,7 +103,7 @@ def _of_leaf(leaves: list[Leaf], sizes: tuple[int, ...]) -> tuple[str, str]:
             f"is {_in_words(float(a), sizes)}, but for {abs(b):.6g} times the parameter itself: "
             "the factor is not on the L2 term"
         )
-    return "unexplained", f"is off by {_apart(found, right):.2g}, relative"
+    return "unexplained", f"is off by {distance(found, right, 1.0):.2g}, relative"
 
 
 def _in_words(factor: float, sizes: tuple[int, ...]) -> str:

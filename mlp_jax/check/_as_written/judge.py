@@ -1,7 +1,7 @@
 """Are the gradients of a file's training step those of the loss that the file itself computes?
 
-The parameters are drawn anew, several times, at a size at which no mistake hides. The loss's slopes come from central
-differences, with their errors. An entry at a kink is not judged at that draw.
+The parameters are drawn several times, at a size at which no mistake hides. Central differences give the slopes of the
+loss, and their errors. An entry at a kink is not judged at that draw.
 """
 
 from collections.abc import Sequence
@@ -16,16 +16,17 @@ from mlp_jax.check._as_written.conversation import Failed, Running, Step
 from mlp_jax.check._as_written.network import Network
 from mlp_jax.check._as_written.slopes import SMALLER, STEP, Slopes, slopes
 from mlp_jax.check._as_written.trial import SAMPLED, Leaf, Trial, is_right, is_wrong
+from mlp_jax.check._diagnosis.backprop_check import NO_POWER
 from mlp_jax.check._diagnosis.fingerprints import Diagnosis
 from mlp_jax.check._diagnosis.report import BackpropReport
 from mlp_jax.check._gradient_check.comparison import GradientReport, LeafComparison, compare_gradients
+from mlp_jax.check._training_step.rounds import drawn
 
 DRAWS = 3
 FEW = 6  # entries of a leaf by which loss and gradient are chosen
 MOST_ENTRIES = 2000  # of all parameters, up to which each is judged at the first draw
 UPDATE = "before - after"  # a gradient read from an update whose learning rate is not known
 RANK = ("correct", "undecided", "wrong")
-NO_POWER: dict[str, Any] = {"known": 0, "caught": 0, "escaped": []}
 
 
 def judged(file: Path, seconds: float, seed: int | None = None) -> BackpropReport:
@@ -92,7 +93,7 @@ def _report(run: Running, group: Sequence[int], seed: int) -> BackpropReport:
         diagnoses=tuple(found),
         loss={},
         gradients=_table(shown, trial),
-        problem="at parameters drawn anew",
+        problem="at random parameters",
         power=NO_POWER,
         precision=trial.precision,
         reference_error=max((float(np.max(leaf.error, initial=0) / (leaf.size or 1)) for leaf in shown), default=0.0),
@@ -125,7 +126,7 @@ def _trial(
 ) -> Trial:
     step, judged, precision = run.steps[i], [], "float64"
     for number in range(draws):
-        theta = [_drawn(shape, rng) for shape in step.shapes.values()]
+        theta = list(drawn(step.shapes, rng).values())
         flat = np.concatenate([a.ravel() for a in theta])
         value, again = conversation.losses(run, i, j, flat, np.zeros(2), np.zeros(2))
         if value != again:
@@ -159,12 +160,6 @@ def _looked_at_again(run: Running, trial: Trial) -> Trial:
             leaves.append(leaf)
         draws.append(tuple(leaves))
     return replace(trial, draws=tuple(draws))
-
-
-def _drawn(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Return a parameter of a size at which no mistake hides."""
-    fan = max(shape) if len(shape) == 2 and min(shape) > 1 else 4
-    return rng.standard_normal(shape) / np.sqrt(fan)
 
 
 def _entries(step: Step, draw: int, rng: np.random.Generator, most: int | None) -> list[np.ndarray]:
@@ -219,7 +214,7 @@ def _notes(trial: Trial, known: Network | None) -> list[str]:
     step = trial.step
     judged, total = sum(len(leaf.at) for leaf in trial.draws[0]), sum(int(np.prod(s)) for s in step.shapes.values())
     return [
-        f"the network: {known.words}" if known else "the network is none that is known here",
+        f"the network: {known.words}" if known else "the network is not recognised",
         f"the step is a round of the loop in line {step.line}",
         f"its loss is {trial.loss}, and its gradient {trial.gradient}",
         f"the reference is central differences of that loss, for {judged:,} of {total:,} entries at the first of "

@@ -16,6 +16,7 @@ import numpy as np
 from mlp_jax.check._as_written import conversation
 from mlp_jax.check._as_written.conversation import Running
 from mlp_jax.check._as_written.trial import Trial
+from mlp_jax.check._diagnosis.judgement import distance
 from mlp_jax.check._diagnosis.mistake_table import MISTAKES
 from mlp_jax.check._diagnosis.mistakes import (
     FORWARD,
@@ -29,6 +30,7 @@ from mlp_jax.check._diagnosis.mistakes import (
     broken,
     forward,
 )
+from mlp_jax.check._training_step.rounds import drawn
 
 Rows = Callable[[Pass], np.ndarray]
 CROSS_ENTROPY = "softmax outputs, cross-entropy"
@@ -250,9 +252,7 @@ def recognised(trial: Trial, run: Running, rng: np.random.Generator) -> Network 
     """Return the network that a trial's file computes, or None."""
     i, j, _ = trial.numbers
     shapes = trial.step.shapes
-    points = [
-        {name: rng.standard_normal(s) / np.sqrt(max((4, *s))) for name, s in shapes.items()} for _ in range(EVALUATIONS)
-    ]
+    points = [drawn(shapes, rng) for _ in range(EVALUATIONS)]
     flats = [np.concatenate([a.ravel() for a in point.values()]) for point in points]
     L = np.array([conversation.losses(run, i, j, flat, np.zeros(1), np.zeros(1))[0] for flat in flats])
     data = conversation.data(run, i)
@@ -366,9 +366,9 @@ def explained(network: Network, trial: Trial) -> tuple[Mistake, float] | None:
     in_one = [at_layers(mistake, l) for l in range(len(network.layers), 0, -1) for mistake in local]
     for mistake in (*table, *in_one):
         pairs_of = zip(network.passes, given, strict=True)
-        distance = max(_distance(mistake, s, pairs, network.layers) for s, pairs in pairs_of)
-        if distance <= MATCH:
-            return mistake, distance
+        worst = max(_distance(mistake, s, pairs, network.layers) for s, pairs in pairs_of)
+        if worst <= MATCH:
+            return mistake, worst
     return None
 
 
@@ -380,5 +380,5 @@ def _distance(mistake: Mistake, s: Pass, given: Gradients, layers: Sequence[Line
     distances = []
     for (dW, db), (W, b), layer in zip(result[1], given, layers, strict=True):
         leaves = [(dW, W)] + ([(db, b)] if layer.bias or layer.folded else [])
-        distances += [float(np.linalg.norm(a - e) / (np.linalg.norm(e) or 1)) for a, e in leaves]
-    return max(distances) if np.isfinite(distances).all() else math.inf
+        distances += [distance(a, e, 1.0) for a, e in leaves]
+    return max(distances)

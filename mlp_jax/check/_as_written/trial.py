@@ -1,4 +1,4 @@
-"""A training step beside the slopes of its loss, at some draws of its parameters.
+"""The gradient of a training step next to the slopes of its loss, at several draws of its parameters.
 
 An entry is right if |g - s| <= TOLERANCE (|s| + 10 S + 1e-5 M) + 4 e, with g the file's gradient, s the slope and e its
 error, S the root mean square of the leaf's slopes, and M the largest S of all leaves.

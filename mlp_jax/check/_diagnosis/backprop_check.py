@@ -30,6 +30,8 @@ from mlp_jax.check._gradient_check.comparison import GradientReport, compare_gra
 from mlp_jax.losses import Loss
 from mlp_jax.network import Layer
 
+NO_POWER: dict[str, Any] = {"known": 0, "caught": 0, "escaped": []}  # no known mistake was tried
+
 
 def check_backprop(
     loss_and_gradients: Callable[[Any, np.ndarray, np.ndarray], Any],
@@ -125,8 +127,7 @@ def report(answers: Answers, problems: Sequence[Problem], settings: Settings, au
 def failed(reason: str, settings: Settings | None) -> BackpropReport:
     """Return the report on a function that could not be asked."""
     diagnosis = Diagnosis("exception", reason, "everywhere", "it could not be checked")
-    power = {"known": 0, "caught": 0, "escaped": []}
-    return BackpropReport("error", (diagnosis,), {}, GradientReport(()), "", power, "float64", 0.0, (), settings)
+    return BackpropReport("error", (diagnosis,), {}, GradientReport(()), "", NO_POWER, "float64", 0.0, (), settings)
 
 
 def warm_up(settings: Settings) -> None:

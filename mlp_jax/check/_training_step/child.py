@@ -1,41 +1,18 @@
-"""The process that runs a file: finds its training step, and evaluates its loss and gradient where the judge asks.
-
-A message is a line of JSON, and after it the arrays that the line lists, as float64. Nothing in it can be executed.
-"""
+"""The process that runs a file: finds its training step, and evaluates its loss and gradient where the judge asks."""
 
 import ast
-import json
 import os
 import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path as FilePath
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from . import loops, replay, search, state
-
-
-def send(stream: BinaryIO, message: Mapping[str, Any], arrays: Sequence[np.ndarray] = ()) -> None:
-    """Write a message."""
-    arrays = [np.asarray(a, np.float64) for a in arrays]
-    line = json.dumps({**message, "shapes": [a.shape for a in arrays]})
-    stream.write(line.encode() + b"\n" + b"".join(a.tobytes() for a in arrays))
-    stream.flush()
-
-
-def receive(stream: BinaryIO) -> tuple[dict[str, Any], list[np.ndarray]]:
-    """Read a message."""
-    line = stream.readline()
-    if not line:
-        raise EOFError
-    message = json.loads(line)
-    shapes = message.pop("shapes")
-    return message, [
-        np.frombuffer(stream.read(8 * int(np.prod(shape, dtype=int))), np.float64).reshape(shape) for shape in shapes
-    ]
+from .messages import receive, send
 
 
 def described(step: search.Step) -> dict[str, Any]:
@@ -88,7 +65,7 @@ def _without_last_class(scope: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Serve the file that the command line names, for so many seconds."""
+    """Run the file that the command line names, and answer questions about it until the given seconds are over."""
     file, seconds = sys.argv[1:]
     threading.Thread(target=_end_late, args=(float(seconds) + 5,), daemon=True).start()
     questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")

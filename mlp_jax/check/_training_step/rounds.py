@@ -1,7 +1,8 @@
 """One round of a loop from other parameters: what it changes, and what depends on what."""
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -9,11 +10,18 @@ from . import replay, state
 from .replay import Expression, Program, Theta
 from .state import Path
 
+K = TypeVar("K", bound=Hashable)
 
-def drawn(theta: Theta, rng: np.random.Generator) -> dict[Path, np.ndarray]:
-    """Return parameters of the same shapes and of a size at which no mistake hides."""
-    fans = {path: max(a.shape) if a.ndim == 2 and min(a.shape) > 1 else 4 for path, a in theta.items()}
-    return {path: rng.standard_normal(a.shape) / np.sqrt(fans[path]) for path, a in theta.items()}
+
+def drawn(shapes: Mapping[K, tuple[int, ...]], rng: np.random.Generator) -> dict[K, np.ndarray]:
+    """Return parameters of a size at which no mistake hides."""
+    fans = {name: max(shape) if len(shape) == 2 and min(shape) > 1 else 4 for name, shape in shapes.items()}
+    return {name: rng.standard_normal(shape) / np.sqrt(fans[name]) for name, shape in shapes.items()}
+
+
+def shapes_of(theta: Theta) -> dict[Path, tuple[int, ...]]:
+    """Return the shapes of parameters."""
+    return {path: a.shape for path, a in theta.items()}
 
 
 def updates(program: Program, theta: Theta) -> dict[Path, np.ndarray]:
@@ -44,7 +52,7 @@ def are_multiples(a: Theta, b: Theta, factor: float = 1.0, tolerance: float = 1e
 
 def kept(program: Program, theta: dict[Path, np.ndarray], rng: np.random.Generator) -> dict[Path, np.ndarray]:
     """Return the arrays whose values after a round depend on those before: an update does, a new value does not."""
-    body, base = program.loop.body, drawn(theta, rng)
+    body, base = program.loop.body, drawn(shapes_of(theta), rng)
     kept: dict[Path, np.ndarray] = {}
     if not theta:
         return kept

@@ -18,7 +18,7 @@ from .gradients import Gradient, gradients_of
 from .loops import Loop
 from .losses import added_up, expressions
 from .replay import Expression, Program, Theta
-from .rounds import are_multiples, calls, depends, drawn, has_changed, kept, name_of, until_update, updates
+from .rounds import are_multiples, calls, depends, drawn, has_changed, kept, name_of, shapes_of, until_update, updates
 from .state import Path
 
 LARGEST_DATA, MOST_DATA = 20_000, 30  # entries of an array that is sent to the judge, and how many are
@@ -83,7 +83,7 @@ def step_of(program: Program, tree: ast.Module) -> Step | None:
     theta = kept(program, theta, rng)
     if not theta:
         return None
-    point = drawn(theta, rng)
+    point = drawn(shapes_of(theta), rng)
     losses: list[tuple[Expression, list[Path]]] = []
     for offered in (expressions, added_up):
         for loss in offered(program, tree, changed) if not losses else ():
@@ -93,7 +93,7 @@ def step_of(program: Program, tree: ast.Module) -> Step | None:
     most = max((len(needs) for _, needs in losses), default=0)
     losses = [(loss, needs) for loss, needs in losses if 2 * len(needs) > most]
     theta = {path: a for path, a in theta.items() if any(path in needs for _, needs in losses)}
-    points = [drawn(theta, rng) for _ in range(2)]
+    points = [drawn(shapes_of(theta), rng) for _ in range(2)]
     if not theta or are_multiples(updates(program, points[0]), updates(program, points[1])):
         return None
     gradients = gradients_of(program, points[0])
@@ -125,7 +125,7 @@ def _is_updated(path: Path, changed: Sequence[Path], code: ast.AST | Sequence[as
 def data_of(program: Program, theta: Theta) -> list[np.ndarray]:
     """Return the arrays that a step may take as data: variables and arguments of its calls that stay as they are."""
     rng = np.random.default_rng(0)
-    one, other = (_arrays_at(program, drawn(theta, rng)) for _ in range(2))
+    one, other = (_arrays_at(program, drawn(shapes_of(theta), rng)) for _ in range(2))
     found: list[np.ndarray] = []
     for words, array in one.items():
         is_fixed = words in other and np.array_equal(array, other[words])

@@ -169,7 +169,7 @@ def _of_library(old: Any, new: np.ndarray) -> Any:
 
 
 def bind(scope: Any, path: Path, new: Any) -> None:
-    """Let a path lead to another object; tuples on the way are made anew."""
+    """Put another object at a path. A tuple cannot change, so it is replaced by another tuple."""
     *before, (kind, step) = path
     parent = get(scope, tuple(before))
     if kind == "attr":
