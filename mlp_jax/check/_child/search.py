@@ -18,7 +18,19 @@ from .gradients import Gradient, gradients_of
 from .loops import Loop
 from .losses import added_up, expressions
 from .replay import Expression, Program, Theta
-from .rounds import are_multiples, calls, depends, drawn, has_changed, kept, name_of, shapes_of, until_update, updates
+from .rounds import (
+    are_multiples,
+    calls,
+    depends,
+    drawn,
+    has_changed,
+    is_shuffled,
+    kept,
+    name_of,
+    shapes_of,
+    until_update,
+    updates,
+)
 from .state import Path
 
 LARGEST_DATA, MOST_DATA = 20_000, 30  # entries of an array that is sent to the judge, and how many are
@@ -67,13 +79,13 @@ def turns(loop: Loop) -> Iterator[Loop]:
 
 def step_of(program: Program, tree: ast.Module) -> Step | None:
     """Return the training step that a round of a loop is, or None."""
-    before, body = program.loop.scope or {}, program.loop.body
+    before, body = program.loop.scope, program.loop.body
     after = replay.after(program, body)
     for name, value in before.items():  # b = 0 becomes a float by its first update
         if type(value) is int and type(after.get(name)) in (float, np.float64):
             before[name] = float(value)
     arrays = list(state.arrays(before, views=False))
-    changed = [path for path, _ in arrays if has_changed(before, after, path)]
+    changed = [path for path, _ in arrays if has_changed(before, after, path) and not is_shuffled(before, after, path)]
     theta = {
         path: state.as_floats(a).copy()
         for path, a in arrays

@@ -42,6 +42,12 @@ def has_changed(before: state.Scope, after: state.Scope, path: Path) -> bool:
     return a.size > 0 and a.shape == b.shape and not np.array_equal(a, b)
 
 
+def is_shuffled(before: state.Scope, after: state.Scope, path: Path) -> bool:
+    """Return whether an array has the same numbers in another order, as data do before an epoch."""
+    a, b = (np.sort(state.as_floats(state.get(scope, path)), axis=None) for scope in (before, after))
+    return bool(np.array_equal(a, b))
+
+
 def are_multiples(a: Theta, b: Theta, factor: float = 1.0, tolerance: float = 1e-6) -> bool:
     """Return whether a is factor times b."""
     return all(
@@ -74,7 +80,7 @@ def depends(program: Program, loss: Expression, theta: Theta, path: Path, rng: n
 
 def until_update(program: Program, parameters: Sequence[Path]) -> Sequence[ast.stmt]:
     """Return the statements of the step before the first that changes a parameter."""
-    body, before = program.loop.body, program.loop.scope or {}
+    body, before = program.loop.body, program.loop.scope
     for count in range(1, len(body) + 1):
         after = replay.after(program, body[:count])
         if any(has_changed(before, after, path) for path in parameters):

@@ -40,7 +40,8 @@ def expressions(program: Program, tree: ast.Module, parameters: Sequence[Path]) 
     offered = [(forward, expression) for expression in (*_told(tree, own), *alike)]
     for i, statement in enumerate(program.loop.after):  # what is computed after the loop, to be printed
         offered += [([*forward, *program.loop.after[:i]], expression) for expression in _told(statement, own)]
-    for statements, call in offered:
+    of_batch = list(_of_batch(program, forward, [call for _, call in offered]))
+    for statements, call in [*((forward, call) for call in of_batch), *offered]:
         words = ast.unparse(call)
         if words not in found and np.isfinite(replay.number(program, Expression(statements, call))):
             found[words] = Expression(statements, call)
@@ -89,6 +90,31 @@ def _told(tree: ast.AST, own: Collection[str]) -> list[ast.expr]:
         id(term) for node in nodes if isinstance(node, ast.BinOp | ast.UnaryOp) for term in ast.iter_child_nodes(node)
     }
     return told + [call for call in calls(tree) if name_of(call.func) in own and id(call) not in terms]
+
+
+def _of_batch(program: Program, forward: Sequence[ast.stmt], told: Sequence[ast.expr]) -> Iterator[ast.expr]:
+    """Yield expressions with the step's batch in place of all examples, as a printed loss is often that of all."""
+    after = replay.after(program, forward)
+    made = {node.id for part in forward for node in ast.walk(part)
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}  # fmt: skip
+    arrays = {name: np.asarray(value) for name, value in after.items() if isinstance(value, np.ndarray)}
+    batches = {
+        name: [other for other in arrays if other in made and other != name and _is_batch(arrays[other], whole)]
+        for name, whole in arrays.items()
+    }
+    for expression in told:
+        new = copy.deepcopy(expression)
+        names = [node for node in ast.walk(new) if isinstance(node, ast.Name) and batches.get(node.id)]
+        for node in names:
+            node.id = batches[node.id][0]
+        if names:
+            yield new
+
+
+def _is_batch(some: np.ndarray, whole: np.ndarray) -> bool:
+    """Return whether an array holds fewer examples of the kind that another holds, in rows or in columns."""
+    differ = [(a, b) for a, b in zip(some.shape, whole.shape, strict=False) if a != b]
+    return some.dtype == whole.dtype and some.ndim == whole.ndim and len(differ) == 1 and differ[0][0] < differ[0][1]
 
 
 def _alike(program: Program, calls: Sequence[ast.Call]) -> Iterator[ast.Call]:

@@ -3,13 +3,16 @@
 import ast
 import copy
 import random
+import types
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import state
-from .loops import CELLS, OBSERVE, Loop
+from .loops import CELLS, OBSERVE, Loop, View
 from .state import Path
 
 Theta = Mapping[Path, np.ndarray]
@@ -27,11 +30,22 @@ class Program(NamedTuple):
     loop: Loop
 
 
-class Expression(NamedTuple):
+@dataclass(frozen=True)
+class Expression:
     """An expression, evaluated after some statements; both are the file's own."""
 
     statements: Sequence[ast.stmt]
     value: ast.expr
+
+    @cached_property
+    def code(self) -> tuple[types.CodeType, types.CodeType]:
+        """The statements and the value, compiled."""
+        once = ast.parse("for __once__ in (0,): pass").body[0]  # so that the body may say continue or break
+        assert isinstance(once, ast.For)
+        once.body = list(self.statements) or once.body
+        body = ast.fix_missing_locations(ast.Module([once], []))
+        value = ast.fix_missing_locations(ast.Expression(copy.deepcopy(self.value)))
+        return compile(body, "<checked>", "exec"), compile(value, "<checked>", "eval")
 
 
 def program_of(module: dict[str, Any], loop: Loop) -> Program:
@@ -39,8 +53,8 @@ def program_of(module: dict[str, Any], loop: Loop) -> Program:
     data = state.data_of(module)
     definitions = {name: value for name, value in module.items() if name not in data}
 
-    def observe(index: int, local: Mapping[str, Any]) -> None:
-        if index == loop.index:
+    def observe(index: int, local: Mapping[str, Any] | None) -> None:
+        if index == loop.index and local is not None:
             raise Nested
 
     return Program(module, definitions | {OBSERVE: observe}, loop)
@@ -58,25 +72,23 @@ def run(
       numbers: floats that do.
     """
     module, definitions, loop = program
-    scope = state.copied(loop.scope or {})
+    view = loop.view or View({})
+    scope = state.copied(view.scope)
     for path, array in (theta or {}).items():
         state.put(scope, path, array)
     for path, number in (numbers or {}).items():
         state.bind(scope, path, number)
-    for cell, value in zip(loop.cells, scope.pop(CELLS, ()), strict=True):
+    for cell, value in zip(view.cells, scope.pop(CELLS, ()), strict=True):
         cell.cell_contents = value
     module.clear()
     module.update(definitions | scope)  # the functions of the file look their names up here
-    if loop.generators is not None:
-        np.random.set_state(loop.generators[0])
-        random.setstate(loop.generators[1])
-    once = ast.parse("for __once__ in (0,): pass").body[0]  # so that the body may say continue or break
-    assert isinstance(once, ast.For)
-    once.body = list(expression.statements) or once.body
+    if view.generators is not None:
+        np.random.set_state(view.generators[0])
+        random.setstate(view.generators[1])
+    statements, value = expression.code
     with np.errstate(all="ignore"):
-        exec(compile(ast.fix_missing_locations(ast.Module([once], [])), "<checked>", "exec"), module)
-        value = ast.fix_missing_locations(ast.Expression(copy.deepcopy(expression.value)))
-        return state.data_of(module), eval(compile(value, "<checked>", "eval"), module)
+        exec(statements, module)
+        return state.data_of(module), eval(value, module)
 
 
 NOTHING = ast.Constant(None)

@@ -21,7 +21,7 @@ class Rate(NamedTuple):
     """A learning rate: its words, its value, and (theta, factor) -> the variables after a round at factor times it."""
 
     words: str
-    value: float
+    value: Callable[[], float]
     run: Callable[[Theta, float], dict[str, Any]]
 
 
@@ -67,7 +67,7 @@ def _downhill(program: Program, theta: Theta, gradient: Gradient) -> Gradient:
 def _of_rate(rate: Rate, factor: float) -> Callable[[Theta], list[np.ndarray]]:
     def gradient(theta: Theta) -> list[np.ndarray]:
         updates = subtracted(theta, rate.run(theta, factor))
-        return [update / (factor * rate.value) for update in updates.values()]
+        return [update / (factor * rate.value()) for update in updates.values()]
 
     return gradient
 
@@ -79,12 +79,11 @@ def standing(program: Program, theta: Theta) -> Gradient | None:
     places = {
         path: state.as_floats(a) for path, a in (*state.arrays(after), *state.numbers(after)) if path not in theta
     }
-    before = {path: state.as_floats(a) for path, a in state.arrays(program.loop.scope or {}) if path in places}
-    momenta = kept(program, before, np.random.default_rng(0))  # they add up gradients, and are none
+    known_momenta = momenta(program, theta)
     found: dict[Path, dict[Path, float]] = {}
     for path, update in subtracted(theta, after).items():
         if np.abs(update).max() > ROUNDING * np.abs(theta[path]).max():
-            ratios = {place: _ratio(update, g) for place, g in places.items() if place not in momenta}
+            ratios = {place: _ratio(update, g) for place, g in places.items() if place not in known_momenta}
             found[path] = {place: ratio for place, ratio in ratios.items() if ratio is not None}
     factors = [factor for of_places in found.values() for factor in of_places.values()]
     for factor in sorted(set(factors), key=factors.count, reverse=True):
@@ -100,6 +99,25 @@ def standing(program: Program, theta: Theta) -> Gradient | None:
     return None
 
 
+def momenta(program: Program, theta: Theta) -> list[Path]:
+    """Return the arrays, besides the parameters, that a round keeps a share of."""
+    scope, after = program.loop.scope, replay.after(program, program.loop.body, theta)
+    changed = [path for path, _ in state.arrays(scope) if path not in theta and has_changed(scope, after, path)]
+    before = {path: state.as_floats(state.get(scope, path)) for path in changed}
+    found = kept(program, before, np.random.default_rng(0))
+    return [path for path in found if not _adds_up(program, theta, path)]
+
+
+def _adds_up(program: Program, theta: Theta, path: Path) -> bool:
+    """Return whether a round adds to an array, of which nothing decays as of a momentum: a gradient never set to 0."""
+    before = state.as_floats(state.get(program.loop.scope, path))
+    plain, moved = (
+        state.as_floats(state.get(replay.after(program, program.loop.body, {**theta, path: before + by}), path))
+        for by in (0.0, 1.0)
+    )
+    return bool(np.allclose(moved - plain, 1.0, rtol=0, atol=1e-9))
+
+
 def _standing_at(program: Program, chosen: Mapping[Path, Path], factor: float, theta: Theta) -> list[np.ndarray]:
     """Return the arrays, with the sign that makes their multiples be subtracted."""
     after, sign = replay.after(program, program.loop.body, theta), np.sign(factor)
@@ -110,15 +128,18 @@ def _standing_at(program: Program, chosen: Mapping[Path, Path], factor: float, t
 
 
 def returned(program: Program, theta: Theta) -> Iterator[Gradient]:
-    """Yield the results of calls in the step that hold an array for each parameter."""
+    """Yield the results of calls in the step that hold an array for each parameter, and not its new value."""
+    new = [theta[path] - update for path, update in updates(program, theta).items()]
     for i, statement in enumerate(program.loop.body):
         for call in calls(statement):
             expression = Expression(program.loop.body[:i], call)
             try:
-                places = _fitting(theta, replay.run(program, expression, theta)[1])
+                value = replay.run(program, expression, theta)[1]
+                places = fitting(theta, value)
+                found = [state.as_floats(state.get({"value": value}, place)) for place in places or ()]
             except Exception:
                 continue
-            if places is not None:
+            if places is not None and not all(np.allclose(a, b, rtol=1e-12) for a, b in zip(found, new, strict=True)):
 
                 def gradient(
                     theta: Theta, expression: Expression = expression, places: Sequence[Path] = places
@@ -129,7 +150,7 @@ def returned(program: Program, theta: Theta) -> Iterator[Gradient]:
                 yield Gradient(ast.unparse(call), gradient)
 
 
-def _fitting(theta: Theta, value: Any) -> list[Path] | None:
+def fitting(theta: Theta, value: Any) -> list[Path] | None:
     """Return where a value holds an array of its shape for each parameter: by name, or in the parameters' order."""
     arrays = [(path, np.shape(a)) for path, a in state.arrays({"value": value})]
     by_name = [
@@ -148,10 +169,10 @@ def _fitting(theta: Theta, value: Any) -> list[Path] | None:
 
 def named(program: Program, theta: Theta) -> Iterator[Gradient]:
     """Yield variables that the step makes: one that holds an array for each parameter, or one of each one's name."""
-    before = program.loop.scope or {}
+    before = program.loop.scope
     after = replay.after(program, program.loop.body, theta)
     for name, value in after.items():
-        inside = _fitting(theta, value) if name not in before else None
+        inside = fitting(theta, value) if name not in before else None
         if inside is not None:
             yield Gradient(name, partial(_values_at, program, [(("name", name), *place[1:]) for place in inside]))
     new = [
@@ -216,13 +237,17 @@ def rate_of(program: Program, theta: Theta) -> Rate | None:
     return None
 
 
+def _number_at(program: Program, path: Path) -> float:
+    return float(state.as_floats(state.get(program.loop.scope, path)).reshape(()))
+
+
 def _variables(program: Program) -> Iterator[Rate]:
-    for path, value in state.numbers(program.loop.scope or {}):
+    for path, _ in state.numbers(program.loop.scope):
 
-        def run(theta: Theta, factor: float, path: Path = path, value: float = value) -> dict[str, Any]:
-            return replay.after(program, program.loop.body, theta, {path: factor * value})
+        def run(theta: Theta, factor: float, path: Path = path) -> dict[str, Any]:
+            return replay.after(program, program.loop.body, theta, {path: factor * _number_at(program, path)})
 
-        yield Rate(state.written(path), value, run)
+        yield Rate(state.written(path), partial(_number_at, program, path), run)
 
 
 def _literals(program: Program) -> Iterator[Rate]:
@@ -240,7 +265,7 @@ def _literals(program: Program) -> Iterator[Rate]:
                 for node in equal:
                     node.value = value
 
-        yield Rate(f"{value:g}", float(value), run)
+        yield Rate(f"{value:g}", partial(float, value), run)
 
 
 def _defaults(program: Program) -> Iterator[Rate]:
@@ -263,4 +288,4 @@ def _defaults(program: Program) -> Iterator[Rate]:
                 finally:
                     function.__defaults__ = defaults
 
-            yield Rate(f"{name}'s default {value:g}", float(value), run)
+            yield Rate(f"{name}'s default {value:g}", partial(float, value), run)
