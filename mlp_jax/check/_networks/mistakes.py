@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from mlp_jax.activations import relu, sigmoid, tanh
-from mlp_jax.check._diagnosis.mistakes import RIGHT, Gradients, Mistake, Pass, derivative, softmax, value_and_derivative
+from mlp_jax.check._networks.chain import RIGHT, Gradients, Mistake, Pass, softmax
+from mlp_jax.check._networks.elementwise import relu, sigmoid, tanh
+from mlp_jax.check._networks.networks import Network
 
 _output, _loss, _dW, _db, _dh, _delta = RIGHT.output, RIGHT.loss, RIGHT.dW, RIGHT.db, RIGHT.dh, RIGHT.delta
 
@@ -43,7 +44,7 @@ def _shifted(s: Pass) -> np.ndarray:
 
 def _h(s: Pass, l: int) -> np.ndarray:
     """phi(z_l), for every layer."""
-    return value_and_derivative(s.phi, s.z[l])[0]
+    return s.phi.value(s.z[l])
 
 
 def _add(s: Pass, gradients: Gradients, dW: Any, db: Any = lambda b: 0 * b) -> Gradients:
@@ -66,7 +67,7 @@ def _rolled(s: Pass, by: int) -> np.ndarray:
 
 def _h_again(s: Pass, l: int) -> np.ndarray:
     """phi(h_{l-1}), or x in the first layer."""
-    return value_and_derivative(s.phi, s.h[l - 1])[0] if l > 1 else s.h[0]
+    return s.phi.value(s.h[l - 1]) if l > 1 else s.h[0]
 
 
 def _neighbour(s: Pass, l: int) -> np.ndarray:
@@ -86,17 +87,17 @@ MISTAKES: tuple[Mistake, ...] = (
     Mistake("scale", "divides the weights' gradient by their fan_in",
             {"dW": lambda s, l, d: _dW(s, l, d) / len(s.W[l])}),
     Mistake(
-        "scale",
+        "convention",
         "takes the sum over the batch in loss and gradient, where the mean is asked",
         {"output": _scaled("output", _B), "loss": _scaled("loss", _B)},
     ),
     Mistake(
-        "scale",
+        "convention",
         "takes the mean over examples and classes in loss and gradient, where the mean over examples is asked",
         {"output": _scaled("output", _per_C), "loss": _scaled("loss", _per_C)},
     ),
     Mistake(
-        "scale",
+        "convention",
         "has a factor 1/2 in loss and gradient",
         {"output": _scaled("output", lambda s: 1 / 2), "loss": _scaled("loss", lambda s: 1 / 2)},
     ),
@@ -136,7 +137,7 @@ MISTAKES: tuple[Mistake, ...] = (
             {"output": lambda s: 2 * s.p * ((s.p - s.Y) - ((s.p - s.Y) * s.p).sum(1, keepdims=True)) / s.B},
             loss="cross_entropy"),
     Mistake("softmax_gradient", "uses a sigmoid for each class where softmax belongs",
-            {"output": lambda s: (value_and_derivative(sigmoid, s.z[-1])[0] - s.Y) / s.B}, loss="cross_entropy"),
+            {"output": lambda s: (sigmoid.value(s.z[-1]) - s.Y) / s.B}, loss="cross_entropy"),
     Mistake("normalisation_axis", "normalises softmax over the batch, not over the classes",
             {"output": lambda s: (softmax(s.z[-1], 0) - s.Y) / s.B,
              "loss": lambda s: float(-np.mean(np.log((softmax(s.z[-1], 0) * s.Y).sum(1))))}, loss="cross_entropy"),
@@ -166,17 +167,17 @@ MISTAKES: tuple[Mistake, ...] = (
     # the activation's derivative
     Mistake("missing_activation_derivative", "leaves out phi'(z)", {"delta": lambda s, l, d: d}),
     Mistake("wrong_activation_derivative", "takes phi' at h = phi(z) and not at z",
-            {"delta": lambda s, l, d: d * derivative(s.phi, s.h[l])}),
+            {"delta": lambda s, l, d: d * s.phi.derivative(s.h[l])}),
     Mistake("wrong_activation_derivative", "uses h (1 - h), the derivative of sigmoid, for phi'(z)",
             {"delta": lambda s, l, d: d * s.h[l] * (1 - s.h[l])}),
     Mistake("wrong_activation_derivative", "uses 1 - h^2, the derivative of tanh, for phi'(z)",
             {"delta": lambda s, l, d: d * (1 - s.h[l] ** 2)}),
     Mistake("wrong_activation_derivative", "uses [z > 0], the derivative of relu, for phi'(z)",
-            {"delta": lambda s, l, d: d * derivative(relu, s.z[l])}),
+            {"delta": lambda s, l, d: d * relu.derivative(s.z[l])}),
     Mistake("wrong_activation_derivative", "uses sigmoid'(z) for phi'(z)",
-            {"delta": lambda s, l, d: d * derivative(sigmoid, s.z[l])}),
+            {"delta": lambda s, l, d: d * sigmoid.derivative(s.z[l])}),
     Mistake("wrong_activation_derivative", "uses tanh'(z) for phi'(z)",
-            {"delta": lambda s, l, d: d * derivative(tanh, s.z[l])}),
+            {"delta": lambda s, l, d: d * tanh.derivative(s.z[l])}),
     Mistake("wrong_activation_derivative", "uses z (1 - z), in z where h belongs",
             {"delta": lambda s, l, d: d * s.z[l] * (1 - s.z[l])}),
     Mistake("wrong_activation_derivative", "uses 1 - z^2, in z where h belongs",
@@ -194,11 +195,11 @@ MISTAKES: tuple[Mistake, ...] = (
     Mistake("wrong_activation_derivative", "lets a share of the error through units that are off, as a leaky relu does",
             {"delta": lambda s, l, d: d * np.where(s.z[l] > 0, s.dphi[l], s.t)}, ("slope", 0.01)),
     Mistake("wrong_activation_derivative", "multiplies delta_L by phi'(z_L), though the last layer is linear",
-            {"output": lambda s: _output(s) * derivative(s.phi, s.z[-1])}),
+            {"output": lambda s: _output(s) * s.phi.derivative(s.z[-1])}),
     Mistake("wrong_activation_derivative", "takes phi' at z_{l-1}, of the layer below",
             {"delta": lambda s, l, d: d * s.dphi[max(l - 1, 1)]}),
     Mistake("wrong_activation_derivative", "takes phi' at z_{l+1}, of the layer above",
-            {"delta": lambda s, l, d: d * (derivative(s.phi, s.z[l + 1]) if l + 1 == s.L else s.dphi[l + 1])}),
+            {"delta": lambda s, l, d: d * (s.phi.derivative(s.z[l + 1]) if l + 1 == s.L else s.dphi[l + 1])}),
     # transposes
     Mistake("transposed", "goes back through W_l and not through W_l^T", {"dh": lambda s, l, d: d @ s.W[l]}),
     Mistake("transposed", "reshapes W_l where it is to be transposed",
@@ -273,14 +274,17 @@ MISTAKES: tuple[Mistake, ...] = (
     # updates and regularisation
     Mistake("stale_weights", "goes back through weights that were updated already, W_l - t d W_l",
             {"dh": lambda s, l, d: d @ (s.W[l] - s.t * _dW(s, l, d)).T}, ("learning rate", 0.1)),
+    Mistake("stale_weights", "goes back through weights W_l - t d W_l that the same example has updated",
+            {"dh": lambda s, l, d: _dh(s, l, d) - s.t * s.B * s.h[l - 1] * (d * d).sum(1, keepdims=True)},
+            ("learning rate", 0.1)),
     Mistake("regularised", "adds the L2 term t W_l to the gradient, and nothing to the loss",
             {"gradients": lambda s, all: _add(s, all, lambda W: s.t * W)}, ("weight", 0.1)),
-    Mistake("regularised", "adds an L2 term to loss and gradient, t/2 |W|^2 and t W_l",
+    Mistake("convention", "adds an L2 term to loss and gradient, t/2 |W|^2 and t W_l",
             {"gradients": lambda s, all: _add(s, all, lambda W: s.t * W), "loss": lambda s: _loss(s) + _l2(s)},
             ("weight", 0.1)),
     Mistake("regularised", "adds the L2 term t W_l / B to the gradient, and nothing to the loss",
             {"gradients": lambda s, all: _add(s, all, lambda W: s.t * W / s.B)}, ("weight", 0.1)),
-    Mistake("regularised", "adds an L2 term to loss and gradient, t / (2 B) |W|^2 and t W_l / B",
+    Mistake("convention", "adds an L2 term to loss and gradient, t / (2 B) |W|^2 and t W_l / B",
             {"gradients": lambda s, all: _add(s, all, lambda W: s.t * W / s.B),
              "loss": lambda s: _loss(s) + _l2(s) / s.B}, ("weight", 0.1)),
     Mistake("regularised", "adds L2 terms t W_l and t b_l to the gradient, the bias included",
@@ -289,10 +293,10 @@ MISTAKES: tuple[Mistake, ...] = (
             {"gradients": lambda s, all: _add(s, all, lambda W: s.t * np.sign(W))}, ("weight", 0.1)),
     # another function than the one that was asked for
     Mistake("convention", "is right for a network whose last layer has the activation too",
-            {"final": lambda s, z: value_and_derivative(s.phi, z)[0],
-             "output": lambda s: _output(s) * derivative(s.phi, s.h[-1] @ s.W[-1] + s.b[-1])}),
+            {"final": lambda s, z: s.phi.value(z),
+             "output": lambda s: _output(s) * s.phi.derivative(s.h[-1] @ s.W[-1] + s.b[-1])}),
     Mistake("convention", "applies the activation to the last layer too, in the forward pass alone",
-            {"final": lambda s, z: value_and_derivative(s.phi, z)[0]}),
+            {"final": lambda s, z: s.phi.value(z)}),
     Mistake("convention", "leaves the activation out of the forward pass, and its derivative not",
             {"hidden": lambda s, z: z}),
     Mistake("convention", "leaves the activation out of the forward pass, with a derivative 1 - h^2",
@@ -323,3 +327,28 @@ MISTAKES: tuple[Mistake, ...] = (
     Mistake("regularised", "adds an L2 term to the loss, t/2 |W|^2, and not to the gradient",
             {"loss": lambda s: _loss(s) + _l2(s)}, ("weight", 0.1)),
 )  # fmt: skip
+
+
+def _of_head(field: str) -> Any:
+    """The rule of a head's field, for heads that have it."""
+    return lambda s: getattr(s.loss, field)(s)
+
+
+OF_OUTPUT = {
+    "plain": Mistake("missing_activation_derivative", "leaves out the derivative of the output's activation",
+                     {"output": _of_head("plain")}),
+    "diagonal": Mistake("softmax_gradient", "takes the diagonal of the output's Jacobian alone, o (1 - o)",
+                        {"output": _of_head("diagonal")}),
+    "unweighted": Mistake("scale", "counts every example alike, though the loss weights them, as a mask does",
+                          {"output": _of_head("unweighted")}),
+}  # fmt: skip
+
+
+def mistakes_of(network: Network, is_weighted: bool = False) -> list[Mistake]:
+    """Return the known mistakes that can be made in a network, the likeliest first; its examples may have weights."""
+    output = network.output
+    fields = {"unweighted": is_weighted}
+    if not output.name:  # else the table has them by other names
+        fields |= {"plain": output.plain is not None, "diagonal": output.diagonal is not None}
+    of_output = [OF_OUTPUT[field] for field, has_it in fields.items() if has_it]
+    return [mistake for mistake in (*of_output, *MISTAKES) if mistake.belongs_to(output.name)]

@@ -2,36 +2,37 @@
 
 The chain below is backprop once more, in numpy, with every rule injected, so that a mistake is a rule of its own:
 
-    output   delta_L   = (p - one_hot(y)) / B              dW    d W_l = h_{l-1}^T delta_l
+    output   delta_L   = d loss / d z_L                    dW    d W_l = h_{l-1}^T delta_l
     dh       d h_{l-1} = delta_l W_l^T                     db    d b_l = sum over the batch of delta_l
-    delta    delta_l   = d h_l * phi'(z_l)                 loss  mean over the batch of -log p_y
+    delta    delta_l   = d h_l * phi'(z_l)                 loss  such as the mean over the batch of -log p_y
 
-Layers are counted from 1, as in the formulas: W[1] ... W[L], h[0] = x, z[L] = logits.
+Layers are counted from 1, as in the formulas: W[1] ... W[L], h[0] = x, z[L] = logits. An L2 term k |W|^2 of the loss
+adds 2 k W_l to d W_l; a layer without bias has m_l = 0, so that d b_l = m_l sum over the batch of delta_l.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
-from mlp_jax.activations import Activation
+from mlp_jax.check._networks.elementwise import Elementwise
 
 Gradients = list[tuple[np.ndarray, np.ndarray]]
-PADDED = 256  # activations are compiled for multiples of this many entries
 
 
 class Head(NamedTuple):
-    """The output and the loss of a network.
+    """The output and the loss of a network: the loss is that of the outputs, plus k |W|^2 and a constant c.
 
     Attributes:
-      loss: s -> the loss.
-      output: s -> delta_L = d loss / d z_L.
-      plain: s -> d loss / d o, with o the outputs, if that is another thing.
-      diagonal: s -> plain times the diagonal of the Jacobian d o / d z_L, if that is another thing.
+      loss: s -> the loss of the outputs.
+      output: s -> delta_L, its derivative in z_L.
+      plain: s -> its derivative in the outputs, if that is another thing.
+      diagonal: s -> plain times the diagonal of the Jacobian d outputs / d z_L, if that is another thing.
       unweighted: s -> delta_L if all examples counted alike, if they do not.
+      r: the factor of the sum over the examples' losses, such as 1/B.
+      k: of the L2 term.
+      c: a constant.
     """
 
     loss: Callable[["Pass"], float]
@@ -39,14 +40,9 @@ class Head(NamedTuple):
     plain: Callable[["Pass"], np.ndarray] | None = None
     diagonal: Callable[["Pass"], np.ndarray] | None = None
     unweighted: Callable[["Pass"], np.ndarray] | None = None
-
-
-class Elementwise(NamedTuple):
-    """An activation in NumPy: its name, phi(z) and phi'(z)."""
-
-    name: str
-    value: Callable[[np.ndarray], np.ndarray]
-    derivative: Callable[[np.ndarray], np.ndarray]
+    r: float = 1.0
+    k: float = 0.0
+    c: float = 0.0
 
 
 class Pass(NamedTuple):
@@ -60,8 +56,9 @@ class Pass(NamedTuple):
       dphi: (None, phi'(z_1), ..., phi'(z_{L-1})).
       y: labels, (B,), or other targets, (B, C).
       phi: the activation.
-      loss: "cross_entropy" or "squared_error", or another head.
+      loss: the output and the loss.
       t: the parameter of a mistake that has one, such as a learning rate.
+      m: (m_1, ..., m_L), 0 for a layer without bias, else 1; empty if all have one.
     """
 
     W: tuple[Any, ...]
@@ -70,9 +67,10 @@ class Pass(NamedTuple):
     z: tuple[Any, ...]
     dphi: tuple[Any, ...]
     y: np.ndarray
-    phi: Activation | Elementwise
-    loss: str | Head
+    phi: Elementwise
+    loss: Head
     t: float = 1.0
+    m: tuple[int, ...] = ()
 
     @property
     def L(self) -> int:
@@ -100,28 +98,6 @@ class Pass(NamedTuple):
         return softmax(self.z[-1])
 
 
-@partial(jax.jit, static_argnums=0)
-def _value_and_derivative(phi: Activation, z: jax.Array) -> tuple[jax.Array, jax.Array]:
-    return phi.pair(z)
-
-
-def value_and_derivative(phi: Activation | Elementwise, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return phi(z) and phi'(z) as numpy arrays in float64; a record is compiled once for all shapes."""
-    if isinstance(phi, Elementwise):
-        return phi.value(z), phi.derivative(z)
-    padded = np.zeros(-(-z.size // PADDED) * PADDED)
-    padded[: z.size] = z.ravel()
-    with jax.enable_x64(True):
-        pair = jax.device_get(_value_and_derivative(phi, padded))
-    value, derivative = (np.asarray(part)[: z.size].reshape(z.shape) for part in pair)
-    return value, derivative
-
-
-def derivative(phi: Activation | Elementwise, z: np.ndarray) -> np.ndarray:
-    """Return phi'(z)."""
-    return value_and_derivative(phi, z)[1]
-
-
 def softmax(z: np.ndarray, axis: int | None = 1) -> np.ndarray:
     """Return the softmax over an axis, by default the classes."""
     e = np.exp(z - z.max(axis=axis, keepdims=True))
@@ -129,20 +105,11 @@ def softmax(z: np.ndarray, axis: int | None = 1) -> np.ndarray:
 
 
 def _loss(s: Pass) -> float:
-    if isinstance(s.loss, Head):
-        return s.loss.loss(s)
-    if s.loss == "squared_error":
-        return float(np.mean(np.sum((s.z[-1] - s.Y) ** 2, axis=1)))
-    z = s.z[-1]
-    m = z.max(axis=1)
-    log_sum = m + np.log(np.sum(np.exp(z - m[:, None]), axis=1))
-    return float(np.mean(log_sum - z[np.arange(s.B), s.y]))
+    return s.loss.loss(s)
 
 
 def _output(s: Pass) -> np.ndarray:
-    if isinstance(s.loss, Head):
-        return s.loss.output(s)
-    return 2 * (s.z[-1] - s.Y) / s.B if s.loss == "squared_error" else (s.p - s.Y) / s.B
+    return s.loss.output(s)
 
 
 def _delta(s: Pass, l: int, dh: np.ndarray) -> np.ndarray:
@@ -179,7 +146,7 @@ class Rules:
     """
 
     affine: Callable[..., np.ndarray] = lambda s, l, h: h @ s.W[l] + s.b[l]
-    hidden: Callable[..., np.ndarray] = lambda s, z: value_and_derivative(s.phi, z)[0]
+    hidden: Callable[..., np.ndarray] = lambda s, z: s.phi.value(z)
     final: Callable[..., np.ndarray] = lambda s, z: z
     loss: Callable[[Pass], float] = _loss
     output: Callable[[Pass], np.ndarray] = _output
@@ -198,31 +165,20 @@ FORMULAS = {
     "affine": "z_l = h_{l-1} W_l + b_l",
     "hidden": "h_l = phi(z_l)",
     "final": "logits = z_L, the last layer is linear",
-    "loss": "loss = mean over the batch of -log p_y",
-    "output": "delta_L = (p - one_hot(y)) / B",
     "delta": "delta_l = (delta_{l+1} W_{l+1}^T) * phi'(z_l)",
     "dh": "d h_{l-1} = delta_l W_l^T",
     "dW": "d W_l = h_{l-1}^T delta_l",
     "db": "d b_l = sum over the batch of delta_l",
     "gradients": "d W_l = h_{l-1}^T delta_l, d b_l = sum over the batch of delta_l",
 }
-FORMULAS_OF_SQUARED_ERROR = {
-    "loss": "loss = mean over the batch of sum_j (z_j - t_j)^2, without 1/2",
-    "output": "delta_L = 2 (z_L - one_hot(y)) / B",
-}
-
-
-def formula(rule: str, loss: str) -> str:
-    """Return the right formula of a rule."""
-    return (FORMULAS | (FORMULAS_OF_SQUARED_ERROR if loss == "squared_error" else {}))[rule]
 
 
 def forward(
     params: Gradients,
     x: np.ndarray,
     y: np.ndarray,
-    phi: Activation | Elementwise,
-    loss: str | Head,
+    phi: Elementwise,
+    loss: Head,
     rules: Rules = RIGHT,
 ) -> Pass:
     """Return the forward pass of params, a list of (W_l, b_l)."""
@@ -233,7 +189,7 @@ def forward(
         s = s._replace(z=(*s.z, z if l < s.L else rules.final(s, z)))
         if l < s.L:
             h = rules.hidden(s, z)
-            s = s._replace(h=(*s.h, h), dphi=(*s.dphi, derivative(phi, z)))
+            s = s._replace(h=(*s.h, h), dphi=(*s.dphi, phi.derivative(z)))
     return s
 
 
@@ -245,7 +201,10 @@ def backward(s: Pass, rules: Rules = RIGHT) -> tuple[float, Gradients]:
         gradients.insert(0, (rules.dW(s, l, delta), rules.db(s, l, delta)))
         if l > 1:
             delta = rules.delta(s, l - 1, rules.dh(s, l, delta))
-    return rules.loss(s), rules.gradients(s, gradients)
+    k, c, m = s.loss.k, s.loss.c, s.m or (1,) * s.L
+    gradients = rules.gradients(s, gradients)
+    whole = [(dW + 2 * k * W if k else dW, m_l * db) for (dW, db), W, m_l in zip(gradients, s.W[1:], m, strict=True)]
+    return rules.loss(s) + k * sum(float((W**2).sum()) for W in s.W[1:]) + c, whole
 
 
 @dataclass(frozen=True)
@@ -299,7 +258,7 @@ def broken(mistake: Mistake, s: Pass, t: float | None = None) -> tuple[float, Gr
         with np.errstate(all="ignore"):
             if any(name in FORWARD for name in mistake.rules):
                 params = list(zip(s.W[1:], s.b[1:], strict=True))
-                s = forward(params, s.h[0], s.y, s.phi, s.loss, rules)._replace(t=s.t)
+                s = forward(params, s.h[0], s.y, s.phi, s.loss, rules)._replace(t=s.t, m=s.m)
             loss, gradients = backward(s, rules)
     except (ValueError, IndexError):
         return None

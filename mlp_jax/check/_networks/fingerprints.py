@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from mlp_jax.check._diagnosis.judgement import Judged, distance, flat, leaves, match_tolerance, norm
-from mlp_jax.check._diagnosis.mistake_table import MISTAKES
-from mlp_jax.check._diagnosis.mistakes import Mistake, broken, formula
-from mlp_jax.check._diagnosis.problems import Settings
+from mlp_jax.check._networks.chain import Mistake, broken
+from mlp_jax.check._networks.judgement import Judged, distance, flat, leaves, match_tolerance, norm
+from mlp_jax.check._networks.mistakes import mistakes_of
+from mlp_jax.check._networks.networks import Network, formula
 
 NEAR = 0.1  # a nearest mistake that is further away says nothing
 ROUGH = 3e-2  # relative error up to which a gradient is right, but for its digits
@@ -42,7 +42,7 @@ def where(judged: Judged) -> str:
     right = [l for l in range(1, len(judged.levels) + 1) if l not in layers]
     if not layers:
         return ""
-    if len(layers) == len(judged.levels) and wrong["W"] and wrong["b"]:
+    if wrong["W"] == wrong["b"] == layers and len(layers) == len(judged.levels):
         return "every layer is wrong: look at delta_L first"
     if layers == wrong["W"] == wrong["b"] == list(range(1, len(layers) + 1)):
         step = f"look at the step from delta_{len(layers) + 1} to delta_{len(layers)}"
@@ -63,7 +63,7 @@ def _are(numbers: Sequence[int]) -> str:
     return "is" if len(numbers) == 1 else "are"
 
 
-def fingerprints(shown: Judged, judged: Sequence[Judged], settings: Settings) -> list[Diagnosis]:
+def fingerprints(shown: Judged, judged: Sequence[Judged], network: Network) -> list[Diagnosis]:
     """Say what each wrong leaf looks like by itself."""
     out_of_place = _out_of_place(shown)
     if out_of_place:
@@ -91,17 +91,17 @@ def fingerprints(shown: Judged, judged: Sequence[Judged], settings: Settings) ->
                 found.setdefault(code, []).append(f"d {kind}_{l} {words}")
     evidence = f"compared leaf by leaf, on {shown.problem.name}"
     known = [
-        Diagnosis(code, "; ".join(words) + _formula(code, settings), where(shown), evidence)
+        Diagnosis(code, "; ".join(words) + _formula(code, network), where(shown), evidence)
         for code, words in found.items() if code
     ]  # fmt: skip
     if "" in found:
-        known.append(_unexplained(shown, judged, settings, "; ".join(found[""])))
+        known.append(_unexplained(shown, judged, network, "; ".join(found[""])))
     return known
 
 
-def _formula(code: str, settings: Settings) -> str:
+def _formula(code: str, network: Network) -> str:
     rule = {"bias_gradient": "db", "transposed": "dW"}.get(code)
-    return f". Right is: {formula(rule, settings.loss)}" if rule else ""
+    return f". Right is: {formula(rule, network)}" if rule else ""
 
 
 def _out_of_place(shown: Judged) -> Diagnosis | None:
@@ -119,14 +119,14 @@ def _out_of_place(shown: Judged) -> Diagnosis | None:
     return None
 
 
-def _unexplained(shown: Judged, judged: Sequence[Judged], settings: Settings, words: str) -> Diagnosis:
+def _unexplained(shown: Judged, judged: Sequence[Judged], network: Network, words: str) -> Diagnosis:
     """Say where to look, when no known mistake gives these numbers."""
     evidence = f"on {shown.problem.name}: {words}" + "".join(_implied_derivative(one) for one in judged if one.s.B == 1)
     pairs = zip(leaves(shown.answer.gradients), leaves(shown.expected[1]), strict=True)
     if max(distance(a, e, norm(shown.expected[1])) for a, e in pairs) < ROUGH:
         message = "every leaf is right to some digits and no more: rounded numbers, or differences of a poor step size?"
         return Diagnosis("precision", message, where(shown), evidence)
-    nearest, apart = _nearest(shown, settings)
+    nearest, apart = _nearest(shown, network)
     near = ""
     if apart <= match_tolerance(shown):
         others = (one for one in judged if one is not shown)
@@ -137,7 +137,7 @@ def _unexplained(shown: Judged, judged: Sequence[Judged], settings: Settings, wo
     code, rule = _place(shown)
     return Diagnosis(
         code,
-        f"no known mistake gives just these numbers{near}. Right is: {formula(rule, settings.loss)}",
+        f"no known mistake gives just these numbers{near}. Right is: {formula(rule, network)}",
         where(shown),
         evidence,
     )
@@ -178,14 +178,14 @@ def _implied_derivative(one: Judged) -> str:
     )
 
 
-def _nearest(shown: Judged, settings: Settings) -> tuple[Mistake, float]:
+def _nearest(shown: Judged, network: Network) -> tuple[Mistake, float]:
     """Return the known mistake with the nearest gradient among those that spoil the same leaves, and how far it is."""
     actual = flat(shown.answer.gradients)
     spoiled = [not level for levels in shown.levels for level in levels]
     found: list[tuple[bool, float, int, Mistake]] = []
-    for i, mistake in enumerate(MISTAKES):
+    for i, mistake in enumerate(mistakes_of(network)):
         result = None
-        if mistake.belongs_to(settings.loss) and mistake.of_gradient and mistake.parameter is None:
+        if mistake.of_gradient and mistake.parameter is None:
             result = broken(mistake, shown.s)
         if result is not None:
             pairs = zip(leaves(result[1]), leaves(shown.expected[1]), strict=True)

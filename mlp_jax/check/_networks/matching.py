@@ -11,24 +11,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlp_jax.activations import ACTIVATIONS
-from mlp_jax.check._diagnosis.fingerprints import Diagnosis, fingerprints, layers_in_words, where
-from mlp_jax.check._diagnosis.judgement import Judged, distance, flat, forward_pass, leaves, match_tolerance, norm
-from mlp_jax.check._diagnosis.mistake_table import MISTAKES
-from mlp_jax.check._diagnosis.mistakes import (
+from mlp_jax.check._networks.chain import (
     PER_LAYER,
     RIGHT,
     Gradients,
     Mistake,
     Pass,
     at_layers,
-    backward,
     broken,
-    formula,
     together,
 )
-from mlp_jax.check._diagnosis.problems import Settings
-from mlp_jax.losses import LOSSES
+from mlp_jax.check._networks.fingerprints import Diagnosis, fingerprints, layers_in_words, where
+from mlp_jax.check._networks.judgement import Judged, distance, flat, leaves, match_tolerance, norm
+from mlp_jax.check._networks.mistakes import mistakes_of
+from mlp_jax.check._networks.networks import Network, formula, reduction_of
 
 MOST_TOGETHER = 3  # mistakes that are named together
 
@@ -51,70 +47,46 @@ class Match(NamedTuple):
     loss_too: bool
 
 
-def diagnose(judged: Sequence[Judged], settings: Settings) -> list[Diagnosis]:
-    """Return what explains the wrong answers, the most likely first."""
+class Found(NamedTuple):
+    """What is wrong, the most likely first, and whether known mistakes explain all of it."""
+
+    diagnoses: list[Diagnosis]
+    is_known: bool
+
+
+def diagnose(judged: Sequence[Judged], network: Network) -> Found:
+    """Return what explains the wrong answers."""
     answered = [one for one in judged if one.answered]
     plain = [one for one in answered if not one.problem.extreme] or answered
     wrong = [one for one in plain if not one.right]
     found: list[Diagnosis] = []
     losses_right = all(one.loss_right for one in plain)
-    if wrong or not losses_right:
-        convention = _convention(plain, settings)
-        if convention:
-            return [convention]
     explained = None
     if wrong:
         shown = wrong[0]
-        explained = _match(shown, plain, settings)
+        explained = _match(shown, plain, network)
         if explained:
-            found += _diagnoses(explained, shown, settings)
+            found += _diagnoses(explained, shown, network)
             losses_right = losses_right or explained.loss_too
         else:
-            found += fingerprints(shown, plain, settings)
+            found += fingerprints(shown, plain, network)
+    is_known = not wrong or explained is not None
     if not losses_right:
-        loss = _loss(plain, settings)
+        loss = _loss(plain, network)
+        is_known &= loss.code != "loss_value" or "another number" not in loss.message
         if wrong and not explained and loss.code == "loss_value":
-            formulas = "; ".join(formula(rule, settings.loss) for rule in ("affine", "hidden", "loss"))
+            formulas = "; ".join(formula(rule, network) for rule in ("affine", "hidden", "loss"))
             message = (
                 f"loss and gradients both differ: look at the forward pass and the loss first. Right is: {formulas}"
             )
-            return [replace(loss, message=message), *found]
+            return Found([replace(loss, message=message), *found], False)
         found.append(loss)
-    return found
+    return Found(found, is_known)
 
 
-def _convention(judged: Sequence[Judged], settings: Settings) -> Diagnosis | None:
-    """Whether all answers, loss and gradients, are right for another activation or the other loss."""
-    losses = (settings.loss, *(name for name in LOSSES if name != settings.loss))
-    others = [replace(settings, activation=activation, loss=loss) for loss in losses for activation in ACTIVATIONS]
-    others.remove(settings)
-    for other in others:
-        worst = 0.0
-        for one in judged:
-            loss, gradients = backward(forward_pass(one.problem, other))
-            worst = max(worst, _apart(one, gradients), abs(loss - one.answer.loss) / abs(loss))
-            if not worst <= match_tolerance(one):
-                break
-        else:
-            changed = {
-                name.upper(): getattr(other, name)
-                for name in ("activation", "loss")
-                if getattr(other, name) != getattr(settings, name)
-            }
-            what, asked = " and ".join(changed.values()), f"{settings.activation} and {settings.loss}"
-            cure = " and ".join(f'{name} = "{value}"' for name, value in changed.items())
-            return Diagnosis(
-                "convention",
-                f"a correct network with {what}, where {asked} were asked: set {cure}",
-                "everywhere",
-                f"loss and all gradients equal it to {worst:.0e} on {len(judged)} problems",
-            )
-    return None
-
-
-def _match(shown: Judged, judged: Sequence[Judged], settings: Settings) -> Match | None:
+def _match(shown: Judged, judged: Sequence[Judged], network: Network) -> Match | None:
     """Return the simplest known mistake that gives all answers."""
-    table = [mistake for mistake in MISTAKES if mistake.belongs_to(settings.loss) and mistake.of_gradient]
+    table = [mistake for mistake in mistakes_of(network) if mistake.of_gradient]
     for candidates, comparable in _stages(table, shown, judged):
         matches = [match for mistake in candidates if (match := _try(mistake, shown, comparable)) is not None]
         if matches:
@@ -192,7 +164,8 @@ def _try(mistake: Mistake, shown: Judged, judged: Sequence[Judged]) -> Match | N
         if not worst <= match_tolerance(one):
             return None
         count += 1
-        loss_too &= bool(abs(result[0] - one.answer.loss) <= 1e-4 * abs(result[0]))
+        loss = one.answer.loss
+        loss_too &= loss is None or bool(abs(result[0] - loss) <= 1e-4 * abs(result[0]))
     return Match(mistake, t, worst, count, loss_too)
 
 
@@ -226,7 +199,7 @@ def _fit(mistake: Mistake, shown: Judged) -> float:
     return t
 
 
-def _diagnoses(match: Match, shown: Judged, settings: Settings) -> list[Diagnosis]:
+def _diagnoses(match: Match, shown: Judged, network: Network) -> list[Diagnosis]:
     """Return a diagnosis for each mistake that the match is made of."""
     parts = match.mistake.parts or (match.mistake,)
     count = f"on {match.problems} problem{'s' * (match.problems != 1)}"
@@ -234,41 +207,100 @@ def _diagnoses(match: Match, shown: Judged, settings: Settings) -> list[Diagnosi
     if len(parts) > 1:
         evidence = f"with {len(parts)} mistakes together it equals a backward pass to {match.distance:.0e} {count}"
     return [
-        Diagnosis(part.code, _message(part, match.t, settings), where(shown) if i == 0 else "", evidence)
+        Diagnosis(part.code, _message(part, match.t, network), where(shown) if i == 0 else "", evidence)
         for i, part in enumerate(parts)
     ]
 
 
-def _message(mistake: Mistake, t: float | None, settings: Settings) -> str:
+def _message(mistake: Mistake, t: float | None, network: Network) -> str:
     parameter = f" (t, the {mistake.parameter[0]}, is {t:.6g})" if mistake.parameter else ""
     layers = "" if mistake.layers is None else f", in {layers_in_words(sorted(mistake.layers))}"
-    right = "; ".join(dict.fromkeys(formula(rule, settings.loss) for rule in mistake.rules))
+    right = "; ".join(dict.fromkeys(formula(rule, network) for rule in mistake.rules))
     return f"it {mistake.name}{parameter}{layers}. Right is: {right}"
 
 
-def _loss(judged: Sequence[Judged], settings: Settings) -> Diagnosis:
+def _loss(judged: Sequence[Judged], network: Network) -> Diagnosis:
     """Say what is wrong with the loss."""
     shown = next(one for one in judged if not one.loss_right)
-    actual, expected = shown.answer.loss, shown.expected[0]
+    actual, expected = shown.loss, shown.expected[0]
     location = f"the loss; on {shown.problem.name} it is {actual:.6g}, expected {expected:.6g}"
-    for mistake in MISTAKES:
-        if not mistake.belongs_to(settings.loss) or mistake.of_gradient:
+    for mistake in mistakes_of(network):
+        if mistake.of_gradient:
             continue
         t = _fit_of_loss(mistake, shown) if mistake.parameter else None
         results = [broken(mistake, one.s, t) for one in judged]
-        errors = [abs(r[0] - one.answer.loss) / abs(r[0]) for r, one in zip(results, judged, strict=True) if r]
+        errors = [abs(r[0] - one.loss) / (abs(r[0]) or 1.0) for r, one in zip(results, judged, strict=True) if r]
         if len(errors) == len(judged) and max(errors) <= match_tolerance(shown):
             parameter = f" (t is {t:.6g})" if t is not None else ""
-            message = f"it {mistake.name}{parameter}. Right is: {formula('loss', settings.loss)}"
+            message = f"it {mistake.name}{parameter}. Right is: {formula('loss', network)}"
             return Diagnosis(mistake.code, message, location, f"equals it on {len(judged)} problems")
     if not np.isfinite(actual):
-        message = f"the loss is {actual}. Right is: {formula('loss', settings.loss)}"
+        message = f"the loss is {actual}. Right is: {formula('loss', network)}"
         return Diagnosis("nonfinite", message, location)
-    return Diagnosis("loss_value", f"the loss is another number. Right is: {formula('loss', settings.loss)}", location)
+    return Diagnosis("loss_value", f"the loss is another number. Right is: {formula('loss', network)}", location)
 
 
 def _fit_of_loss(mistake: Mistake, shown: Judged) -> float:
     """Return t for a term t * (...) that is added to the loss."""
     result = broken(mistake, shown.s, 1.0)
     term = (result[0] if result else np.inf) - shown.expected[0]
-    return float((shown.answer.loss - shown.expected[0]) / term)
+    return float((shown.loss - shown.expected[0]) / term)
+
+
+def neighbour(judged: Sequence[Judged], network: Network) -> Diagnosis | None:
+    """Say if the gradients are those of a neighbouring loss: another reduction, or another L2 term.
+
+    Every gradient is then a g + b W, with one a and b for all of them, and g the gradient without the L2 term.
+    """
+    found = [_factors(one, network) for one in judged if one.answered and not one.problem.extreme]
+    if not found or any(factors is None for factors in found):
+        return None
+    (a, b), one = found[0] or (1.0, 0.0), judged[0]
+    B, C, head = one.s.B, one.s.C, one.s.loss
+    evidence = f"every gradient is so on {len(found)} problem{'s' * (len(found) > 1)}"
+    k = 2 * head.k
+    term = ""
+    if abs(b - a * k) > 1e-6 * max(abs(b), abs(k)):
+        parts = {
+            b == 0: f"the loss has an L2 term {head.k:.6g} |W|^2, and the gradients have not: add {k:.6g} W_l to d W_l",
+            k == 0: f"the gradients have an L2 term {b:.6g} W_l, and the loss has none",
+        }
+        term = parts.get(True, f"the L2 term of the loss is {head.k:.6g} |W|^2, so that of d W_l is {k:.6g} W_l; "
+                               f"it is {b:.6g} W_l")  # fmt: skip
+    if abs(a - 1) <= 1e-6:
+        return Diagnosis("regularised", term, "every weight", evidence) if term else None
+    of_loss, of_gradients = (_reduction_in_words(r, B, C) for r in (head.r, a * head.r))
+    if a < 0:
+        message = "the gradients have the opposite sign: those of minus the loss"
+        return Diagnosis("sign", message if a == -1 else f"{message}, times {-a:.6g}", "every gradient", evidence)
+    how = f"multiply {'all of them' if k and not term else 'delta_L'} by {_named(1 / a, B, C)}"
+    message = f"the gradients are those of the {of_gradients}, the loss is the {of_loss}: {how}"
+    return Diagnosis("scale", "; ".join([message, *([term] if term else [])]), "delta_L", evidence)
+
+
+def _factors(one: Judged, network: Network) -> tuple[float, float] | None:
+    """Return a and b of a g + b W, if every gradient is that."""
+    given, expected = leaves(one.answer.gradients), leaves(one.expected[1])
+    if any(np.shape(a) != e.shape for a, e in zip(given, expected, strict=True)):
+        return None
+    k = one.s.loss.k
+    W = np.concatenate([part.ravel() for pair in zip(one.s.W[1:], one.s.b[1:], strict=True)
+                        for part in (pair[0], 0 * pair[1])])  # fmt: skip
+    actual, g = flat(one.answer.gradients), flat(one.expected[1]) - 2 * k * W
+    if not np.isfinite(actual).all():
+        return None
+    (a, b), *_ = np.linalg.lstsq(np.stack([g, W], axis=1), actual, rcond=None)
+    a, b = float(a), 0.0 if abs(b) < 1e-9 * np.abs(actual).max(initial=0) else float(b)
+    tolerance = match_tolerance(one)
+    return (a, b) if abs(a) > 1e-9 and distance(actual, a * g + b * W, 1.0) <= tolerance else None
+
+
+def _reduction_in_words(r: float, B: int, C: int) -> str:
+    name = reduction_of(r, B, C)
+    return name if isinstance(name, str) else f"sum times {name:.6g}"
+
+
+def _named(ratio: float, B: int, C: int) -> str:
+    names = {"B": B, "1/B": 1 / B, "C": C, "1/C": 1 / C, "2": 2, "1/2": 0.5, "2B": 2 * B, "1/2B": 0.5 / B, "BC": B * C,
+             "1/BC": 1 / (B * C)}  # fmt: skip
+    return next((name for name, value in names.items() if abs(ratio - value) <= 1e-6 * value), f"{ratio:.6g}")
