@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from mlp_jax.check._as_written import conversation
-from mlp_jax.check._as_written.conversation import Failed, Running
-from mlp_jax.check._as_written.trial import Leaf, Trial
-from mlp_jax.check._diagnosis.fingerprints import Diagnosis, layers_in_words
-from mlp_jax.check._diagnosis.judgement import distance
-from mlp_jax.check._diagnosis.mistakes import FORMULAS, PER_LAYER, Mistake
+from mlp_jax.check._differences import running
+from mlp_jax.check._differences.running import Failed, Running
+from mlp_jax.check._differences.trial import Leaf, Trial, is_right
+from mlp_jax.check._networks.chain import FORMULAS, PER_LAYER, Mistake
+from mlp_jax.check._networks.fingerprints import Diagnosis, layers_in_words
+from mlp_jax.check._networks.judgement import distance
 
 FIT = 1e-5  # relative L2 distance of numbers that are the same
 
@@ -65,11 +65,26 @@ def is_shortened(trial: Trial) -> bool:
     return max(factors) - min(factors) > FIT
 
 
+def is_clipped(trial: Trial) -> bool:
+    """Return whether what is wrong has one size that no entry exceeds, and is larger without: clipped by value."""
+    sizes, is_any = [], False
+    for leaf in (leaf for draw in trial.draws for leaf in draw):
+        if leaf.actual.shape != leaf.theta.shape:
+            return False
+        off = ~is_right(leaf, trial)
+        is_any |= bool(off.any())
+        grows = np.abs(leaf.expected[off]) > np.abs(leaf.found[off])
+        if not (grows & (leaf.expected[off] * leaf.found[off] > 0)).all():
+            return False
+        sizes += list(np.abs(leaf.found[off]))
+    return is_any and bool(np.ptp(sizes) <= FIT * max(sizes))
+
+
 def _is_right_by_small_rate(trial: Trial, run: Running) -> bool:
     """Return whether the gradient is read from updates, and is right if the learning rate is small."""
     i, _, k = trial.numbers
     for draw in trial.draws:
-        small = conversation.gradient(run, i, k, [leaf.theta for leaf in draw], "by small rate")
+        small = running.by_small_rate(run, i, k, [leaf.theta for leaf in draw])
         for leaf, g in zip(draw, small, strict=False):
             if g.shape != leaf.theta.shape or distance(g.ravel()[leaf.at], leaf.expected, 1.0) > 1e-2:
                 return False
@@ -86,16 +101,19 @@ def _of_leaf(leaves: list[Leaf], sizes: tuple[int, ...]) -> tuple[str, str]:
             return "bias_gradient", f"{words}: it is one sum over all entries"
         return "shape", words
     found, right = (np.concatenate([getattr(leaf, name) for leaf in leaves]) for name in ("found", "expected"))
+    if not len(found) or distance(found, right, 1.0) < FIT:  # what is wrong was not sampled
+        along = float(np.vdot(first.actual, first.along))
+        return "unexplained", f"has slope {along:.4g} along a random direction, and the loss {first.slope:.4g}"
     theta = np.concatenate([leaf.theta.ravel()[leaf.at] for leaf in leaves])
     if not np.isfinite(found).all():
         return "nonfinite", "is not finite"
     if not found.any():
         return "zero_gradient", "is zero"
     factor = float(np.vdot(right, found) / np.vdot(right, right)) if right.any() else 0.0
-    if factor and distance(found, factor * right, 1.0) < FIT:
+    if abs(factor) > FIT and abs(factor - 1) > FIT and distance(found, factor * right, 1.0) < FIT:
         return ("sign" if abs(factor + 1) < FIT else "scale"), f"is {_in_words(factor, sizes)}"
     (a, b), *_ = np.linalg.lstsq(np.stack([right, theta], axis=1), found, rcond=None)
-    if distance(found, a * right + b * theta, 1.0) < FIT and abs(b) > FIT:
+    if abs(a) > FIT and distance(found, a * right + b * theta, 1.0) < FIT and abs(b) > FIT:
         if abs(a - 1) < FIT:
             much = "too much" if b > 0 else "too little"
             return "regularised", f"contains {abs(b):.6g} times the parameter itself {much}: an L2 term"
@@ -119,7 +137,7 @@ def of_labels(trial: Trial, run: Running) -> list[Diagnosis]:
     """Say if a step fails once the last class does not occur among the labels."""
     i, _, k = trial.numbers
     try:
-        conversation.gradient(run, i, k, [leaf.theta for leaf in trial.draws[0]], "without the last class")
+        running.gradient(run, i, k, [leaf.theta for leaf in trial.draws[0]], "without the last class")
     except Failed as error:
         message = f"it fails where the last class does not occur among the labels: {error}"
         return [Diagnosis("labels", message, "the labels", "right where every class occurs")]

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlp_jax.check._as_written.conversation import Step
+from mlp_jax.check._differences.running import Step
+from mlp_jax.check._networks.problems import Precision
 
 SAMPLED = 40  # entries of a leaf that are judged where not all are
 TOLERANCE = {"float64": 1e-6, "float32": 1e-3}
@@ -26,6 +27,9 @@ class Leaf:
       expected: the slopes there.
       error: their errors.
       asked: how many entries were to be judged.
+      along: a random direction of the whole leaf, of length 1.
+      slope: the slope along it.
+      slope_error: its error; inf if it was not to be taken.
     """
 
     name: str
@@ -35,6 +39,9 @@ class Leaf:
     expected: np.ndarray
     error: np.ndarray
     asked: int
+    along: np.ndarray
+    slope: float
+    slope_error: float
 
     @property
     def found(self) -> np.ndarray:
@@ -45,8 +52,10 @@ class Leaf:
 
     @property
     def size(self) -> float:
-        """The size of an entry: their root mean square."""
-        return float(np.sqrt(np.mean(self.expected**2))) if len(self.at) else 0.0
+        """The size of an entry: their root mean square; the slope along a random direction has it, too."""
+        if not len(self.at):
+            return abs(self.slope) if np.isfinite(self.slope_error) else 0.0
+        return float(np.sqrt(np.mean(self.expected**2)))
 
 
 @dataclass(frozen=True)
@@ -62,7 +71,7 @@ class Trial:
 
     step: Step
     numbers: tuple[int, int, int]
-    precision: str
+    precision: Precision
     draws: tuple[tuple[Leaf, ...], ...]
 
     @property
@@ -96,5 +105,14 @@ def is_right(leaf: Leaf, trial: Trial) -> np.ndarray:
 
 
 def is_wrong(leaf: Leaf, trial: Trial) -> bool:
-    """Return whether a leaf has another shape than its parameter, or an entry that is not right."""
-    return leaf.actual.shape != leaf.theta.shape or not is_right(leaf, trial).all()
+    """Return whether a leaf has another shape than its parameter, or an entry that is not right.
+
+    Where not all entries are judged, the slope along a random direction sees the others.
+    """
+    if leaf.actual.shape != leaf.theta.shape or not is_right(leaf, trial).all():
+        return True
+    if not np.isfinite(leaf.slope_error) or len(leaf.at) == leaf.theta.size:
+        return False
+    size = float(np.abs(leaf.along).max()) * leaf.size * np.sqrt(leaf.theta.size)
+    tolerance = TOLERANCE[trial.precision] * (abs(leaf.slope) + 10 * size)
+    return bool(abs(float(np.vdot(leaf.actual, leaf.along)) - leaf.slope) > tolerance + 4 * leaf.slope_error)
