@@ -10,8 +10,8 @@ import jax
 import numpy as np
 from mpmath import mp
 
-from mlp_jax.check._gradient_check import mpmath_network
-from mlp_jax.check._gradient_check.mpmath_network import ACTIVATIONS
+from mlp_jax.check import _mpmath_network as mpmath_network
+from mlp_jax.check._mpmath_network import ACTIVATIONS
 
 DIGITS = 60
 DTYPES = ("float32", "float64")

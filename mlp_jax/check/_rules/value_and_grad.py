@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from mlp_jax import _doors, _xla
-from mlp_jax.check._gradient_check.comparison import compare_gradients
-from mlp_jax.check._gradient_check.finite_differences import float64_on_cpu, is_kind, split_floats
-from mlp_jax.check._gradient_check.gradient_judge import by_autodiff, eps_of, find_gradient, float_names, judge
-from mlp_jax.check._gradient_check.jaxpr_interpreter import float_dtype, undecorated
-from mlp_jax.check._gradient_check.rule_checks import Arrays, check_compiler, check_inputs, copies, distance
-from mlp_jax.check._gradient_check.rule_report import Notebook, RuleReport, name_of
+from mlp_jax.check._rules.comparison import compare_gradients
+from mlp_jax.check._rules.finite_differences import float64_on_cpu, is_kind, split_floats
+from mlp_jax.check._rules.gradient_judge import by_autodiff, eps_of, find_gradient, float_names, judge
+from mlp_jax.check._rules.jaxpr_interpreter import float_dtype, undecorated
+from mlp_jax.check._rules.rule_checks import Arrays, check_compiler, check_inputs, copies, distance
+from mlp_jax.check._rules.rule_report import Notebook, RuleReport, name_of
 
 
 def check_gradient(

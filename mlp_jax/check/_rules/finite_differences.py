@@ -19,7 +19,7 @@ import numpy as np
 from jax import lax
 
 from mlp_jax import _doors, _xla
-from mlp_jax.check._gradient_check.jaxpr_interpreter import branch_decisions, equations, float_dtype
+from mlp_jax.check._rules.jaxpr_interpreter import branch_decisions, equations, float_dtype
 
 ENTRIES = 2**23  # of intermediate values that many evaluations at once may hold
 POINTS = np.array([-1, -0.5, 0, 0.5, 1])  # in steps t

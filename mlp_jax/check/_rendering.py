@@ -1,44 +1,125 @@
 """Reports as text for a terminal, plain or in colour, as HTML for notebooks and pages, and as JSON values.
 
-A report is turned into one table of strings, and each form draws that.
+A report says what is on its page, as words, tables of strings, notes and heat maps, and each form draws that.
 """
 
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from math import inf, isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from mlp_jax.check._gradient_check.comparison import GradientReport, LeafComparison
+    from mlp_jax.check._rules.comparison import LeafComparison
 
 LEAF_COLUMNS = ("leaf", "array", "rel. error", "cosine", "ratio", "max error", "at", "actual", "expected", "verdict")
-LEFT = ("leaf", "array", "verdict")  # the columns of words; numbers stand to the right
-
+LEFT = ("leaf", "array", "verdict", "check", "what was seen")  # the columns of words; numbers stand to the right
+WIDTH = 110  # of a line of words: about that of a table of leaves
+PASTE = "paste this at the end of the file, with your own sizes:"
 HEAT_MAP_CELLS = 32  # along an axis at most: a larger leaf is pooled by its largest errors
 
 
-def text(report: "GradientReport") -> str:
-    """Return the verdict and a table, for a terminal."""
-    notes = [f"note: {note}" for note in report.notes]
-    return "\n".join([report.verdict, *text_table(LEAF_COLUMNS, leaf_rows(report.leaves)), *notes])
+class Words(NamedTuple):
+    """Something that was found: its code, a sentence, and details by name."""
+
+    code: str
+    sentence: str
+    details: Sequence[tuple[str, str]] = ()
 
 
-def rich(report: "GradientReport") -> Any:
-    """Return the same as a rich renderable."""
-    from rich.text import Text
+class Table(NamedTuple):
+    """A table of strings, and a line that says what it shows."""
 
-    return Text("\n").join(styled_lines(text(report), report.ok))
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
 
 
-def html(report: "GradientReport") -> str:
-    """Return the same as HTML, with a heat map of the worst leaf."""
-    parts = [f"<p><b>{escape(report.verdict)}</b></p>", html_table(LEAF_COLUMNS, leaf_rows(report.leaves))]
-    parts += [f"<p>note: {escape(note)}</p>" for note in report.notes]
-    if report.errors is not None and report.worst is not None and not report.ok:
-        parts.append(heat_map(report.errors, f"|actual - expected| of {report.worst.name}"))
+class Page(NamedTuple):
+    """What a report shows.
+
+    Attributes:
+      verdict: in one line.
+      ok: whether it is good.
+      words: what was found.
+      tables: of numbers.
+      notes: what is worth knowing.
+      maps: errors of leaves as heat maps, with their titles; only HTML has them.
+      code: lines of Python that would help; empty for none.
+    """
+
+    verdict: str
+    ok: bool
+    words: Sequence[Words] = ()
+    tables: Sequence[Table] = ()
+    notes: Sequence[str] = ()
+    maps: Sequence[tuple[str, np.ndarray]] = ()
+    code: str = ""
+
+
+class Report:
+    """What all reports have in common: they show their page, and are true if it is good."""
+
+    def page(self) -> Page:
+        """Return what the report shows."""
+        raise NotImplementedError
+
+    def __bool__(self) -> bool:
+        return self.page().ok
+
+    def __repr__(self) -> str:  # and so str: a prompt shows it, and so does a failing assertion
+        return text(self.page())
+
+    def __rich__(self) -> Any:
+        from rich.text import Text
+
+        return Text("\n").join(styled_lines(text(self.page()), self.page().ok))
+
+    def _repr_html_(self) -> str:
+        return html(self.page())
+
+
+def text(page: Page) -> str:
+    """Return a page for a terminal."""
+    lines = [page.verdict]
+    for words in page.words:
+        lines += _wrapped(f"{words.code}: {words.sentence}")
+        lines += [line for name, value in words.details if value for line in _wrapped(f"  {name}: {value}", "    ")]
+    for table in page.tables:
+        lines += [table.title] * bool(table.title) + text_table(table.columns, table.rows)
+    for note in page.notes:
+        lines += _wrapped(f"note: {note}")
+    lines += [PASTE, page.code.rstrip()] if page.code else []
+    return "\n".join(lines)
+
+
+def _wrapped(line: str, indent: str = "  ") -> list[str]:
+    return textwrap.wrap(line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
+def html(page: Page) -> str:
+    """Return a page as HTML."""
+    parts = [f'<p style="color:{"#075" if page.ok else "#b00"}"><b>{escape(page.verdict)}</b></p>']
+    for words in page.words:
+        parts.append(f"<p><b>{escape(words.code)}</b>: {escape(words.sentence)}</p>")
+        items = "".join(f"<li>{name}: {escape(value)}</li>" for name, value in words.details if value)
+        parts.append(f"<ul>{items}</ul>" if items else "")
+    for table in page.tables:
+        parts += [f"<p>{escape(table.title)}</p>"] * bool(table.title) + [html_table(table.columns, table.rows)]
+    parts += [heat_map(errors, title, least=1e-6) for title, errors in page.maps]
+    parts += [f"<p>note: {escape(note)}</p>" for note in page.notes]
+    parts += [f"<p>{PASTE}</p><pre>{escape(page.code)}</pre>"] if page.code else []
     return "\n".join(parts)
+
+
+def whole_page(reports: Sequence[tuple[str, Report]]) -> str:
+    """Return an HTML page of its own with the reports of files."""
+    sections = "\n".join(
+        f"<section>\n<h1>{escape(name)}</h1>\n{html(report.page())}\n</section>" for name, report in reports
+    )
+    return PAGE.format(title="mlp-jax check", body=sections)
 
 
 def leaf_rows(leaves: "Sequence[LeafComparison]") -> list[tuple[str, ...]]:
@@ -153,3 +234,24 @@ def _color(share: float) -> str:
         lambda s: 255 * (1 - s) ** 2.5,
     )
     return "#" + "".join(f"{round(stop(min(max(share, 0.0), 1.0))):02x}" for stop in stops)
+
+
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; color: #222 }}
+table {{ border-collapse: collapse; font-variant-numeric: tabular-nums }}
+td, th {{ padding: .2rem .7rem; border-bottom: 1px solid #ddd; white-space: nowrap }}
+figure {{ display: inline-block; margin: 1rem 2rem 1rem 0 }}
+figcaption {{ font-size: 13px; color: #555 }}
+</style>
+</head>
+<body>
+{body}
+</body>
+</html>
+"""

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from mlp_jax import _xla
-from mlp_jax.check._gradient_check.finite_differences import is_kind
-from mlp_jax.check._gradient_check.jaxpr_interpreter import equations
-from mlp_jax.check._gradient_check.rule_report import Notebook
+from mlp_jax.check._rules.finite_differences import is_kind
+from mlp_jax.check._rules.jaxpr_interpreter import equations
+from mlp_jax.check._rules.rule_report import Notebook
 
 Arrays = list[Any]
 Derivative = Callable[[Arrays, Arrays], tuple[Arrays, Arrays]]

@@ -20,7 +20,8 @@ import numpy as np
 from jax.tree_util import DictKey, FlattenedIndexKey, GetAttrKey, SequenceKey
 
 from mlp_jax import _doors
-from mlp_jax.check._gradient_check import rendering
+from mlp_jax.check import _rendering as rendering
+from mlp_jax.check._rendering import LEAF_COLUMNS, Page, Report, Table
 
 ABSENT = object()  # where one of two trees has no leaf: another thing than None, which stands for zero
 TOLERANCES = {"float64": 1e-9, "float32": 1e-4, "float16": 3e-2, "bfloat16": 3e-2}
@@ -66,7 +67,7 @@ class LeafComparison:
 
 
 @dataclass(frozen=True, repr=False)
-class GradientReport:
+class GradientReport(Report):
     """What `compare_gradients` found; true where the gradients agree, so `assert report, report` is a test.
 
     Attributes:
@@ -85,9 +86,6 @@ class GradientReport:
     def ok(self) -> bool:
         """Whether every leaf is right."""
         return all(leaf.ok for leaf in self.leaves)
-
-    def __bool__(self) -> bool:
-        return self.ok
 
     @property
     def worst(self) -> LeafComparison | None:
@@ -117,14 +115,13 @@ class GradientReport:
             "leaves": [leaf.to_dict() for leaf in self.leaves],
         }
 
-    def __repr__(self) -> str:  # and so str: pytest shows the repr of what an assertion says
-        return rendering.text(self)
-
-    def __rich__(self) -> Any:
-        return rendering.rich(self)
-
-    def _repr_html_(self) -> str:
-        return rendering.html(self)
+    def page(self) -> Page:
+        """Return what the report shows: a table of the leaves, and in HTML a heat map of the worst."""
+        maps = []
+        if self.errors is not None and self.worst is not None and not self.ok:
+            maps.append((f"|actual - expected| of {self.worst.name}", self.errors))
+        tables = [Table("", LEAF_COLUMNS, rendering.leaf_rows(self.leaves))]
+        return Page(self.verdict, self.ok, (), tables, self.notes, maps)
 
 
 def compare_gradients(

@@ -16,8 +16,8 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from mlp_jax import _doors, _xla
-from mlp_jax.check._gradient_check.finite_differences import float64_on_cpu, is_kind, split_floats
-from mlp_jax.check._gradient_check.gradient_judge import (
+from mlp_jax.check._rules.finite_differences import float64_on_cpu, is_kind, split_floats
+from mlp_jax.check._rules.gradient_judge import (
     Judgement,
     by_autodiff,
     eps_of,
@@ -25,8 +25,8 @@ from mlp_jax.check._gradient_check.gradient_judge import (
     float_names,
     judge,
 )
-from mlp_jax.check._gradient_check.jaxpr_interpreter import RULES, equations, float_dtype, undecorated
-from mlp_jax.check._gradient_check.rule_checks import (
+from mlp_jax.check._rules.jaxpr_interpreter import RULES, equations, float_dtype, undecorated
+from mlp_jax.check._rules.rule_checks import (
     Arrays,
     Derivative,
     check_compiler,
@@ -37,7 +37,7 @@ from mlp_jax.check._gradient_check.rule_checks import (
     elements,
     images,
 )
-from mlp_jax.check._gradient_check.rule_report import Notebook, RuleReport, name_of
+from mlp_jax.check._rules.rule_report import Notebook, RuleReport, name_of
 
 FORWARD_ENTRIES = 4096  # of the arguments: up to here a Jacobian-vector product is taken for every entry
 

@@ -16,11 +16,11 @@ import numpy as np
 
 from mlp_jax import _xla
 from mlp_jax._doors import first_line
-from mlp_jax.check._gradient_check.comparison import GradientReport, LeafComparison, compare_gradients, leaf_name
-from mlp_jax.check._gradient_check.finite_differences import Slopes, is_kind, scales, slopes_along
-from mlp_jax.check._gradient_check.jaxpr_interpreter import RULES, equations
-from mlp_jax.check._gradient_check.rule_checks import Arrays, norm
-from mlp_jax.check._gradient_check.rule_report import Notebook
+from mlp_jax.check._rules.comparison import GradientReport, LeafComparison, compare_gradients, leaf_name
+from mlp_jax.check._rules.finite_differences import Slopes, is_kind, scales, slopes_along
+from mlp_jax.check._rules.jaxpr_interpreter import RULES, equations
+from mlp_jax.check._rules.rule_checks import Arrays, norm
+from mlp_jax.check._rules.rule_report import Notebook
 
 DIRECTIONS = 3  # random ones, for each leaf
 ENTRIES = 64  # of a leaf that are looked at one by one, at most

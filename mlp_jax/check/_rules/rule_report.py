@@ -1,14 +1,12 @@
 """What a check of a derivative rule found, as a report that is true where the rule is right."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from html import escape
 from typing import Any
 
 from mlp_jax._doors import first_line
-from mlp_jax.check._gradient_check import rendering
-from mlp_jax.check._gradient_check.comparison import TOLERANCES, GradientReport
-from mlp_jax.check._gradient_check.rendering import json_value
+from mlp_jax.check._rendering import LEAF_COLUMNS, Page, Report, Table, json_value, leaf_rows
+from mlp_jax.check._rules.comparison import TOLERANCES, GradientReport
 
 COLUMNS = ("check", "verdict", "what was seen")
 
@@ -29,7 +27,7 @@ class Finding:
 
 
 @dataclass(frozen=True, repr=False)
-class RuleReport:
+class RuleReport(Report):
     """What `check_gradient`, `check_custom_vjp` or `check_custom_jvp` found; true where all checks passed.
 
     Attributes:
@@ -58,9 +56,6 @@ class RuleReport:
     def ok(self) -> bool:
         """Whether all checks passed."""
         return all(finding.ok for finding in self.findings)
-
-    def __bool__(self) -> bool:
-        return self.ok
 
     @property
     def wrong(self) -> tuple[str, ...]:
@@ -93,31 +88,18 @@ class RuleReport:
             **{name: None if table is None else table.to_dict() for name, table in tables.items()},
         }
 
-    def __repr__(self) -> str:  # and so str: pytest shows the repr of what an assertion says
-        tables = "".join(f"\n\n{title}: {table}" for title, table in self._wrong_tables())
-        return "\n".join([self.verdict, *rendering.text_table(COLUMNS, self._rows(), COLUMNS), *self._notes()]) + tables
-
-    def __rich__(self) -> Any:
-        from rich.text import Text
-
-        return Text("\n").join(rendering.styled_lines(str(self), self.ok))
-
-    def _repr_html_(self) -> str:
-        notes = "".join(f"<p>{escape(note)}</p>" for note in self._notes())
-        tables = "".join(f"<p>{title}:</p>{table._repr_html_()}" for title, table in self._wrong_tables())
-        return (
-            f"<p><b>{escape(self.verdict)}</b></p>{rendering.html_table(COLUMNS, self._rows(), COLUMNS)}{notes}{tables}"
-        )
-
-    def _rows(self) -> list[tuple[str, ...]]:
-        return [(f.check, "right" if f.ok else "WRONG", f.message) for f in self.findings]
-
-    def _notes(self) -> list[str]:
-        return [f"note: {note}" for note in self.notes]
-
-    def _wrong_tables(self) -> Iterable[tuple[str, GradientReport]]:
-        tables = (("beside autodiff", self.comparison), ("beside finite differences", self.differences))
-        return ((title, table) for title, table in tables if table is not None and not table)
+    def page(self) -> Page:
+        """Return what the report shows: the checks, and the leaves beside what they were compared with, if wrong."""
+        rows = [(f.check, "right" if f.ok else "WRONG", f.message) for f in self.findings]
+        titles = {"beside autodiff": self.comparison, "beside finite differences": self.differences}
+        wrong = [(title, table) for title, table in titles.items() if table is not None and not table]
+        tables = [Table(f"{title}: {table.verdict}", LEAF_COLUMNS, leaf_rows(table.leaves)) for title, table in wrong]
+        maps = [
+            (f"{title}: |actual - expected| of {table.worst.name}", table.errors)
+            for title, table in wrong
+            if table.worst is not None and table.errors is not None
+        ]
+        return Page(self.verdict, self.ok, (), [Table("", COLUMNS, rows), *tables], self.notes, maps)
 
 
 @dataclass
