@@ -8,7 +8,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from mlp_jax.check._as_written import judge
+from mlp_jax.check import _files
 
 RECORD = Path(__file__).with_suffix(".json")
 STRIDE = 3  # of the networks in which every mistake is made
@@ -102,7 +102,7 @@ def judged(text, folder):
     """Judge a script that is written to a folder."""
     with tempfile.NamedTemporaryFile("w", suffix=".py", dir=folder, delete=False, encoding="utf-8") as file:
         file.write(text)
-    return judge.judged(Path(file.name), 120, seed=3)
+    return _files.check_file(Path(file.name), _files.Asking(seconds=120, seed=3))
 
 
 def right(network, folder):

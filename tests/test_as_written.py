@@ -3,8 +3,10 @@
 import ast
 import io
 import json
-from contextlib import redirect_stdout, suppress
+import textwrap
+from contextlib import redirect_stdout
 from pathlib import Path
+from types import MappingProxyType
 
 import made_networks
 import numpy as np
@@ -14,14 +16,12 @@ from made_networks import MADE, WRONG
 from problems import quick
 
 from mlp_jax.check import _files
-from mlp_jax.check._as_written import judge
-from mlp_jax.check._as_written.conversation import Failed
-from mlp_jax.check._as_written.slopes import slopes
-from mlp_jax.check._training_step import loops, search, state
+from mlp_jax.check._child import loops, search, state
+from mlp_jax.check._differences.slopes import slopes
 
 WILD = Path(__file__).parent / "wild"
 
-# w and f are files as people write them; a and b were written to be called correct although they are wrong, and wrong
+# w, f, e: files as people write them; a and b were written to be called correct although they are wrong, and wrong
 # although they are right. The truth about each: its verdict, and the codes that name its mistake; [] while nothing
 # names it.
 TRUTH = {
@@ -71,6 +71,22 @@ TRUTH = {
     "f22_leaky_rmsprop": ("correct", ["correct"]),
     "f23_dataclass_swish": ("wrong", ["missing_activation_derivative"]),
     "f24_iris_like_mse": ("wrong", ["softmax_gradient"]),
+    "e01_blobs_softmax_question": ("wrong", []),
+    "e02_cbow": ("wrong", []),
+    "e03_char_rnn": ("undecided", ["undecided"]),
+    "e04_closures_huber_jax": ("correct", ["correct"]),
+    "e05_conv1d_signals": ("wrong", ["scale"]),
+    "e06_dataclass_trainer": ("wrong", []),
+    "e07_denoise": ("wrong", []),
+    "e08_layers_house_prices": ("wrong", ["stale_weights"]),
+    "e09_logit_ridge": ("correct", ["correct"]),
+    "e10_mini_nn_adam": ("correct", ["correct"]),
+    "e11_rnn_running_mean": ("wrong", []),
+    "e12_sine_fit": ("correct", ["correct"]),
+    "e13_skipgram_negative": ("correct", ["correct"]),
+    "e14_small_cnn": ("correct", ["correct"]),
+    "e15_tied_autoencoder": ("correct", ["correct"]),
+    "e16_xor_not_learning": ("wrong", []),
     "a01_float_bias": ("wrong", ["scale"]),
     "a02_data_loss_reg": ("wrong", ["regularised"]),
     "a03_total_times_len": ("wrong", ["scale"]),
@@ -96,13 +112,18 @@ TRUTH = {
 SAMPLE = [name for name in TRUTH if int(name[1:3]) % 6 == 0]
 
 
+def check(path, seed=0, seconds=60, given=MappingProxyType({})):
+    """Return the report on a file."""
+    return _files.check_file(path, _files.Asking(given, seconds, seed))
+
+
 def test_every_wild_file_has_its_truth():
     assert {path.stem for path in WILD.glob("*.py")} == set(TRUTH)
 
 
 @pytest.mark.parametrize("name", quick({name: name for name in TRUTH}, *SAMPLE))
 def test_a_file_is_judged_as_it_is(name):
-    report = _files.check_file(WILD / f"{name}.py", {}, 60, seed=1)
+    report = check(WILD / f"{name}.py", seed=1)
     verdict, codes = TRUTH[name]
     assert report.verdict == verdict, report
     assert report.diagnoses[0].code in codes or not codes, report
@@ -196,12 +217,68 @@ VARIANTS = {
 }  # fmt: skip
 
 
+def batches(body, before=""):
+    """The script in batches of 4 and a last of 1, and its loop's body."""
+    head, _ = SCRIPT.split("for epoch")
+    return f"{head}{before}for epoch in range(20):\n    for i in range(0, 9, 4):\n" + textwrap.indent(body, " " * 8)
+
+
+SPLIT = """
+def forward(W, b, x):
+    return x @ W + b
+def error(out, y):
+    return ((out - y) ** 2).mean()
+def backward(out, x, y):
+    d = 2 * (out - y) / out.size
+    return x.T @ d, d.sum(axis=0)
+"""
+PARTS = """x, y = X[i:i + 4], t[i:i + 4]
+out = forward(W, b, x)
+dW, db = backward(out, x, y)
+W -= 0.1 * dW
+b -= 0.1 * db
+"""
+BATCH = "x, y = X[i:i + 4], t[i:i + 4]\nloss, dW, db = step(W, b, x, y)\n"
+LATER = {
+    "batches": (batches(BATCH + "W -= 0.1 * dW\nb -= 0.1 * db\n"), "correct"),
+    "the last batch is divided by 4": (
+        batches(BATCH + "dW, db = dW * len(x) / 4, db * len(x) / 4\nW -= 0.1 * dW\nb -= 0.1 * db\n"), "wrong"),
+    "gradients are never set to zero": (
+        batches(BATCH + "gW += dW\ngb += db\nW -= 0.1 * gW\nb -= 0.1 * gb\n", "gW, gb = 0 * W, 0 * b\n"), "wrong"),
+    "momentum": (batches(BATCH + "v = 0.9 * v + dW\nW -= 0.1 * v\nb -= 0.1 * db\n", "v = 0 * W\n"), "correct"),
+    "a rate that falls": (
+        batches(BATCH + "rate = 0.1 / (1 + epoch + i)\nW -= rate * dW\nb -= rate * db\n"), "correct"),
+    "a rate that falls, and no gradient in sight": (
+        batches("x, y = X[i:i + 4], t[i:i + 4]\nrate = 0.1 / (1 + epoch + i)\nloss = update(W, b, x, y, rate)\n",
+                "def update(W, b, x, y, rate):\n    loss, dW, db = step(W, b, x, y)\n    W -= rate * dW\n"
+                "    b -= rate * db\n    return loss\n"), "correct"),
+    "the rate of the first round is 0": (
+        batches(BATCH + "rate = 0.01 * epoch\nW -= rate * dW\nb -= rate * db\n"), "error"),
+    "the loss of all is printed": (
+        batches(PARTS, SPLIT) + "    print('loss', error(forward(W, b, X), t))\n", "correct"),
+    "the loss of all is printed, and the gradient wrong": (
+        batches(PARTS, SPLIT.replace("d.sum", "d.mean")) + "    print('loss', error(forward(W, b, X), t))\n", "wrong"),
+    "an iterator of batches": (
+        SCRIPT.replace("for epoch in range(50):\n", "batches = iter([(X[:4], t[:4]), (X[4:], t[4:])] * 9)\n"
+                       "for epoch in range(18):\n    X, t = next(batches)\n"), "correct"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text, verdict", quick(LATER, "the last batch is divided by 4", "momentum"))
+def test_a_later_round_is_judged_too(text, verdict, tmp_path):
+    path = tmp_path / "script.py"
+    path.write_text(text, encoding="utf-8")
+    report = check(path)
+    assert report.verdict == verdict, report
+    assert verdict != "wrong" or "print" in text or "right in the first round" in report.diagnoses[0].message
+
+
 @pytest.mark.parametrize("name", VARIANTS)
 def test_a_script_is_judged(name, tmp_path):
     text, verdict, code = VARIANTS[name]
     path = tmp_path / "script.py"
     path.write_text(text, encoding="utf-8")
-    report = judge.judged(path, 60, seed=0)
+    report = check(path, seed=0)
     assert report.verdict == verdict, report
     assert not code or report.diagnoses[0].code == code, report
 
@@ -210,7 +287,7 @@ def test_one_entry_of_many_that_is_not_sampled_is_counted(tmp_path):
     """Above 2,000 entries some are sampled, and the report says how many."""
     path = tmp_path / "wide.py"
     path.write_text(SCRIPT.replace("4, 2", "1200, 2").replace("(9, 4)", "(9, 1200)"), encoding="utf-8")
-    report = judge.judged(path, 60, seed=0)
+    report = check(path, seed=0)
     assert report.verdict == "correct"
     assert any("for 42 of 2,402 entries" in note for note in report.notes)
 
@@ -221,12 +298,12 @@ UNDECIDED = SCRIPT.replace("(error ** 2).mean()", "np.floor(error * 1e6).sum() /
 def test_differences_that_cannot_tell_are_undecided(tmp_path):
     path = tmp_path / "kinks.py"
     path.write_text(UNDECIDED, encoding="utf-8")
-    report = judge.judged(path, 60, seed=0)
+    report = check(path, seed=0)
     assert report.verdict != "correct"
 
 
 NO_STEP = {
-    "empty": ("", "it has no loop that was seen to train"),
+    "empty": ("", "or a loop that is seen to train, got none"),
     "no parameters": ("for i in range(3): print(i)", "expected a function loss_and_gradients"),
     "syntax error": ("def f(", "line 1: '(' was never closed"),
     "ends its process": ("import os; os._exit(3)", "with status 3"),
@@ -236,19 +313,18 @@ NO_STEP = {
 
 
 @pytest.mark.parametrize("name", NO_STEP)
-def test_without_a_training_step_it_says_why(name, tmp_path):
+def test_without_a_child_it_says_why(name, tmp_path):
     text, words = NO_STEP[name]
     path = tmp_path / "nothing.py"
     path.write_text(text, encoding="utf-8")
-    report = _files.check_file(path, {}, 60, 0)
+    report = check(path)
     assert report.verdict == "error" and words in report.diagnoses[0].message
 
 
 def test_an_endless_loop_without_a_round_is_late(tmp_path):
     path = tmp_path / "endless.py"
     path.write_text("import time; time.sleep(60)", encoding="utf-8")
-    with pytest.raises(Failed, match="no answer within 1 s"):
-        judge.judged(path, 1)
+    assert "no answer within 1 s" in check(path, seconds=1).diagnoses[0].message
 
 
 EVERYWHERE = "import os, pickle\nfor n in range(3, 20):\n    try: os.write(n, {} + b'\\n')\n    except OSError: pass\n"
@@ -265,13 +341,21 @@ FORGED = {
 def test_what_a_file_writes_to_the_judge_is_not_believed(name, tmp_path):
     path = tmp_path / "forged.py"
     path.write_text(FORGED[name] + SCRIPT, encoding="utf-8")
-    with suppress(Failed):
-        assert judge.judged(path, 60, seed=0).verdict == "correct"
+    assert check(path).verdict in ("correct", "error")
 
 
-def test_flags_of_the_contract_are_refused():
-    report = _files.check_file(WILD / "w04_plain_numpy_fit.py", {"activation": "relu"}, 60, None)
-    assert report.verdict == "error" and "--activation" in report.diagnoses[0].message
+@pytest.mark.parametrize(
+    "given, verdict, words",
+    [
+        ({"layout": "rows"}, "error", "--layout: for files with loss_and_gradients"),
+        ({"activation": "relu"}, "correct", "are those of the loss"),
+        ({"activation": "tanh"}, "wrong", 'where tanh was asked for: set ACTIVATION = "relu"'),
+    ],
+    ids=["layout", "activation", "another activation"],
+)  # fmt: skip
+def test_flags_ask_for_a_network(given, verdict, words):
+    report = check(WILD / "w04_plain_numpy_fit.py", given=given)
+    assert report.verdict == verdict and words in report.diagnoses[0].message
 
 
 def test_the_command_says_what_it_judged(tmp_path):
@@ -299,7 +383,7 @@ NETWORKS = {
 
 @pytest.mark.parametrize("name", quick({name: name for name in NETWORKS}, "w06_moons_model", "w21_padded_batch"))
 def test_the_network_is_recognised(name):
-    report = judge.judged(WILD / f"{name}.py", 60, seed=2)
+    report = check(WILD / f"{name}.py", seed=2)
     words = NETWORKS[name]
     assert report.notes[0] == ("the network is not recognised" if words is None else f"the network: {words}")
 
@@ -362,4 +446,4 @@ def test_slopes_have_their_errors_and_kinks_are_marked():
         lambda h: np.stack([f(x + step) for f, x, step in zip(functions, at, h, strict=True)]), 3, 1e-4, "float64"
     )
     np.testing.assert_allclose(found.values[:2], [np.exp(0.3), np.cos(-0.7)], rtol=1e-10)
-    assert (found.errors[:2] < 1e-9).all()
+    assert (found.errors[:2] < 1e-8).all()

@@ -16,8 +16,9 @@ import mlp_jax
 from mlp_jax import Layer, autodiff, backprop, backprop_with_trace
 from mlp_jax.activations import ACTIVATIONS
 from mlp_jax.backpropagation import activation_backward, linear_backward, linear_gradient, loss_backward
-from mlp_jax.check._diagnosis import mistakes
-from mlp_jax.check.mistakes import MISTAKES
+from mlp_jax.check._networks import chain as mistakes
+from mlp_jax.check._networks.networks import head_of
+from mlp_jax.check.mistakes import MISTAKES, Settings, network_of
 from mlp_jax.losses import LOSSES
 
 DEPTHS, WIDTHS, BATCHES = (1, 2, 3, 8, 32), (1, 16, 512), (1, 33, 1024)  # depth: hidden layers
@@ -219,7 +220,9 @@ def with_mistake(mistake):
 
     def gradient(params, x, targets, activation, loss):
         layers = [(np.asarray(W), np.asarray(b)) for W, b in params]
-        s = mistakes.forward(layers, np.asarray(x), np.asarray(targets), activation, loss.name)
+        network = network_of(Settings(activation.name, loss.name))
+        head = head_of(network, len(x), len(layers[-1][1]))
+        s = mistakes.forward(layers, np.asarray(x), np.asarray(targets), network.phi, head)
         value, gradients = mistakes.backward(s) if mistake is None else mistakes.broken(mistake, s)
         return jnp.asarray(value), tuple(Layer(jnp.asarray(dW), jnp.asarray(db)) for dW, db in gradients)
 

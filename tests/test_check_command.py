@@ -15,9 +15,10 @@ from commands import full_disk, run, run_process
 from problems import quick
 
 from experiments.readme import EXAMPLE
-from mlp_jax.check._diagnosis import files
-from mlp_jax.check._diagnosis.problems import FORMS, LAYOUTS, Settings
-from mlp_jax.check._diagnosis.template import skeleton
+from mlp_jax.check import _files
+from mlp_jax.check._child.entry import CONSTANTS
+from mlp_jax.check._networks.problems import FORMS, LAYOUTS, Settings
+from mlp_jax.check._networks.template import LINES, skeleton
 
 WRONG = EXAMPLE.read_text(encoding="utf-8")
 RIGHT = WRONG.replace("1 - np.tanh(h[l]) ** 2", "1 - h[l] ** 2")
@@ -33,16 +34,7 @@ def written(tmp_path):
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
         return path
 
-    yield write
-    sys.modules.pop("checked", None)
-
-
-@pytest.fixture
-def own_path():
-    """Keep the search path of modules as it is."""
-    path = sys.path[:]
-    yield
-    sys.path[:] = path
+    return write
 
 
 def before_start(line):
@@ -54,34 +46,38 @@ CANNOT_BE_CHECKED = {
     "syntax error": (RIGHT.replace("[x]", "[x"), "line 5: '[' was never closed"),
     "no UTF-8": (b"name = '\xff'\n" + RIGHT.encode(), "utf-8"),
     "NUL": ("\0", "source code"),
-    "empty": ("", "expected a function loss_and_gradients(params, x, labels), got none"),
-    "another name": (RIGHT.replace("loss_and_gradients", "loss_and_gradient"), "did you mean 'loss_and_gradient'?"),
+    "empty": ("", "loss_and_gradients(params, x, labels), or a loop that is seen to train, got none"),
+    "another name": ("def loss_and_gradient(x):\n    return x", "did you mean 'loss_and_gradient'?"),
     "no function": ("loss_and_gradients = 3", "expected a function, got int"),
     "missing module": (f"import nosuchmodule\n{RIGHT}", "ModuleNotFoundError: No module named 'nosuchmodule' (line 1"),
-    "raises when imported": (f"{RIGHT}\n1 / 0", "cannot be imported: ZeroDivisionError"),
-    "exit when imported": (f"import sys; sys.exit()\n{RIGHT}", "calls sys.exit when it is imported"),
+    "raises when imported": (f"{RIGHT}\n1 / 0", "ZeroDivisionError: division by zero (line"),
+    "exit when imported": (f"import sys; sys.exit()\n{RIGHT}", "SystemExit"),
     "unknown setting": (f"ACTIVATION = 'relus'\n{RIGHT}", "activation: expected one of"),
     "setting of another type": (f"LAYERS = 'two'\n{RIGHT}", "layers: expected a whole number"),
     "exit inside": (before_start("import sys; sys.exit(0)"), "calls sys.exit"),
     "input": (before_start("input()"), "EOFError"),
-    "wrong number of results": (RIGHT.replace("return loss,", "return loss, 1,"), "expected (loss, gradients), got 3"),
+    "wrong results": (RIGHT.replace("return loss, gradients", "return loss, 1, 2"), "expected (loss, gradients)"),
     "template as it is": (skeleton(Settings()), "NotImplementedError"),
 }  # fmt: skip
 
 
-def nobody_answers():
-    raise EOFError("EOF when reading a line")
+@pytest.fixture(scope="module")
+def not_checked(tmp_path_factory):
+    """The reports of all files that cannot be checked, made at once."""
+    folder, paths = tmp_path_factory.mktemp("files"), {}
+    for i, (name, (text, _)) in enumerate(CANNOT_BE_CHECKED.items()):
+        paths[name] = folder / f"{i}.py"
+        if text is not None:
+            paths[name].write_bytes(text if isinstance(text, bytes) else text.encode())
+    reports = _files.check_files(list(paths.values()), _files.Asking(seconds=60, seed=0))
+    return dict(zip(paths, reports, strict=True))
 
 
 @pytest.mark.parametrize("name", CANNOT_BE_CHECKED)
-def test_what_cannot_be_checked_is_one_line(name, written, own_path, monkeypatch, no_annotation_checks):
-    text, words = CANNOT_BE_CHECKED[name]
-    path = Path("nowhere.py") if text is None else written(text)
-    monkeypatch.setattr("builtins.input", nobody_answers)
-    asked = files.run(path, {}, 1) if text is None else files.answers_of_file(path, {})
-    report = files.judge(asked)
+def test_what_cannot_be_checked_is_one_line(name, not_checked):
+    report = not_checked[name]
     assert report.verdict == "error"
-    assert words in report.diagnoses[0].message
+    assert CANNOT_BE_CHECKED[name][1] in report.diagnoses[0].message
     assert "\n" not in report.diagnoses[0].message
 
 
@@ -137,7 +133,7 @@ def test_a_folder_is_checked_with_an_object_and_a_row_for_each_file(names, tmp_p
 def test_one_file_is_a_report_and_a_status(written):
     done = run("check", written(WRONG))
     assert done.returncode == 1
-    assert done.stdout.startswith("WRONG\nwrong_activation_derivative: ")
+    assert done.stdout.startswith("WRONG: 15 problems with 1 to 5 layers, float64\nwrong_activation_derivative: ")
     assert done.stderr == ""
 
 
@@ -228,7 +224,7 @@ def test_the_template_holds_the_settings_that_it_is_for(activation, loss, params
     settings = Settings(activation, loss, 2, layout, params)
     holds: dict = {}
     exec(compile(skeleton(settings), "template", "exec"), holds)
-    given = {name: holds[name.upper()] for name in files.CONSTANTS if name.upper() in holds}
+    given = {name: holds[name.upper()] for name in CONSTANTS if name.upper() in holds}
     assert Settings(**given) == settings
     assert callable(holds["loss_and_gradients"])
 
@@ -236,23 +232,40 @@ def test_the_template_holds_the_settings_that_it_is_for(activation, loss, params
 def test_the_template_is_printed():
     done = run("check", "--template", "--layout", "columns", "--layers", 2)
     assert done.returncode == 0 and done.stdout == skeleton(Settings(layout="columns", layers=2))
+    assert run("check", "--template", "function", "--layout", "columns", "--layers", 2).stdout == done.stdout
 
 
-def test_flags_stand_over_the_file(written, own_path):
+@pytest.mark.parametrize("kind", [kind for kind in LINES if kind != "function"])
+def test_the_template_of_a_kind_is_printed(kind):
+    assert run("check", "--template", kind).stdout == LINES[kind]
+
+
+def check(path, **asking):
+    return _files.check_file(path, _files.Asking(seconds=60, seed=0, **asking), path.read_bytes())
+
+
+def test_flags_stand_over_the_file(written):
     path = written(f"ACTIVATION = 'relu'\n{RIGHT}")
-    assert files.answers_of_file(path, {"activation": "tanh"}).settings.activation == "tanh"
+    assert check(path).diagnoses[0].code == "convention"
+    assert check(path, given={"activation": "tanh"})
 
 
-def test_a_point_of_ones_own_is_read_from_the_file(written, own_path):
-    point = "POINT = ([(0.01 * np.ones((3, 2)), np.zeros(2))], np.ones((4, 3)), [0, 1, 1, 0])"
-    report = files.judge(files.answers_of_file(written(f"{RIGHT}\n{point}"), {}))
+@pytest.mark.parametrize(
+    "point",
+    ["([(0.01 * np.ones((3, 2)), np.zeros(2))], np.ones((4, 3)), [0, 1, 1, 0])"],
+    ids=["layers"],
+)
+def test_a_point_of_ones_own_is_read_from_the_file(point, written):
+    path = written(f"{RIGHT}\nPOINT = {point}")
+    report = check(path)
     assert report and report.problem.startswith("your own point") and report.power["escaped"]
+    assert report.basis[0] == "your own point alone"
+    assert check(path, ours=True).basis[0] == "15 problems with 1 to 5 layers"
 
 
-def test_a_file_finds_the_modules_beside_it(written, own_path):
+def test_a_file_finds_the_modules_beside_it(written):
     written("def double(a):\n    return 2 * a\n", "beside.py")
-    path = written(before_start("from beside import double; assert double(2) == 4"))
-    assert files.judge(files.answers_of_file(path, {}))
+    assert check(written(before_start("from beside import double; assert double(2) == 4")))
 
 
 JNP = RIGHT.replace("import numpy as np", "import jax.numpy as jnp\nimport numpy as np")

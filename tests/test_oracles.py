@@ -9,8 +9,8 @@ from problems import problem, relative_error
 
 import mlp_jax
 from mlp_jax.check import central_differences, complex_step, high_precision
-from mlp_jax.check._gradient_check.finite_differences import directional_differences, float64_on_cpu
-from mlp_jax.check._gradient_check.jaxpr_interpreter import branch_decisions, float_dtype, undecorated
+from mlp_jax.check._rules.finite_differences import directional_differences, float64_on_cpu
+from mlp_jax.check._rules.jaxpr_interpreter import branch_decisions, float_dtype, undecorated
 
 BOTH_LOSSES = (mlp_jax.cross_entropy, mlp_jax.squared_error)
 

@@ -83,7 +83,7 @@ MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted((ROOT / "mlp_jax").rglob("*.py"))
 }
-RENDERERS = ("mlp_jax.check._gradient_check.", "mlp_jax.check._diagnosis.")  # these import their data for types only
+RENDERERS = ("mlp_jax.check._rendering",)  # it imports its data for types only
 
 
 def modules_of_ours(name, source):

@@ -13,7 +13,7 @@ from mlp_jax.command_line._progress import progress_bars
 STATUS = {"correct": 0, "wrong": 1, "undecided": 3, "error": 2}  # of a folder: the worst, in the order of RANK
 RANK = ("correct", "undecided", "wrong", "error")
 CSV_COLUMNS = (
-    *("file", "verdict", "code", "message", "where", "precision", "uses_autodiff"),
+    *("file", "verdict", "basis", "code", "message", "where", "precision", "uses_autodiff"),
     *("worst_leaf", "relative_error"),
 )
 
@@ -27,49 +27,63 @@ def check(
     layers: int | None = None,
     layout: Literal["rows", "columns", "torch"] | None = None,
     params: Literal["list", "dict"] | None = None,
-    template: bool = False,
+    template: tuple[Literal["function", "class", "layers", "forward_backward", "step"], ...] | None = None,
     json: bool = False,
     csv: Path | None = None,
     report: Path | None = None,
     overwrite: bool = False,
     time_limit: float = 20.0,
     seed: int | None = None,
+    function: str = "",
+    point: Literal["file", "ours"] = "file",
+    precision: Literal["float64", "float32", "float16", "bfloat16"] | None = None,
+    strict: bool = False,
 ) -> None:
     """Check hand-written backward passes, and say what is wrong with them.
 
     A file may be as you wrote it: its training loop is run, and the gradients of one round are compared with
     differences of the loss that the file computes. Or it defines loss_and_gradients(params, x, labels), which returns
-    (loss, [(dW_1, db_1), ...]), and is compared with an exact gradient; --template prints one to fill in. If such a
-    file has a constant POINT = (params, x, labels), it is checked only there. The code runs in a process of its own
-    with a time limit, which is not a sandbox. Exit status: 0 correct, 1 wrong, 3 undecided, 2 it could not be checked.
+    (loss, [(dW_1, db_1), ...]): then the network is recognised from its losses, and the gradients are compared with an
+    exact gradient of it; --template prints one to fill in. If such a file has a constant POINT = (params, *arguments),
+    params of any structure, it is checked only there. For a file with neither a loop nor such a function, lines that
+    train by its own functions are printed. What a flag or a constant of the file declares is expected, and nothing
+    else. The code runs in a process of its own with limits, which is not a sandbox. Exit status: 0 correct, 1 wrong, 3
+    undecided, 2 it could not be checked.
 
     Args:
-      files: Python files, or folders of them.
-      activation: of the hidden layers; by default ACTIVATION in the file, or tanh.
-      loss: cross_entropy or squared_error; by default LOSS in the file, or cross_entropy.
+      files: Python files, Jupyter notebooks, folders of them, or - for Python code on standard input.
+      activation: of the hidden layers; by default ACTIVATION in the file, or any.
+      loss: cross_entropy, the mean of softmax cross-entropies, or squared_error, without 1/2; by default the kind that
+        LOSS in the file names, or any.
       layers: the only depth that the file is written for; by default LAYERS in the file, or 1 to 5.
       layout: rows, columns (x (D, B), weight (fan_out, fan_in)) or torch (weight (fan_out, fan_in)); by default
-        LAYOUT in the file, or rows.
-      params: list of (weight, bias), or dict of W1, b1, ...; by default PARAMS in the file, or list.
-      template: print a file to fill in, for these settings.
+        LAYOUT in the file, or the one in which it answers.
+      params: list of (weight, bias), or dict of W1, b1, ...; by default PARAMS in the file, or the one in which it
+        answers.
+      template: print a function to fill in, for these settings, or lines that train by code of another kind.
       json: print a JSON object per file, each on a line of its own.
       csv: a CSV to write, with a row per file.
       report: an HTML page to write, with a heat map of the errors of each leaf.
       overwrite: replace --csv and --report if they exist.
       time_limit: seconds that a file's code may take.
-      seed: draws the parameters at which a file with its own training loop is judged; by default a new one each time.
+      seed: draws problems and parameters; by default a new one each time, which the report tells.
+      function: the name of the one to check, if it is not loss_and_gradients.
+      point: ours leaves a file's POINT aside.
+      precision: the coarsest in which its gradients may be; by default any, which the report tells.
+      strict: an exp that overflows at logits in the thousands is wrong; by default a remark.
     """
-    from mlp_jax.check import _files
-    from mlp_jax.check._diagnosis.files import CONSTANTS
-    from mlp_jax.check._diagnosis.problems import Settings
+    from mlp_jax.check import _files, _sources
+    from mlp_jax.check._child.entry import CONSTANTS
+    from mlp_jax.check._networks.problems import Settings
 
     values = (activation, loss, layers, layout, params)
     given: dict[str, Any] = {name: value for name, value in zip(CONSTANTS, values, strict=True) if value is not None}
     settings = Settings(**given)
-    if template:
-        from mlp_jax.check._diagnosis.template import skeleton
+    if template is not None:
+        from mlp_jax.check._networks.template import LINES, skeleton
 
-        print(skeleton(settings), end="")
+        for kind in template or ("function",):
+            print(skeleton(settings) if kind == "function" else LINES[kind], end="")
         return
     if not files:
         cure = "mlp-jax check --template > my_backprop.py makes one"
@@ -84,8 +98,9 @@ def check(
     paths = list(dict.fromkeys(_files.python_files(files)))
     with progress_bars() as add_bar:
         progress = add_bar("file", len(paths)) if len(paths) > 1 else lambda done: None
-        reports = _files.check_files(paths, given, time_limit, seed, progress)
-    named_reports = [(str(path), one) for path, one in zip(paths, reports, strict=True)]
+        asking = _files.Asking(given, time_limit, seed, function, strict, precision, point == "ours")
+        reports = _files.check_files(paths, asking, progress)
+    named_reports = [(_sources.name(path), one) for path, one in zip(paths, reports, strict=True)]
     if json:
         for name, one in named_reports:
             print(json_format.dumps({"file": name} | one.to_dict(), allow_nan=False))
@@ -97,10 +112,10 @@ def check(
         with atomic_write(csv) as table:
             write_csv(table, CSV_COLUMNS, csv_rows(named_reports))
     if report is not None:
-        from mlp_jax.check._diagnosis import rendering
+        from mlp_jax.check import _rendering
 
         with atomic_write(report) as page:
-            page.write(rendering.page(named_reports))
+            page.write(_rendering.whole_page(named_reports))
     for output in (csv, report):
         if output is not None and not json:
             print(f"wrote {output}")
@@ -108,9 +123,13 @@ def check(
 
 
 def show(name: str, report: Any) -> None:
-    """Print one report, or one line on the error stream if the file could not be checked."""
+    """Print one report, or on the error stream why the file could not be checked, and what would help."""
     if report.verdict == "error":
         print(f"error: {name}: {report.diagnoses[0].message}", file=sys.stderr)
+        if report.template:
+            from mlp_jax.check._rendering import PASTE
+
+            print(f"{PASTE}\n{report.template}", end="", file=sys.stderr)
         return
     from rich.console import Console
 
@@ -119,12 +138,12 @@ def show(name: str, report: Any) -> None:
 
 def show_all(reports: Sequence[tuple[str, Any]]) -> None:
     """Print a row per file."""
-    from mlp_jax.check._gradient_check.rendering import text_table
+    from mlp_jax.check._rendering import text_table
 
-    rows = [(name, one.verdict, one.diagnoses[0].code, one.diagnoses[0].message) for name, one in reports]
+    rows = [(name, one.verdict, one.rests_on, one.diagnoses[0].code, one.diagnoses[0].message) for name, one in reports]
     widest = 100
-    short = [(*row[:3], row[3] if len(row[3]) <= widest else row[3][: widest - 3] + "...") for row in rows]
-    header = ("file", "verdict", "code", "message")
+    short = [(*row[:-1], row[-1] if len(row[-1]) <= widest else row[-1][: widest - 3] + "...") for row in rows]
+    header = ("file", "verdict", "rests on", "code", "message")
     print("\n".join(text_table(header, short, left=header)))
     counts = {verdict: sum(one.verdict == verdict for _, one in reports) for verdict in RANK}
     print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
@@ -135,4 +154,14 @@ def csv_rows(reports: Sequence[tuple[str, Any]]) -> Iterator[tuple[object, ...]]
     for name, one in reports:
         first, worst = one.diagnoses[0], one.gradients.worst
         leaf = ("", "") if worst is None else (worst.name, f"{worst.relative_error:.3g}")
-        yield (name, one.verdict, first.code, first.message, first.where, one.precision, one.uses_autodiff, *leaf)
+        yield (
+            name,
+            one.verdict,
+            one.rests_on,
+            first.code,
+            first.message,
+            first.where,
+            one.precision,
+            one.uses_autodiff,
+            *leaf,
+        )

@@ -60,7 +60,7 @@ def spread(values: np.ndarray) -> str:
 
 def show(rows: Sequence[Row], best: Row, varied: Sequence[str]) -> None:
     """Print a row per setting over its seeds, with a mark at the best by validation."""
-    from mlp_jax.check._gradient_check.rendering import text_table
+    from mlp_jax.check._rendering import text_table
 
     columns = varied or ["learning_rate"]
     header = [name.replace("_", " ") for name in columns]
