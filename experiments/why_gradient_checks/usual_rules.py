@@ -30,6 +30,7 @@ from mlp_jax.check.mistakes import (
     broken,
     flat,
     forward_pass,
+    network_of,
     power_of_ours,
     term_sizes,
 )
@@ -58,7 +59,7 @@ AT_LEAST = {"jax float32": 0.25, "jax float64": 0.05, "PyTorch": 0.05, "CS231n":
 
 def _point(config: Config, seed: int, phi: Activation, kind: str) -> Point:
     problem = draw(config.widths, config.batch, seed, kind)
-    s = forward_pass(problem, Settings(phi.name))
+    s = forward_pass(problem, network_of(Settings(phi.name)))
     with jax.enable_x64(True):
         arrays = arrays_of(problem, jnp.float64)
         steps = {h: np.asarray(differences(phi, *arrays, h)) for h in (1e-5, 1e-6, 1e-7)}
@@ -99,7 +100,7 @@ def _wrong(config: Config, seed: int, point: Point) -> list[Gradients]:
 
 
 def _problem_pass(problem: Problem, phi: Activation) -> Pass:
-    return forward_pass(problem, Settings(phi.name))
+    return forward_pass(problem, network_of(Settings(phi.name)))
 
 
 def _claims_of_strength(config: Config, passed: Any, rejected: Any) -> list[Claim]:
@@ -143,7 +144,7 @@ def _claims_of_strength(config: Config, passed: Any, rejected: Any) -> list[Clai
 
 def _ours(config: Config) -> tuple[float, float]:
     """The share of known mistakes that the command lets pass, and of correct passes that it rejects."""
-    powers = [power_of_ours(Settings(name)) for name in config.activations]
+    powers = [power_of_ours(network_of(Settings(name))) for name in config.activations]
     escaped = sum(len(power["escaped"]) for power in powers) / sum(power["known"] for power in powers)
     correct = (partial(_backprop, ACTIVATIONS[name]) for name in config.activations)
     reports = [mlp_jax.check_backprop(*pair) for pair in zip(correct, config.activations, strict=True)]
