@@ -220,9 +220,6 @@ ATTACKS = {
         "error", ""),
     "code that is nested too deeply": ("(" * 5000 + ")" * 5000, "error", ""),
 }  # fmt: skip
-# Wrong files that are called correct, without a note: a file that answers the judge for itself can do so.
-SUCCEED = {"asks the threads", "talks with the judge itself"}
-
 ENDLESS = {
     "sleeps": ("import time; time.sleep(100)", "error", "no answer within"),
     "ignores signals": (f"{SIGNALS}time.sleep(100)", "error", "no answer within"),
@@ -293,7 +290,7 @@ def test_an_attack_reaches_nothing(name, after):
     report, (script, verdicts, words) = after["reports"][0][name], ATTACKS[name]
     assert_is_judged(report, verdicts, words)
     if report.verdict == "correct" and "2 * X.T" not in script:  # a wrong file
-        assert (name in SUCCEED) != any("looks into" in note for note in report.notes)
+        assert "read its code" in report.rests_on and any("believe the verdict" in note for note in report.notes)
 
 
 @pytest.mark.parametrize("name", ENDLESS)
@@ -320,10 +317,6 @@ def test_nothing_is_left(after, capfd):
 def test_the_innocent_are_judged_as_alone(group, after, alone):
     for name, report in alone.items():
         assert after["reports"][group][name].to_dict() == report.to_dict()
-
-
-def test_the_wrong_files_that_succeed_are_wrong():
-    assert all("2 * X.T" not in ATTACKS[name][0] and ATTACKS[name][1] == "correct" for name in SUCCEED)
 
 
 # ---- what a process may say

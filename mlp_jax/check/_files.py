@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,6 +28,13 @@ from mlp_jax.check._networks.template import LINES
 from mlp_jax.check._templates import candidates
 
 MOST_READ = 100_000  # bytes of a file's code for which lines are looked for
+
+
+MARK = "read it before you believe the verdict"
+UNUSUAL = re.compile(
+    rb"\b(?:os\.(?:write|read|fdopen|dup2?|pipe|fork|kill|_exit)|_getframe|f_globals|f_back|tb_frame|__globals__|__code__"
+    rb"|__closure__|sys\.modules|gc\.get_\w+|inspect|ctypes|threading\.enumerate|settrace|setprofile|addaudithook)\b|/proc/"
+)
 
 
 class Asking(NamedTuple):
@@ -102,7 +110,10 @@ def check_file(path: Path, asking: Asking, code: bytes | None = None) -> Backpro
     seed = int(np.random.SeedSequence().generate_state(1)[0]) if asking.seed is None else asking.seed
     try:
         with conversation.running(path, asking.seconds, code, asking.function) as run:
-            return functions.failed(run.mistake, None) if run.mistake else judged(run, asking, seed, code)
+            report = functions.failed(run.mistake, None) if run.mistake else judged(run, asking, seed, code)
+            notes = (*report.notes, *_marks(code))
+            is_marked = any(MARK in note for note in notes)
+            return replace(report, notes=notes, basis=(*report.basis, *["read its code"] * is_marked))
     except NothingToJudge as error:
         template = _template(path, asking, code) if asking.template else ""
         return replace(functions.failed(str(error), None), template=template)
@@ -110,6 +121,12 @@ def check_file(path: Path, asking: Asking, code: bytes | None = None) -> Backpro
         return functions.failed(str(error), None)
     except Exception as error:
         return functions.failed(f"its answers cannot be judged: {one_line(error)}", None)
+
+
+def _marks(code: bytes) -> list[str]:
+    """Name words of a file that a backward pass has no use for, by which it could answer for itself."""
+    found = dict.fromkeys(word.decode() for word in UNUSUAL.findall(code))
+    return [f"its code says {', '.join(found)}: {MARK}"] if found else []
 
 
 def _template(path: Path, asking: Asking, code: bytes) -> str:

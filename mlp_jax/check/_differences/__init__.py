@@ -9,8 +9,8 @@ texts are shortened and stripped of control characters. All files are read befor
 What a file can still do:
 
 - It runs in the process that answers for it. So one that means to cheat can answer the judge's questions as it likes:
-  it can find the answering function and replace it, or write the answers itself. Some ways are seen and noted in the
-  report, but not all; tests/test_isolation.py lists those that succeed.
+  it can find the answering function and replace it, or write the answers itself. What is usual for that is noted in
+  the report, by what the file calls and by words in its code; but a file can hide them.
 - It has its user's rights: it can change the user's files, use the network, and end the user's processes, the judge
   among them. A superuser's check runs it as the user nobody if that user can read the file, its folder and Python.
 - Limits hold for each process, not for all that it starts. They end a flood of processes only for an ordinary user.

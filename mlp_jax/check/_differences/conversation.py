@@ -197,7 +197,10 @@ def _running(message: Mapping[str, Any], arrays: Sequence[np.ndarray], ask: Any,
     constants = {name: _setting(settings[name]) for name in CONSTANTS if name in settings}
     own_point = _point(message["form"], list(given)) if message["form"] else None
     error, calls = text(message["error"]), tuple(map(text, message["calls"][:MOST_CHOICES]))
-    notes = [f"it looks into the program that runs it, by {text(name)}: read it" for name in message["looks"][:3]]
+    notes = [
+        f"it looks into the program that runs it, by {text(name)}: read it before you believe the verdict"
+        for name in message["looks"][:3]
+    ]
     if processes.is_superuser() and not user:
         notes.append("it ran as the superuser, since the user nobody cannot read it, its folder or Python")
     if user and "PermissionError" in error:
