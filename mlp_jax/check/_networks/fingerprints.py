@@ -3,7 +3,7 @@
 This is for gradients that no known mistake explains: the nearest known one is named, with its distance.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from mlp_jax.check._networks.mistakes import mistakes_of
 from mlp_jax.check._networks.networks import Network, formula
 
 NEAR = 0.1  # a nearest mistake that is further away says nothing
+EXACT = 1e-9  # of phi'
 ROUGH = 3e-2  # relative error up to which a gradient is right, but for its digits
 
 
@@ -123,7 +124,8 @@ def _unexplained(shown: Judged, judged: Sequence[Judged], network: Network, word
     """Say where to look, when no known mistake gives these numbers."""
     evidence = f"on {shown.problem.name}: {words}" + "".join(_implied_derivative(one) for one in judged if one.s.B == 1)
     pairs = zip(leaves(shown.answer.gradients), leaves(shown.expected[1]), strict=True)
-    if max(distance(a, e, norm(shown.expected[1])) for a, e in pairs) < ROUGH:
+    is_rough = max(distance(a, e, norm(shown.expected[1])) for a, e in pairs) < ROUGH
+    if is_rough and not any(_is_wrong_function(one) for one in judged):
         message = "every leaf is right to some digits and no more: rounded numbers, or differences of a poor step size?"
         return Diagnosis("precision", message, where(shown), evidence)
     nearest, apart = _nearest(shown, network)
@@ -160,17 +162,33 @@ def _place(shown: Judged) -> tuple[str, str]:
     return ("wrong_activation_derivative", "delta") if max(b) < shown.s.L else ("softmax_gradient", "output")
 
 
-def _implied_derivative(one: Judged) -> str:
+def _taken_derivative(one: Judged) -> tuple[int, np.ndarray] | None:
     """Read phi'(z_l) off d b_l = delta_l of a batch of one, where all above l is right and l is not."""
     wrong = [l for l, levels in enumerate(one.levels, 1) if not levels[1]]
-    if not wrong or wrong[-1] == one.s.L:
-        return ""
+    if one.s.B > 1 or not wrong or wrong[-1] == one.s.L:
+        return None
     l = wrong[-1]
     dh = one.expected[1][l][1] @ one.s.W[l + 1].T
     db = np.asarray(one.answer.gradients[l - 1][1], float)
-    if db.shape != dh.shape:
+    return (l, db / dh) if db.shape == dh.shape else None
+
+
+def _is_wrong_function(one: Judged) -> bool:
+    """Return whether phi' is right for some z and not for others, as if it were floored or clipped: no lost digits."""
+    found = _taken_derivative(one)
+    if found is None:
+        return False
+    l, taken = found
+    errors = np.abs(taken - one.s.dphi[l][0])
+    return bool(errors.min() < EXACT and errors.max() > 1e3 * EXACT)
+
+
+def _implied_derivative(one: Judged) -> str:
+    """Say what phi'(z_l) is taken as, if that can be read off."""
+    found = _taken_derivative(one)
+    if found is None:
         return ""
-    taken = db / dh
+    l, taken = found
     j = int(np.argmax(np.abs(taken - one.s.dphi[l][0])))
     return (
         f"; read off a batch of one, phi'(z_{l}) is taken as {taken[j]:.4g} at z = {one.s.z[l][0, j]:.4g}, "
@@ -222,9 +240,32 @@ def _fingerprint(
     for (l, kind), other in expected.items():
         if (l, kind) != place and actual.shape == other.shape and distance(actual, other, 0.0) <= tolerance:
             return "wrong_layer", f"is what is right for d {kind}_{l}"
+    for array, words, code in _known_arrays(place, expected, shown):
+        t = (
+            float(np.vdot(array, actual - right) / (np.vdot(array, array) or 1.0))
+            if array.shape == right.shape
+            else 0.0
+        )
+        if (
+            t
+            and distance(actual, right + t * array, 0.0) <= tolerance
+            and distance(actual, right, 0.0) > 10 * tolerance
+        ):
+            return code, f"contains {abs(t):.6g} {words} too {'much' if t > 0 else 'little'}"
     differs = np.abs(actual - right) > tolerance * np.abs(right).max()
     count = f"{differs.sum()} of {differs.size} entries differ" if not differs.all() else "differs in every entry"
     return "", f"{count}, relative error {distance(actual, right, 1.0):.2g}"
+
+
+def _known_arrays(
+    place: tuple[int, str], expected: dict[tuple[int, str], np.ndarray], shown: Judged
+) -> Iterator[tuple[np.ndarray, str, str]]:  # fmt: skip
+    """Yield arrays that may have been added to a gradient, their words, and the code of that mistake."""
+    l, kind = place
+    own = shown.s.W[l] if kind == "W" else shown.s.b[l]
+    yield own, f"{kind}_{l}: an L2 term", "regularised"
+    yield np.sign(own), f"sign({kind}_{l}): an L1 term", "regularised"
+    yield from ((other, f"d {k}_{m}", "wrong_layer") for (m, k), other in expected.items() if (m, k) != place)
 
 
 def _common_factor(shown: Judged) -> float | None:
