@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mlp_jax.check import _tolerance as tolerance
+
 SIZES = np.array([1.0, -1.0, 0.5, -0.5, 0.0])
 STEP = {"float64": 1e-5, "float32": 2e-2}  # smaller than the best for smooth losses, so that few kinks lie within
 SMALLER = {"float64": 1e-7, "float32": 4e-3}  # for a second look at entries that seem wrong
-ROUNDING = 16  # units in the last place that a loss may be off
 BENT = {"float64": 1e-3, "float32": 1e-1}  # of a slope's size: what c(h/2) and c(h) differ by at a kink
 COARSE = {"float64": 1e-3, "float32": 1e-1}  # of a slope's size: an error that leaves nothing to judge
 
@@ -38,7 +39,7 @@ def slopes(losses: Callable[[np.ndarray], np.ndarray], count: int, h: float, pre
     L = losses(h * np.tile(SIZES, (count, 1)))
     wide, narrow = (L[:, 0] - L[:, 1]) / (2 * h), (L[:, 2] - L[:, 3]) / h
     values = (4 * narrow - wide) / 3
-    rounding = ROUNDING * float(np.finfo(precision).eps) * np.abs(L).max(axis=1) / h
+    rounding = tolerance.rounding(precision, 1.0) * np.abs(L).max(axis=1) / h
     size = np.abs(values) + np.median(np.abs(values))
     errors = np.abs(wide - narrow) + rounding
     within = np.abs(wide - narrow) > BENT[precision] * size + 4 * rounding

@@ -1,7 +1,7 @@
 """The gradient of a training step next to the slopes of its loss, at several draws of its parameters.
 
-An entry is right if |g - s| <= TOLERANCE (|s| + 10 S + 1e-5 M) + 4 e, with g the file's gradient, s the slope and e its
-error, S the root mean square of the leaf's slopes, and M the largest S of all leaves.
+An entry is right if |g - s| <= t (|s| + 10 S + 1e-5 M) + 4 e, with t the tolerance of slopes, g the file's gradient, s
+the slope and e its error, S the root mean square of the leaf's slopes, and M the largest S of all leaves.
 """
 
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ import numpy as np
 
 from mlp_jax.check._differences.running import Step
 from mlp_jax.check._networks.problems import Precision
+from mlp_jax.check._tolerance import TABLE
 
 SAMPLED = 40  # entries of a leaf that are judged where not all are
-TOLERANCE = {"float64": 1e-6, "float32": 1e-3}
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Trial:
 def is_right(leaf: Leaf, trial: Trial) -> np.ndarray:
     """Return whether each judged entry is right; none is if the leaf has another shape."""
     largest = max(other.size for draw in trial.draws for other in draw)
-    tolerance = TOLERANCE[trial.precision] * (np.abs(leaf.expected) + 10 * leaf.size + 1e-5 * largest)
+    tolerance = TABLE[trial.precision].slope * (np.abs(leaf.expected) + 10 * leaf.size + 1e-5 * largest)
     return np.asarray(np.abs(leaf.found - leaf.expected) <= tolerance + 4 * leaf.error)
 
 
@@ -114,5 +114,5 @@ def is_wrong(leaf: Leaf, trial: Trial) -> bool:
     if not np.isfinite(leaf.slope_error) or len(leaf.at) == leaf.theta.size:
         return False
     size = float(np.abs(leaf.along).max()) * leaf.size * np.sqrt(leaf.theta.size)
-    tolerance = TOLERANCE[trial.precision] * (abs(leaf.slope) + 10 * size)
+    tolerance = TABLE[trial.precision].slope * (abs(leaf.slope) + 10 * size)
     return bool(abs(float(np.vdot(leaf.actual, leaf.along)) - leaf.slope) > tolerance + 4 * leaf.slope_error)

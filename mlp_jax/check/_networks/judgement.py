@@ -13,18 +13,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from mlp_jax.check._child.functions import Answer as Answer
 from mlp_jax.check._networks.chain import Gradients, Pass, backward, forward
 from mlp_jax.check._networks.networks import Network, head_of
 from mlp_jax.check._networks.problems import Precision, Problem
-from mlp_jax.check._rules.comparison import TOLERANCES
+from mlp_jax.check._tolerance import TABLE, rounding
 
 PRECISIONS: tuple[Precision, ...] = ("float64", "float32", "float16", "bfloat16")  # each coarser than the one before
-K = {"float64": 16, "float32": 16, "bfloat16": 2, "float16": 2}  # textbook forms stay below 0.2 at the problems
-LOSS_TOLERANCES = {"float64": 1e-6, "float32": 1e-4, "bfloat16": 3e-2, "float16": 3e-2}  # log(p + 1e-8) is no mistake
 MATCH = 1e-5  # known mistakes are 1e-3 and more apart at the problems, and rounding in float32 is below
 MATCH_16_BITS = 3e-2
 PARTLY = 1e-2  # relative, of numbers in float64 whose error may be the rounding of float32
@@ -170,10 +167,10 @@ def level(actual: Any, expected: np.ndarray, size: np.ndarray, whole: float, hel
     error = float(np.linalg.norm(actual - expected))
     scale, terms = float(np.linalg.norm(expected)) or whole, float(np.linalg.norm(size))
     for precision in PRECISIONS:
-        rounding = error <= K[precision] * float(ml_dtypes.finfo(precision).eps) * terms
+        is_rounding = error <= rounding(precision, terms)
         coarse = PRECISIONS.index(precision) <= PRECISIONS.index(held)  # its own dtype says that it is no finer
-        is_partly = precision == "float32" and rounding and error <= PARTLY * scale  # some of it computed in float32
-        if (coarse and (error <= TOLERANCES[precision] * scale or rounding)) or is_partly:
+        is_partly = precision == "float32" and is_rounding and error <= PARTLY * scale  # some of it computed in float32
+        if (coarse and (error <= TABLE[precision].leaf * scale or is_rounding)) or is_partly:
             return precision
     return ""
 
@@ -200,8 +197,7 @@ def flat(gradients: Sequence[tuple[Any, Any]]) -> np.ndarray:
 def loss_is_right(actual: float, expected: float, s: Pass, held: Precision) -> bool:
     """Whether a loss is right within its tolerance, or the rounding of the logits that it is made of."""
     size = s.loss.r * s.B * (1 + np.abs(s.z[-1]).max()) ** 2
-    rounding = K[held] * float(ml_dtypes.finfo(held).eps) * size
-    return bool(abs(actual - expected) <= LOSS_TOLERANCES[held] * abs(expected) + rounding)
+    return bool(abs(actual - expected) <= TABLE[held].loss * abs(expected) + rounding(held, float(size)))
 
 
 def caught(result: tuple[float, Gradients], right: tuple[float, Gradients], s: Pass, sizes: Gradients) -> bool:

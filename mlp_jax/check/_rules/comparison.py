@@ -22,9 +22,9 @@ from jax.tree_util import DictKey, FlattenedIndexKey, GetAttrKey, SequenceKey
 from mlp_jax import _doors
 from mlp_jax.check import _rendering as rendering
 from mlp_jax.check._rendering import LEAF_COLUMNS, Page, Report, Table
+from mlp_jax.check._tolerance import TOLERANCES
 
 ABSENT = object()  # where one of two trees has no leaf: another thing than None, which stands for zero
-TOLERANCES = {"float64": 1e-9, "float32": 1e-4, "float16": 3e-2, "bfloat16": 3e-2}
 
 
 @dataclass(frozen=True)

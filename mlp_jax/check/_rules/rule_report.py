@@ -6,7 +6,8 @@ from typing import Any
 
 from mlp_jax._doors import first_line
 from mlp_jax.check._rendering import LEAF_COLUMNS, Page, Report, Table, json_value, leaf_rows
-from mlp_jax.check._rules.comparison import TOLERANCES, GradientReport
+from mlp_jax.check._rules.comparison import GradientReport
+from mlp_jax.check._tolerance import TOLERANCES
 
 COLUMNS = ("check", "verdict", "what was seen")
 
