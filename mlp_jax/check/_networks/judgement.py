@@ -180,7 +180,8 @@ def distance(actual: Any, expected: Any, whole: float) -> float:
     actual, expected = np.asarray(actual, float), np.asarray(expected, float)
     if actual.shape != expected.shape:
         return float("inf")
-    error = float(np.linalg.norm(actual - expected)) / (float(np.linalg.norm(expected)) or whole or 1.0)
+    size = float(np.linalg.norm(expected)) or whole
+    error = float(np.linalg.norm(actual - expected)) / (size if size and np.isfinite(size) else 1.0)
     return error if np.isfinite(error) else float("inf")
 
 
