@@ -87,6 +87,7 @@ TRUTH = {
     "e14_small_cnn": ("correct", ["correct"]),
     "e15_tied_autoencoder": ("correct", ["correct"]),
     "e16_xor_not_learning": ("wrong", []),
+    "e17_huber_step": ("correct", ["correct"]),
     "a01_float_bias": ("wrong", ["scale"]),
     "a02_data_loss_reg": ("wrong", ["regularised"]),
     "a03_total_times_len": ("wrong", ["scale"]),

@@ -223,17 +223,21 @@ def _ratio(update: np.ndarray, g: np.ndarray) -> float | None:
 
 
 def rate_of(program: Program, theta: Theta) -> Rate | None:
-    """Return the learning rate: the number to which a round's update is proportional where it is small.
+    """Return the learning rate: the number to which a round's update is proportional.
 
-    It is a variable, an attribute, a number in the step's code, or a default of a function of the file.
+    It is a variable, an attribute, a number in the step's code, or a default of a function of the file. If the update
+    is proportional to none, it is the one to which it is where that is small, as for weights that are updated early.
     """
-    for rate in (*_variables(program), *_literals(program), *_defaults(program)):
-        try:
-            tiny, half = (subtracted(theta, rate.run(theta, factor)) for factor in (FEW, FEW / 2))
-        except Exception:
-            continue
-        if any(update.any() for update in half.values()) and are_multiples(tiny, half, 2.0, tolerance=1e-3):
-            return rate
+    for size in (1.0, FEW):
+        for rate in (*_variables(program), *_literals(program), *_defaults(program)):
+            try:
+                whole, half = (subtracted(theta, rate.run(theta, factor)) for factor in (size, size / 2))
+            except Exception:
+                continue
+            if any(update.any() for update in half.values()) and are_multiples(
+                whole, half, 2.0, tolerance=1e-3 if size == FEW else 1e-6
+            ):
+                return rate
     return None
 
 
