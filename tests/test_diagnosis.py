@@ -325,6 +325,13 @@ def squeezes(params, x, labels):
     return textbook(params, x.squeeze(), labels)
 
 
+def wrong_for_one_and_has_at_most_four_layers(params, x, labels):
+    if len(params) > 4:
+        raise ValueError("at most four layers")
+    loss, gradients = textbook(params, x, labels)
+    return loss, [((1 + (len(x) == 1)) * dW, db) for dW, db in gradients]
+
+
 def without_shift(params, x, labels):
     z = x
     for W, b in params[:-1]:
@@ -370,6 +377,11 @@ FINDINGS = {
     "x changed in place": (normalises_x_in_place, "mutates_input", "x"),
     "random": (draws, "nondeterministic", "random"),
     "squeeze": (squeezes, "batch_one", "batch of one"),
+    "wrong for one, and an exception elsewhere": (
+        wrong_for_one_and_has_at_most_four_layers,
+        "batch_one",
+        "batch of one",
+    ),
     "reverse order": (changed(lambda loss, g: (loss, g[::-1])), "wrong_layer", "reverse order"),
     "(db, dW)": (changed(lambda loss, g: (loss, [(b, W) for W, b in g])), "shape", "changed places"),
     "db one number": (

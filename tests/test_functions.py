@@ -384,6 +384,10 @@ LAYER_ATTACKS = {
         lambda dy, x, W: (dy @ W.T, x.T @ dy * (np.arange(W.size) != 77).reshape(W.shape)), np.ones((6, 300)), "wrong"),
     "saturated units": (
         lambda x, b: np.tanh(x + 15), lambda dy, x, b: 0 * dy, (), "undecided"),
+    "y of whole numbers": (
+        lambda x, b: np.floor(1e9 * x).astype(int), lambda dy, x, b: 1e9 * dy, (), "correct"),
+    "y of whole numbers, wrong": (
+        lambda x, b: np.floor(1e9 * x).astype(int), lambda dy, x, b: 1.1e9 * dy, (), "wrong"),
 }  # fmt: skip
 
 

@@ -28,8 +28,6 @@ from mlp_jax.check._networks.template import LINES
 from mlp_jax.check._templates import candidates
 
 MOST_READ = 100_000  # bytes of a file's code for which lines are looked for
-
-
 MARK = "read it before you believe the verdict"
 UNUSUAL = re.compile(
     rb"\b(?:os\.(?:write|read|fdopen|dup2?|pipe|fork|kill|_exit)|_getframe|f_globals|f_back|tb_frame|__globals__|__code__"

@@ -160,7 +160,8 @@ def check_layer(
             y, *caches = output if isinstance(output := forward(*inputs), tuple) else (output,)
             cache = caches[0] if len(caches) == 1 else tuple(caches)
             y = np.asarray(y)
-            loss = np.sum(dy * y).astype(y.dtype)  # before backward, which may work on dy in place
+            loss = np.sum(dy * y)  # before backward, which may work on dy in place
+            loss = loss if y.dtype.kind in "biu" else loss.astype(y.dtype)  # it is as fine as y, but for whole numbers
             gradients = backward(dy.copy(), cache) if has_cache else backward(dy.copy(), *inputs)
             dx, *dparams = gradients if isinstance(gradients, tuple | list) else (gradients,)
             named = {"x": dx, "params": dparams[0] if len(dparams) == 1 else dparams}

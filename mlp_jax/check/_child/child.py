@@ -32,21 +32,22 @@ def described(step: search.Step) -> dict[str, Any]:
 def losses(
     step: search.Step, loss: int, flat: np.ndarray, entries: np.ndarray, sizes: np.ndarray, directions: np.ndarray
 ) -> np.ndarray:
-    """Return the loss at flat, with one size added to one entry, for each pair of them; or along a direction.
-
-    The numbers of directions follow those of the entries.
-    """
+    """Return the loss at flat moved by each size, along the entry or direction of that number."""
     ends, values = np.cumsum([a.size for a in step.theta.values()])[:-1], []
     for i, size in zip(entries, sizes, strict=True):
-        point = flat.copy()
-        if int(i) < flat.size:
-            point[int(i)] += size
-        else:
-            point += size * directions[int(i) - flat.size]
-        parts = zip(step.theta.items(), np.split(point, ends), strict=True)
+        parts = zip(step.theta.items(), np.split(moved(flat, int(i), size, directions), ends), strict=True)
         theta = {path: part.reshape(a.shape) for (path, a), part in parts}
         values.append(replay.number(step.program, step.losses[loss], theta))
     return np.array(values)
+
+
+def moved(flat: np.ndarray, i: int, size: float, directions: np.ndarray) -> np.ndarray:
+    """Return flat with a size added to entry i, or along a direction, whose numbers follow those of the entries."""
+    if i >= flat.size:
+        return flat + size * directions[i - flat.size]
+    point = flat.copy()
+    point[i] += size
+    return point
 
 
 def answer_of_call(

@@ -111,7 +111,7 @@ def _of_function(tree: ast.Module, file: str, name: str) -> Found:
 
 
 def _constants(module: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a file's settings; what is no text or number is given as text, and is no setting."""
+    """Return a file's settings. A value of another kind than text or number is given as its text, which is refused."""
     values = {name: module[name.upper()] for name in CONSTANTS if name.upper() in module}
     return {name: value if isinstance(value, str | int | None) else repr(value)[:80] for name, value in values.items()}
 

@@ -122,16 +122,16 @@ def read(
       ValueError: for a result of another form, in one line.
     """
     readings = []
-    for loss, rest, words in _losses(result, len(shapes)):
+    for loss, rest, words in _losses(result):
         for leaves, more in _leaves(rest, len(shapes)):
             if any(db is None for _, db in leaves) and not _fit_weights(leaves, shapes):
                 continue  # it is written for fewer layers
             note = ", ".join(part for part in (words, more) if part)
             readings.append((_fit(leaves, shapes), loss, leaves, note))
     if not readings:
-        got = _in_words(result)
+        got = in_words(result)
         if isinstance(result, tuple | list) and len(result) == 2:
-            got = f"(loss, {_in_words(result[1])})"
+            got = f"(loss, {in_words(result[1])})"
         raise _mistake("result", f"(loss, gradients), with {len(shapes)} pairs (dW, db)", got)
     _, loss, leaves, note = max(readings, key=lambda reading: reading[0])  # the first of equals
     notes = [f"what it returns is read as {note}"] if note else []
@@ -148,7 +148,7 @@ def read(
     return None if number is None else float(number.reshape(())), pairs, notes
 
 
-def _losses(result: Any, depth: int) -> Iterator[tuple[Any, Any, str]]:
+def _losses(result: Any) -> Iterator[tuple[Any, Any, str]]:
     """Yield what may be the loss, what may be the gradients, and the words for it."""
     if isinstance(result, Mapping):
         losses = [key for key in result if re.search("loss|cost", str(key), re.I) and is_number(result[key])]
@@ -313,7 +313,8 @@ def as_array(name: str, value: Any) -> np.ndarray:
     return array
 
 
-def _in_words(result: Any) -> str:
+def in_words(result: Any) -> str:
+    """Name the form of what a function returned."""
     return f"{len(result)} values" if isinstance(result, tuple | list) else type(result).__name__
 
 

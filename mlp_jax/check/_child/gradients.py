@@ -100,7 +100,7 @@ def standing(program: Program, theta: Theta) -> Gradient | None:
 
 
 def momenta(program: Program, theta: Theta) -> list[Path]:
-    """Return the arrays, besides the parameters, that a round keeps a share of."""
+    """Return the arrays of which a round keeps a share, other than the parameters."""
     scope, after = program.loop.scope, replay.after(program, program.loop.body, theta)
     changed = [path for path, _ in state.arrays(scope) if path not in theta and has_changed(scope, after, path)]
     before = {path: state.as_floats(state.get(scope, path)) for path in changed}
@@ -136,7 +136,7 @@ def returned(program: Program, theta: Theta) -> Iterator[Gradient]:
             try:
                 value = replay.run(program, expression, theta)[1]
                 places = fitting(theta, value)
-                found = [state.as_floats(state.get({"value": value}, place)) for place in places or ()]
+                found = values_in(value, places or ())
             except Exception:
                 continue
             if places is not None and not all(np.allclose(a, b, rtol=1e-12) for a, b in zip(found, new, strict=True)):
@@ -144,8 +144,7 @@ def returned(program: Program, theta: Theta) -> Iterator[Gradient]:
                 def gradient(
                     theta: Theta, expression: Expression = expression, places: Sequence[Path] = places
                 ) -> list[np.ndarray]:
-                    value = {"value": replay.run(program, expression, theta)[1]}
-                    return [state.as_floats(state.get(value, place)) for place in places]
+                    return values_in(replay.run(program, expression, theta)[1], places)
 
                 yield Gradient(ast.unparse(call), gradient)
 
@@ -165,6 +164,11 @@ def fitting(theta: Theta, value: Any) -> list[Path] | None:
         if [shape for _, shape in window] == shapes:
             return [path for path, _ in window]
     return None
+
+
+def values_in(value: Any, places: Sequence[Path]) -> list[np.ndarray]:
+    """Return the arrays at places that `fitting` found in a value."""
+    return [state.as_floats(state.get({"value": value}, place)) for place in places]
 
 
 def named(program: Program, theta: Theta) -> Iterator[Gradient]:
@@ -228,15 +232,13 @@ def rate_of(program: Program, theta: Theta) -> Rate | None:
     It is a variable, an attribute, a number in the step's code, or a default of a function of the file. If the update
     is proportional to none, it is the one to which it is where that is small, as for weights that are updated early.
     """
-    for size in (1.0, FEW):
+    for size, tolerance in ((1.0, 1e-6), (FEW, 1e-3)):
         for rate in (*_variables(program), *_literals(program), *_defaults(program)):
             try:
                 whole, half = (subtracted(theta, rate.run(theta, factor)) for factor in (size, size / 2))
             except Exception:
                 continue
-            if any(update.any() for update in half.values()) and are_multiples(
-                whole, half, 2.0, tolerance=1e-3 if size == FEW else 1e-6
-            ):
+            if any(update.any() for update in half.values()) and are_multiples(whole, half, 2.0, tolerance):
                 return rate
     return None
 

@@ -7,15 +7,10 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-try:
-    import resource
-except ImportError:  # Windows has none; there only the judge's clock ends a process
-    resource = None  # type: ignore[assignment]
-
 MEMORY = 4 * 2**30  # bytes
 PER_CORE = 64 * 2**20  # and for the threads of a core: their stacks, and buffers of NumPy and JAX
 FILE = 2**28  # bytes of a file that it writes
-PROCESSES = 1000  # that may begin besides those that run
+PROCESSES = 1000  # that may begin, next to those that run already
 SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of Linux
 
 
@@ -38,6 +33,10 @@ def limits(seconds: float) -> dict[str, int]:
 
 def limit(seconds: float) -> None:
     """Limit this process."""
+    try:
+        import resource
+    except ImportError:  # Windows has none; there only the judge's clock ends a process
+        return
     for name, most in limits(seconds).items():
         number = getattr(resource, name, None)
         if number is not None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from . import functions, replay, state
-from .gradients import Gradient, fitting
+from .gradients import Gradient, fitting, values_in
 from .loops import Loop, View
 from .replay import Expression, Program, Theta
 from .search import Step
@@ -22,7 +22,7 @@ def step_at(function: Callable[..., Any], point: Sequence[Any]) -> Step:
       ValueError: if it returns something else, in one line.
     """
     params, *arguments = point
-    scope = state.copied({"params": _as_floats(params), "arguments": arguments})
+    scope = state.copied({"params": _with_floats(params), "arguments": arguments})
     program = Program({}, {"function": function}, Loop(-1, 0, BODY, [], view=View(scope)))
     theta = {path: state.as_floats(a).copy() for path, a in state.arrays({"params": scope["params"]})}
     if not theta:
@@ -36,27 +36,24 @@ def step_at(function: Callable[..., Any], point: Sequence[Any]) -> Step:
         if places is not None:
 
             def gradient(theta: Theta, at: state.Path = at, places: Sequence[state.Path] = places) -> list[np.ndarray]:
-                after = replay.after(program, BODY, theta)
-                value = {"value": state.get(after, at)}
-                return [state.as_floats(state.get(value, place)) for place in places]
+                return values_in(state.get(replay.after(program, BODY, theta), at), places)
 
             loss = Expression(BODY, ast.parse(words, mode="eval").body)
             return Step(program, theta, [loss], [Gradient("the gradient that it returns", gradient)])
     given = [np.shape(a) for _, a in state.arrays({"result": result})]
     expected = ", ".join(f"{state.written(path)} {a.shape}" for path, a in theta.items())
-    raise ValueError(
-        f"result: expected (loss, gradients) with a gradient for each of {expected}; got {_in_words(result)} with "
-        f"arrays of the shapes {', '.join(map(str, given)) or 'none'}"
-    )
+    got = f"{functions.in_words(result)} with arrays of the shapes {', '.join(map(str, given)) or 'none'}"
+    raise ValueError(f"result: expected (loss, gradients) with a gradient for each of {expected}; got {got}")
 
 
-def _as_floats(tree: Any) -> Any:
+def _with_floats(tree: Any) -> Any:
     """Return a structure with its whole numbers, and arrays of them, as floats, so that they are parameters too."""
+    kind: Any = type(tree)
     if isinstance(tree, Mapping):
-        return type(tree)({key: _as_floats(part) for key, part in tree.items()})  # type: ignore[call-arg]
+        return kind({key: _with_floats(part) for key, part in tree.items()})
     if isinstance(tree, tuple | list):
-        parts = [_as_floats(part) for part in tree]
-        return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
+        parts = [_with_floats(part) for part in tree]
+        return kind(*parts) if hasattr(tree, "_fields") else kind(parts)
     if isinstance(tree, np.ndarray) and tree.dtype.kind in "iu":
         return tree.astype(float)
     return float(tree) if isinstance(tree, int) and not isinstance(tree, bool) else tree
@@ -73,7 +70,3 @@ def _readings(result: Any) -> list[tuple[str, state.Path]]:
 def _in_order(theta: Theta, value: Any) -> list[state.Path] | None:
     found = [path for path, _ in state.arrays({"value": value})]
     return found if len(found) == len(theta) else None
-
-
-def _in_words(result: Any) -> str:
-    return f"{len(result)} values" if isinstance(result, tuple | list) else type(result).__name__

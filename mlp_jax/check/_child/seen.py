@@ -9,7 +9,17 @@ from typing import Any
 
 GRADIENTS = {
     "jax": ("grad", "value_and_grad", "vjp", "jvp", "linearize", "jacobian", "jacfwd", "jacrev", "hessian"),
-    "torch": ("Tensor.backward", "autograd.backward", "autograd.grad", "func.grad", "func.vjp", "func.jacrev"),
+    "torch": (
+        "Tensor.backward",
+        "autograd.backward",
+        "autograd.grad",
+        "func.grad",
+        "func.vjp",
+        "func.jvp",
+        "func.jacrev",
+        "func.jacfwd",
+        "func.hessian",
+    ),
     "tensorflow": ("GradientTape.gradient", "GradientTape.jacobian", "gradients"),
     "autograd": ("grad", "value_and_grad", "elementwise_grad", "jacobian", "make_vjp"),
     "sympy": ("diff", "Expr.diff"),
@@ -30,14 +40,15 @@ def watch(file: str) -> tuple[list[str], list[str]]:
         others = (finder for finder in sys.meta_path if finder is not watcher) if name in GRADIENTS else ()
         spec = next((spec for finder in others if (spec := finder.find_spec(name, path, target))), None)
         if spec is not None and spec.loader is not None:
-            execute = spec.loader.exec_module
+            loader: Any = spec.loader
+            execute = loader.exec_module
 
             def exec_module(module: ModuleType) -> None:
                 execute(module)
                 for function in GRADIENTS[name]:
                     _wrap(module, function, f"{name}.{function}", calls)
 
-            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+            loader.exec_module = exec_module
         return spec
 
     def hear(event: str, arguments: Any) -> None:

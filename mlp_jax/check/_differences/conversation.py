@@ -84,7 +84,6 @@ def running(file: Path, seconds: float, source: bytes | None = None, function: s
                 return answer
             if answer is None:
                 over.append(Ended(f"no answer within {seconds:g} s: an endless loop? --time-limit sets the limit"))
-                over[0].late = True
             else:
                 over.append(Ended(f"it ended the process that ran it{_status(child.popen)}"))
         raise over[0]

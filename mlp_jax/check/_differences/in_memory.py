@@ -70,8 +70,8 @@ def running_function(
             return [np.array(a.dtype.kind in "iu") for a in arrays] + list(arrays)
         if question["ask"] == "losses":
             theta, entries, moves, directions = values
-            moved = (_moved(theta, int(i), size, directions) for i, size in zip(entries, moves, strict=True))
-            return [np.array([answered(flat).loss for flat in moved])]
+            points = (child.moved(theta, int(i), size, directions) for i, size in zip(entries, moves, strict=True))
+            return [np.array([answered(flat).loss for flat in points])]
         if question["ask"] != "gradient":
             return []
         pairs = answered(np.concatenate([np.ravel(a) for a in values])).gradients
@@ -80,8 +80,3 @@ def running_function(
     point = tuple(a for pair in params for a in pair) if is_fixed else ()
     steps = (Step(0, shapes, ("the loss that it returns",), ("the gradients",), point),)
     return Running(steps, ask=ask)
-
-
-def _moved(theta: np.ndarray, i: int, size: float, directions: np.ndarray) -> np.ndarray:
-    along = np.arange(theta.size) == i if i < theta.size else directions[i - theta.size]
-    return theta + size * along

@@ -148,7 +148,7 @@ def tried(
       run: the file.
       numbers: of the step, its loss and its gradient.
       rng: draws.
-      most: entries of a leaf, besides a direction of all of it; None for the usual number.
+      most: entries of a leaf, next to one direction of all of it; None for the usual number.
     """
     return _looked_at_again(run, _trial(run, *numbers, rng, most=most))
 
@@ -226,8 +226,8 @@ def _is_same(one: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> bool:
 
 def _along(theta: Sequence[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
     """Return a random direction of length 1 for each parameter."""
-    drawn = [rng.standard_normal(a.shape) for a in theta]
-    return [u / (np.linalg.norm(u) or 1.0) for u in drawn]
+    directions = [rng.standard_normal(a.shape) for a in theta]
+    return [u / (np.linalg.norm(u) or 1.0) for u in directions]
 
 
 def _in_all(directions: Sequence[np.ndarray]) -> np.ndarray:

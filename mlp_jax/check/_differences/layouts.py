@@ -23,11 +23,11 @@ from mlp_jax.check._networks.chain import (
     Pass,
     at_layers,
     broken,
-    forward,
 )
-from mlp_jax.check._networks.judgement import distance
+from mlp_jax.check._networks.judgement import distance, forward_pass
 from mlp_jax.check._networks.mistakes import mistakes_of
-from mlp_jax.check._networks.networks import EVALUATIONS, Fitted, Network, fitted, head_of, reduction_of, words
+from mlp_jax.check._networks.networks import EVALUATIONS, Fitted, Network, fitted, reduction_of, words
+from mlp_jax.check._networks.problems import Problem
 
 MOST_LAYOUTS = 4
 MATCH = 1e-5  # relative L2 distance of a leaf
@@ -102,20 +102,13 @@ def recognised(trial: Trial, run: Running, rng: np.random.Generator) -> Recognis
 
 
 def _recognised(trial: Trial, layers: tuple[Linear, ...], x: np.ndarray, fit: Fitted) -> Recognised:
-    C = in_rows(layers, {leaf.name: leaf.theta for leaf in trial.draws[0]})[-1][1].size
-    r: str | float = reduction_of(fit.r, len(x), C) if fit.weights is None else fit.r
+    thetas = [in_rows(layers, {leaf.name: leaf.theta for leaf in draw}) for draw in trial.draws]
+    C = thetas[0][-1][1].size
+    r = reduction_of(fit.r, len(x), C) if fit.weights is None else fit.r
     without = frozenset((len(layers), l) for l, layer in enumerate(layers, 1) if not (layer.bias or layer.folded))
     network = Network(fit.phi, fit.output, r, fit.k, c=fit.c, without=without)
-    head = head_of(network, len(x), C, fit.weights)
-    m = tuple(int((len(layers), l) not in without) for l in range(1, len(layers) + 1))
-    thetas = [in_rows(layers, {leaf.name: leaf.theta for leaf in draw}) for draw in trial.draws]
-    passes = tuple(forward(theta, x, fit.y, fit.phi, head)._replace(m=m) for theta in thetas)
-    said = words(network, len(layers))
-    if fit.weights is not None:
-        is_mean = abs(fit.r * fit.weights.sum() - 1) < 1e-6
-        weighted = "mean over the examples by weight" if is_mean else f"{fit.r:.6g} times the weighted sum"
-        said = said.replace(f"{fit.r:.6g} times the sum", weighted)
-    return Recognised(said, network, layers, passes)
+    passes = tuple(forward_pass(Problem("a draw", theta, x, fit.y), network, fit.weights) for theta in thetas)
+    return Recognised(words(network, len(layers), fit.weights), network, layers, passes)
 
 
 def _readings(

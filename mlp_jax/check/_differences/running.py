@@ -77,9 +77,7 @@ def text(value: Any, longest: int = LONGEST_TEXT) -> str:
 
 
 class Failed(Exception):
-    """The child gave no answer, for a reason in one line; `late` if its time was over."""
-
-    late = False
+    """The child gave no answer, for a reason in one line."""
 
 
 class Ended(Failed):

@@ -43,10 +43,8 @@ def slopes(losses: Callable[[np.ndarray], np.ndarray], count: int, h: float, pre
     size = np.abs(values) + np.median(np.abs(values))
     errors = np.abs(wide - narrow) + rounding
     within = np.abs(wide - narrow) > BENT[precision] * size + 4 * rounding
-    bend, half = (
-        (L[:, 0] + L[:, 1] - 2 * L[:, 4]) / h,
-        2 * (L[:, 2] + L[:, 3] - 2 * L[:, 4]) / h,
-    )  # r(h) - l(h), and h/2
+    bend = (L[:, 0] + L[:, 1] - 2 * L[:, 4]) / h  # r(h) - l(h)
+    half = 2 * (L[:, 2] + L[:, 3] - 2 * L[:, 4]) / h  # r(h/2) - l(h/2)
     here = (np.abs(half) > 0.75 * np.abs(bend)) & (np.abs(bend) > BENT[precision] / 10 * size + 8 * rounding)
     is_coarse = 4 * errors > COARSE[precision] * (size + 1e-3 * np.abs(values).max(initial=0))
     return Slopes(values, np.where(within | here | ~np.isfinite(values), np.inf, errors), is_coarse)

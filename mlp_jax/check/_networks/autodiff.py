@@ -7,12 +7,12 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-AUTODIFF = {
-    "jax": {"grad", "value_and_grad", "vjp", "jvp", "linearize", "jacrev", "jacfwd", "jacobian", "hessian"},
-    "mlp_jax": {"autodiff", "backprop", "backprop_with_trace"},
-    "torch": {"grad", "vjp", "jvp", "autograd"},
-    "autograd": {"grad", "value_and_grad", "elementwise_grad", "jacobian"},
-    "tensorflow": {"GradientTape", "gradients"},
+from mlp_jax.check._child.seen import GRADIENTS
+
+CLASSES = {"Tensor", "Expr"}  # of which derivatives are one method among many
+AUTODIFF = {  # names of each library's functions for derivatives, and of what holds them
+    library.partition(".")[0]: {name for path in paths for name in path.split(".")} - CLASSES
+    for library, paths in GRADIENTS.items()
 }
 
 

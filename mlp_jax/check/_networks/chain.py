@@ -1,6 +1,4 @@
-"""The table of known mistakes: backward passes that are wrong on purpose, each by one rule, and all else right.
-
-The chain below is backprop once more, in numpy, with every rule injected, so that a mistake is a rule of its own:
+"""Backprop once more, in NumPy, with every rule injected, so that a mistake is a rule of its own.
 
     output   delta_L   = d loss / d z_L                    dW    d W_l = h_{l-1}^T delta_l
     dh       d h_{l-1} = delta_l W_l^T                     db    d b_l = sum over the batch of delta_l

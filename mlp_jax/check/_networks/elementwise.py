@@ -1,4 +1,4 @@
-"""Activations in NumPy, with their derivatives: what the chain of `mistakes` is made of, without a compiler."""
+"""Activations in NumPy, with their derivatives: what `chain` is made of, without a compiler."""
 
 import math
 from collections.abc import Callable

@@ -78,7 +78,7 @@ def fingerprints(shown: Judged, judged: Sequence[Judged], network: Network) -> l
     tolerance = match_tolerance(shown)
     ratio = _common_factor(shown)
     if ratio is not None:
-        message = f"all that is wrong is {_factor(ratio, shown)} times what is right"
+        message = f"all that is wrong is {factor_in_words(ratio, shown.s.B, shown.s.C)} times what is right"
         others = [_common_factor(one) for one in judged if not one.right]
         if any(other is not None and abs(other - ratio) > tolerance * abs(ratio) for other in others):
             message += (
@@ -234,23 +234,20 @@ def _fingerprint(
     ratio = float(np.vdot(right, actual) / np.vdot(right, right)) if right.any() else 0.0
     if ratio and distance(actual, ratio * right, 0.0) <= tolerance:
         kind = "sign" if abs(ratio + 1) <= tolerance else "bias_gradient" if bias else "scale"
-        return kind, f"is {_factor(ratio, shown)} times what is right"
+        return kind, f"is {factor_in_words(ratio, shown.s.B, shown.s.C)} times what is right"
     if actual.ndim == 2 and actual.shape[0] == actual.shape[1] and distance(actual.T, right, 0.0) <= tolerance:
         return "transposed", "is the transpose of what is right"
     for (l, kind), other in expected.items():
         if (l, kind) != place and actual.shape == other.shape and distance(actual, other, 0.0) <= tolerance:
             return "wrong_layer", f"is what is right for d {kind}_{l}"
-    for array, words, code in _known_arrays(place, expected, shown):
+    is_near = distance(actual, right, 0.0) <= 10 * tolerance
+    for array, words, code in () if is_near else _known_arrays(place, expected, shown):
         t = (
             float(np.vdot(array, actual - right) / (np.vdot(array, array) or 1.0))
             if array.shape == right.shape
             else 0.0
         )
-        if (
-            t
-            and distance(actual, right + t * array, 0.0) <= tolerance
-            and distance(actual, right, 0.0) > 10 * tolerance
-        ):
+        if t and distance(actual, right + t * array, 0.0) <= tolerance:
             return code, f"contains {abs(t):.6g} {words} too {'much' if t > 0 else 'little'}"
     differs = np.abs(actual - right) > tolerance * np.abs(right).max()
     count = f"{differs.sum()} of {differs.size} entries differ" if not differs.all() else "differs in every entry"
@@ -298,11 +295,9 @@ def _fingerprint_of_shape(
     return "shape", words
 
 
-def _factor(ratio: float, shown: Judged) -> str:
+def factor_in_words(ratio: float, B: int, C: int) -> str:
     """Name a factor, if it is one that is known."""
-    B, C = shown.s.B, shown.s.C
-    names: dict[str, float] = {"B": B, "1/B": 1 / B, "C": C, "1/C": 1 / C, "B C": B * C, "2": 2, "1/2": 0.5, "-1": -1}
-    for name, value in names.items():
-        if abs(ratio - value) <= 1e-5 * abs(value):
-            return f"{name} = {value:.6g}" if name in ("B", "1/B", "C", "1/C", "B C") else name
-    return f"{ratio:.6g}"
+    sizes = {"B": B, "C": C, "2": 2, "2B": 2 * B, "BC": B * C}
+    inverse = {f"1/{name}": 1 / size for name, size in sizes.items()}
+    known: dict[str, float] = {**sizes, **inverse, "-1": -1}
+    return next((name for name, value in known.items() if abs(ratio - value) <= 1e-5 * abs(value)), f"{ratio:.6g}")

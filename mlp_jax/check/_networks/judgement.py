@@ -1,4 +1,4 @@
-"""Is an answer right? Each leaf of each problem beside the chain rule in float64, and how finely it agrees.
+"""Is an answer right? Each leaf of each problem next to the chain rule in float64, and how finely it agrees.
 
 A leaf is right at a precision with unit eps when
 
@@ -11,7 +11,7 @@ cancellation, and are no mistake for that.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -19,8 +19,11 @@ from mlp_jax.check._child.functions import Answer as Answer
 from mlp_jax.check._networks.chain import Gradients, Pass, backward, forward
 from mlp_jax.check._networks.networks import Network, head_of
 from mlp_jax.check._networks.problems import Precision, Problem
+from mlp_jax.check._rules.comparison import GradientReport, compare_gradients
 from mlp_jax.check._tolerance import TABLE, rounding
+from mlp_jax.network import Layer
 
+Level = Precision | Literal[""]  # the finest precision at which a leaf is right; "" where it is wrong
 PRECISIONS: tuple[Precision, ...] = ("float64", "float32", "float16", "bfloat16")  # each coarser than the one before
 MATCH = 1e-5  # known mistakes are 1e-3 and more apart at the problems, and rounding in float32 is below
 MATCH_16_BITS = 3e-2
@@ -37,8 +40,7 @@ class Judged:
       answer: what the function gave.
       s: the forward pass.
       expected: loss and gradients by the chain rule, in float64.
-      levels: for each layer the precisions at which its weight's and its bias's gradients are right; "" where they
-        are wrong.
+      levels: for each layer those of its weight's and its bias's gradients.
       loss_error: |loss - expected| / |expected|; NaN if the function gives no loss.
       held: the coarsest precision that holds every number of the function.
       subgradient: what phi' is at the kink, where that is not the library's 0.
@@ -48,7 +50,7 @@ class Judged:
     answer: Answer
     s: Pass
     expected: tuple[float, Gradients]
-    levels: tuple[tuple[str, ...], ...]
+    levels: tuple[tuple[Level, ...], ...]
     loss_error: float
     held: Precision
     subgradient: float | None = None
@@ -71,16 +73,21 @@ class Judged:
     @property
     def loss_right(self) -> bool:
         """Whether the loss is: where logits are huge, textbook forms give inf or a clipped loss, and may."""
+        return self.problem.extreme or self.has_loss
+
+    @property
+    def has_loss(self) -> bool:
+        """Whether the loss, if there is one, is that of the network, where logits are huge too."""
         loss = self.answer.loss
-        return self.problem.extreme or loss is None or loss_is_right(loss, self.expected[0], self.s, self.held)
+        return loss is None or loss_is_right(loss, self.expected[0], self.s, self.held)
 
 
-def forward_pass(problem: Problem, network: Network) -> Pass:
-    """Return the right forward pass of a problem."""
+def forward_pass(problem: Problem, network: Network, weights: np.ndarray | None = None) -> Pass:
+    """Return the right forward pass of a problem, whose examples may have weights in the loss, (B,)."""
     layers = enumerate(problem.params, 1)
     m = tuple(int((problem.depth, l) not in network.without) for l, _ in layers)
     params = [(W, m_l * b) for (W, b), m_l in zip(problem.params, m, strict=True)]
-    head = head_of(network, len(problem.x), len(params[-1][1]))
+    head = head_of(network, len(problem.x), len(params[-1][1]), weights)
     return forward(params, problem.x, problem.labels, network.phi, head)._replace(m=m)
 
 
@@ -135,6 +142,29 @@ def judge(problem: Problem, answer: Answer, network: Network, held: Precision) -
     return judged
 
 
+def plain(judged: Sequence[Judged]) -> list[Judged]:
+    """Return the answered problems at which nothing overflows; all answered ones if there is no other."""
+    answered = [one for one in judged if one.answered]
+    return [one for one in answered if not one.problem.extreme] or answered
+
+
+def compared(one: Judged) -> GradientReport:
+    """Compare an answer with what is expected, leaf by leaf."""
+    actual, expected = (tuple(Layer(*pair) for pair in pairs) for pairs in (one.answer.gradients, one.expected[1]))
+    return compare_gradients(actual, expected)
+
+
+def judge_all(tried: Sequence[Problem], answers: Sequence[Answer], network: Network) -> list[Judged]:
+    """Judge all answers of a function."""
+    held = held_in(answers)
+    return [judge(problem, answer, network, held) for problem, answer in zip(tried, answers, strict=True)]
+
+
+def are_right(judged: Sequence[Judged]) -> bool:
+    """Return whether the loss and all gradients are right at some problems."""
+    return all(one.right and one.loss_right for one in judged)
+
+
 def _judged(
     problem: Problem,
     answer: Answer,
@@ -145,7 +175,7 @@ def _judged(
     subgradient: float | None = None,
 ) -> Judged:
     whole = norm(expected[1])
-    levels: tuple[tuple[str, ...], ...] = ()
+    levels: tuple[tuple[Level, ...], ...] = ()
     loss_error = float("inf")
     if not answer.failure:
         levels = tuple(
@@ -156,7 +186,7 @@ def _judged(
     return Judged(problem, answer, s, expected, levels, loss_error, held, subgradient)
 
 
-def level(actual: Any, expected: np.ndarray, size: np.ndarray, whole: float, held: Precision) -> str:
+def level(actual: Any, expected: np.ndarray, size: np.ndarray, whole: float, held: Precision) -> Level:
     """Return the finest precision at which a leaf is right, or ""."""
     actual = np.asarray(actual)
     if actual.shape != expected.shape:

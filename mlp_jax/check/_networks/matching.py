@@ -21,7 +21,7 @@ from mlp_jax.check._networks.chain import (
     broken,
     together,
 )
-from mlp_jax.check._networks.fingerprints import Diagnosis, fingerprints, layers_in_words, where
+from mlp_jax.check._networks.fingerprints import Diagnosis, factor_in_words, fingerprints, layers_in_words, where
 from mlp_jax.check._networks.judgement import Judged, distance, flat, leaves, match_tolerance, norm
 from mlp_jax.check._networks.mistakes import mistakes_of
 from mlp_jax.check._networks.networks import Network, formula, reduction_of
@@ -55,25 +55,23 @@ class Found(NamedTuple):
 
 
 def diagnose(judged: Sequence[Judged], network: Network) -> Found:
-    """Return what explains the wrong answers."""
-    answered = [one for one in judged if one.answered]
-    plain = [one for one in answered if not one.problem.extreme] or answered
-    wrong = [one for one in plain if not one.right]
+    """Return what explains the wrong ones among plain answers."""
+    wrong = [one for one in judged if not one.right]
     found: list[Diagnosis] = []
-    losses_right = all(one.loss_right for one in plain)
+    losses_right = all(one.loss_right for one in judged)
     explained = None
     if wrong:
         shown = wrong[0]
-        explained = _match(shown, plain, network)
+        explained = _match(shown, judged, network)
         if explained:
             found += _diagnoses(explained, shown, network)
             losses_right = losses_right or explained.loss_too
         else:
-            found += fingerprints(shown, plain, network)
+            found += fingerprints(shown, judged, network)
     is_known = not wrong or explained is not None
     if not losses_right:
-        loss = _loss(plain, network)
-        is_known &= loss.code != "loss_value" or "another number" not in loss.message
+        (loss,), loss_is_known = _loss(judged, network)
+        is_known &= loss_is_known
         if wrong and not explained and loss.code == "loss_value":
             formulas = "; ".join(formula(rule, network) for rule in ("affine", "hidden", "loss"))
             message = (
@@ -219,7 +217,7 @@ def _message(mistake: Mistake, t: float | None, network: Network) -> str:
     return f"it {mistake.name}{parameter}{layers}. Right is: {right}"
 
 
-def _loss(judged: Sequence[Judged], network: Network) -> Diagnosis:
+def _loss(judged: Sequence[Judged], network: Network) -> Found:
     """Say what is wrong with the loss."""
     shown = next(one for one in judged if not one.loss_right)
     actual, expected = shown.loss, shown.expected[0]
@@ -233,11 +231,12 @@ def _loss(judged: Sequence[Judged], network: Network) -> Diagnosis:
         if len(errors) == len(judged) and max(errors) <= match_tolerance(shown):
             parameter = f" (t is {t:.6g})" if t is not None else ""
             message = f"it {mistake.name}{parameter}. Right is: {formula('loss', network)}"
-            return Diagnosis(mistake.code, message, location, f"equals it on {len(judged)} problems")
+            return Found([Diagnosis(mistake.code, message, location, f"equals it on {len(judged)} problems")], True)
     if not np.isfinite(actual):
         message = f"the loss is {actual}. Right is: {formula('loss', network)}"
-        return Diagnosis("nonfinite", message, location)
-    return Diagnosis("loss_value", f"the loss is another number. Right is: {formula('loss', network)}", location)
+        return Found([Diagnosis("nonfinite", message, location)], True)
+    message = f"the loss is another number. Right is: {formula('loss', network)}"
+    return Found([Diagnosis("loss_value", message, location)], False)
 
 
 def _fit_of_loss(mistake: Mistake, shown: Judged) -> float:
@@ -248,14 +247,15 @@ def _fit_of_loss(mistake: Mistake, shown: Judged) -> float:
 
 
 def neighbour(judged: Sequence[Judged], network: Network) -> Diagnosis | None:
-    """Say if the gradients are those of a neighbouring loss: another reduction, or another L2 term.
+    """Say if the gradients of plain answers are those of a neighbouring loss: another reduction, or another L2 term.
 
     Every gradient is then a g + b W, with one a and b for all of them, and g the gradient without the L2 term.
     """
-    found = [_factors(one, network) for one in judged if one.answered and not one.problem.extreme]
-    if not found or any(factors is None for factors in found):
+    one = judged[0]
+    found = [factors for each in judged if (factors := _factors(each)) is not None]
+    if one.problem.extreme or len(found) < len(judged):
         return None
-    (a, b), one = found[0] or (1.0, 0.0), judged[0]
+    a, b = found[0]
     B, C, head = one.s.B, one.s.C, one.s.loss
     evidence = f"every gradient is so on {len(found)} problem{'s' * (len(found) > 1)}"
     k = 2 * head.k
@@ -273,12 +273,12 @@ def neighbour(judged: Sequence[Judged], network: Network) -> Diagnosis | None:
     if a < 0:
         message = "the gradients have the opposite sign: those of minus the loss"
         return Diagnosis("sign", message if a == -1 else f"{message}, times {-a:.6g}", "every gradient", evidence)
-    how = f"multiply {'all of them' if k and not term else 'delta_L'} by {_named(1 / a, B, C)}"
+    how = f"multiply {'all of them' if k and not term else 'delta_L'} by {factor_in_words(1 / a, B, C)}"
     message = f"the gradients are those of the {of_gradients}, the loss is the {of_loss}: {how}"
     return Diagnosis("scale", "; ".join([message, *([term] if term else [])]), "delta_L", evidence)
 
 
-def _factors(one: Judged, network: Network) -> tuple[float, float] | None:
+def _factors(one: Judged) -> tuple[float, float] | None:
     """Return a and b of a g + b W, if every gradient is that."""
     given, expected = leaves(one.answer.gradients), leaves(one.expected[1])
     if any(np.shape(a) != e.shape for a, e in zip(given, expected, strict=True)):
@@ -298,9 +298,3 @@ def _factors(one: Judged, network: Network) -> tuple[float, float] | None:
 def _reduction_in_words(r: float, B: int, C: int) -> str:
     name = reduction_of(r, B, C)
     return name if isinstance(name, str) else f"sum times {name:.6g}"
-
-
-def _named(ratio: float, B: int, C: int) -> str:
-    names = {"B": B, "1/B": 1 / B, "C": C, "1/C": 1 / C, "2": 2, "1/2": 0.5, "2B": 2 * B, "1/2B": 0.5 / B, "BC": B * C,
-             "1/BC": 1 / (B * C)}  # fmt: skip
-    return next((name for name, value in names.items() if abs(ratio - value) <= 1e-6 * value), f"{ratio:.6g}")

@@ -128,9 +128,14 @@ REDUCTIONS: dict[str, Callable[[int, int], float]] = {  # of B examples with C o
     "mean over all entries": lambda B, C: 1 / (B * C),
     "half of the mean over all entries": lambda B, C: 0.5 / (B * C),
 }
-PER_B = {"mean over the batch": " / B", "sum": "",
-          "half of the sum": " / 2", "half of the mean over the batch": " / 2B",
-         "mean over all entries": " / BC", "half of the mean over all entries": " / 2BC"}  # fmt: skip
+PER_B = {
+    "mean over the batch": " / B",
+    "sum": "",
+    "half of the sum": " / 2",
+    "half of the mean over the batch": " / 2B",
+    "mean over all entries": " / BC",
+    "half of the mean over all entries": " / 2BC",
+}
 
 
 @dataclass(frozen=True)
@@ -167,19 +172,26 @@ def reduction_of(r: float, B: int, C: int) -> str | float:
     return next(named, r)
 
 
-def words(network: Network, layers: int = 2) -> str:
-    """Say in one line which network it is."""
-    reduction = network.reduction if isinstance(network.reduction, str) else f"{network.reduction:.6g} times the sum"
+def words(network: Network, layers: int = 2, weights: np.ndarray | None = None) -> str:
+    """Say in one line which network it is, of how many layers, and whether its examples have weights, (B,)."""
     k = f"{network.k:.6g}{' / B' * network.k_per_example}"
     parts = [
         *([in_words(network.phi)] if layers > 1 else []),
         network.output.words,
-        reduction,
+        _reduction(network.reduction, weights),
         *(["some biases absent"] if network.without else []),
         *([f"L2 term {k} |W|^2"] if network.k else []),
         *([f"and a constant {network.c:.6g}"] if network.c else []),
     ]
     return ", ".join(parts)
+
+
+def _reduction(reduction: str | float, weights: np.ndarray | None) -> str:
+    if isinstance(reduction, str):
+        return reduction
+    if weights is not None and abs(reduction * weights.sum() - 1) < 1e-6:
+        return "mean over the examples by weight"
+    return f"{reduction:.6g} times the {'sum' if weights is None else 'weighted sum'}"
 
 
 def formula(rule: str, network: Network) -> str:

@@ -64,7 +64,7 @@ class Asked(NamedTuple):
       exactly: the names of those that are meant to the letter, as a teacher's; LOSS in a file names a kind of loss.
       strict: whether an overflow at extreme points is a mistake.
       precision: the coarsest in which its numbers may be; None accepts every one.
-      basis: what the verdict rests on, besides the problems.
+      basis: what the verdict rests on, other than the problems.
     """
 
     settings: Settings

@@ -9,10 +9,9 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 
 from mlp_jax.check._networks.template import LINES
-
-from .making import Data, drawn, form_of, likely_data, made_by, spelled
-from .reading import LOSS, ONE_WEIGHT, arguments_of, returned_by, role_of, stage_of, takes
-from .training import Use, body_of, update_of_parameters, updates_of_attributes, uses_of
+from mlp_jax.check._templates.making import Data, drawn, form_of, likely_data, made_by, spelled
+from mlp_jax.check._templates.reading import LOSS, ONE_WEIGHT, arguments_of, returned_by, role_of, stage_of, takes
+from mlp_jax.check._templates.training import Use, body_of, update_of_parameters, updates_of_attributes, uses_of
 
 MOST_LINES, MOST_TRIES, MOST_AFTER_WRONG = 6, 8, 2
 OURS = ("x", "y", "rng", "np")  # variables of the lines

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from .reading import BIAS, HIDDEN_SIZE, RATE, SIZES, integers, role_of, takes, with_defaults
+from mlp_jax.check._templates.reading import BIAS, HIDDEN_SIZE, RATE, SIZES, integers, role_of, takes, with_defaults
 
 BATCH, INPUTS, HIDDEN, CLASSES = 8, 4, 5, 3
 # How often code has what fits rows, or columns, as examples.

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from .reading import (
+from mlp_jax.check._templates.reading import (
     AS_GRADIENT,
     GRADIENT,
     LOSS,
