@@ -9,7 +9,8 @@ from pathlib import Path
 
 import matplotlib
 
-from experiments import QUESTIONS, protocol, readme, records, report, walkthrough
+from experiments import QUESTIONS, protocol, readme, records, report
+from experiments.frame import walkthrough
 from experiments.protocol import Result
 from mlp_jax.command_line import check_choice, check_seed, progress_bars, use_all_cores
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
-from experiments import QUESTIONS, protocol, records, report, walkthrough
+from experiments import QUESTIONS, protocol, records, report
+from experiments.frame import walkthrough
 from experiments.protocol import Claim, Result, filled
 from mlp_jax import check_backprop
 

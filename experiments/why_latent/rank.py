@@ -1,32 +1,31 @@
-"""The last latent vector's width bounds the rank of all log-probabilities.
+"""Singular values of the log-probabilities of random networks.
 
 Random 16-32-d-C tanh networks, weights normal with variance 1/fan_in and biases standard normal, C = 50 classes,
 N = 200 random inputs; d is varied. The N x C matrix of log p is H W + 1 b^T - c 1^T, with c the log of softmax's
 denominator: rank d, one more for the output bias, one more for c. Its singular values, in float64, say whether the
-bound holds and whether it is reached; Taylor softmax, whose probabilities are no exponentials, does not obey it (after
+bound holds and whether it is reached. Taylor softmax, whose probabilities are no exponentials, does not obey it (after
 Yang et al., 2018).
 """
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import jax
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
 import mlp_jax
-from experiments.protocol import Claim, Finding, Progress
+from experiments.frame.claims import at_least, at_most
+from experiments.frame.numbers import Numbers, Progress
+from experiments.frame.plots import panels
+from experiments.frame.statistics import Statistic, largest, smallest
 from experiments.tasks import generator
 from mlp_jax import Layer
 
 FORMULA = r"\log p = H W + \mathbf{1} b^\top - c\,\mathbf{1}^\top, \qquad \mathrm{rank}\,(\log p) \le d + 2"
-CAPTION = (
-    "Singular values of the matrix of log-probabilities, 200 inputs and 50 classes, over the largest. With softmax "
-    "they fall to rounding after d + 2, dotted, however deep the network; with Taylor softmax they do not."
-)
+ROUNDING = 1e-12  # unit roundoff is 1.1e-16, and the matrix has 200 x 50 entries
+FAR_ABOVE = 1e-6  # a million times that
 
 
 @dataclass(frozen=True)
@@ -43,76 +42,87 @@ FULL = Config()
 QUICK = Config(networks=2)
 
 
-def measure(config: Config, key: jax.Array, progress: Progress) -> Finding:
-    """Take the singular values of the log-probabilities of random networks."""
-    spectra: dict[str, list[np.ndarray]] = {"softmax": [], "softmax without bias": [], "Taylor softmax": []}
+def measure(config: Config, key: jax.Array, progress: Progress) -> dict[str, np.ndarray]:
+    """Take the singular values, over the largest, of the log-probabilities of random networks (widths, networks, C)."""
     rng = generator(key)
-    for i, d in enumerate(config.widths):
-        z = [logits(config, rng, d) for _ in range(config.networks)]
-        spectra["softmax"].append(np.stack([spectrum(log_softmax(with_bias)) for with_bias, _ in z]))
-        spectra["softmax without bias"].append(np.stack([spectrum(log_softmax(without)) for _, without in z]))
-        spectra["Taylor softmax"].append(np.stack([spectrum(log_taylor_softmax(with_bias)) for with_bias, _ in z]))
-        progress((i + 1) / len(config.widths))
+    z = [[logits(config, rng, d) for _ in range(config.networks)] for d in config.widths]
+    with_bias, without = (np.array([[pair[i] for pair in row] for row in z]) for i in (0, 1))
+    return {
+        "widths": np.array(config.widths),
+        "softmax": spectrum(log_softmax(with_bias)),
+        "softmax without bias": spectrum(log_softmax(without)),
+        "Taylor softmax": spectrum(log_taylor_softmax(with_bias)),
+    }
 
-    def at(name: str, extra: int) -> list[float]:
-        """The singular value number d + extra of every network, over the largest."""
-        return [float(s[d + extra - 1]) for d, many in zip(config.widths, spectra[name], strict=True) for s in many]
 
-    networks = len(config.widths) * config.networks
-    how = f"float64, d in {config.widths}, {config.examples} inputs, {config.classes} classes, {networks} networks"
-    rounding = "1e-12, for rounding: unit roundoff 1.1e-16 and the size of the matrix"
-    claims = (
-        Claim(
-            "rank",
-            "The matrix of log-probabilities has rank d + 2 at most.",
-            "<=",
-            1e-12,
-            "derived, after Yang et al., 2018: d, one for the output bias, one for the denominator",
-            max(at("softmax", 3)),
-            f"singular value d + 3 over the largest, the worst; {rounding}; {how}",
-            seeds=networks,
-            exact=True,
-        ),
-        Claim(
-            "rank without bias",
-            "Without an output bias it has rank d + 1 at most.",
-            "<=",
-            1e-12,
-            "derived: d, and one for the denominator",
-            max(at("softmax without bias", 2)),
-            f"singular value d + 2 over the largest, the worst; {rounding}; {how}",
-            seeds=networks,
-            exact=True,
-        ),
-        Claim(
-            "rank is reached",
-            "The bound is reached: d + 2 singular values are far above rounding.",
-            ">=",
-            1e-6,
-            "derived: H, 1 and c are linearly independent but by accident",
-            min(at("softmax", 2)),
-            f"singular value d + 2 over the largest, the worst; 1e-6 is a billion times rounding; {how}",
-            seeds=networks,
-            exact=True,
-        ),
-        Claim(
-            "Taylor softmax",
-            "Taylor softmax, (1 + z + z^2/2) over its sum, breaks the bound.",
-            ">=",
-            1e-6,
-            "derived: log (1 + z + z^2/2) is not linear in z",
-            min(at("Taylor softmax", 3)),
-            f"singular value d + 3 over the largest, the worst; {how}",
-            seeds=networks,
-            exact=True,
-        ),
-    )
-    first = {name: [many[0] for many in by_width] for name, by_width in spectra.items()}
-    return Finding(claims, {"widths": list(config.widths), "spectra": first})
+def beyond(n: Numbers, name: str, extra: int) -> np.ndarray:
+    """Return the singular value number d + extra of every network (widths, networks)."""
+    return np.stack([n[name][i, :, d + extra - 1] for i, d in enumerate(n["widths"])])
+
+
+HOW = "float64, d in {n.config.widths}, {n.config.examples} inputs, {n.config.classes} classes"
+
+
+@at_most(
+    ROUNDING,
+    "The matrix of log-probabilities has rank d + 2 at most.",
+    source="derived, after Yang et al., 2018: d, one for the output bias, one for the denominator",
+    how="singular value d + 3 over the largest; 1e-12 is for rounding; " + HOW,
+    must=True,
+)
+def rank(n: Numbers) -> Statistic:
+    return largest(beyond(n, "softmax", 3))
+
+
+@at_most(
+    ROUNDING,
+    "Without an output bias it has rank d + 1 at most.",
+    source="derived: d, and one for the denominator",
+    how="singular value d + 2 over the largest; 1e-12 is for rounding; " + HOW,
+    must=True,
+)
+def rank_without_bias(n: Numbers) -> Statistic:
+    return largest(beyond(n, "softmax without bias", 2))
+
+
+@at_least(
+    FAR_ABOVE,
+    "The bound is reached: d + 2 singular values are far above rounding.",
+    source="derived: H, 1 and c are linearly independent but by accident",
+    how="singular value d + 2 over the largest; 1e-6 is a million times the bound for rounding; " + HOW,
+    must=True,
+)
+def rank_is_reached(n: Numbers) -> Statistic:
+    return smallest(beyond(n, "softmax", 2))
+
+
+@at_least(
+    FAR_ABOVE,
+    "Taylor softmax, (1 + z + z^2/2) over its sum, breaks the bound.",
+    source="derived: log (1 + z + z^2/2) is not linear in z",
+    how="singular value d + 3 over the largest; " + HOW,
+    must=True,
+)
+def taylor_softmax(n: Numbers) -> Statistic:
+    return smallest(beyond(n, "Taylor softmax", 3))
+
+
+def picture(n: Numbers) -> Figure:
+    """Draw the singular values of the log-probabilities of the first network, a panel for each width."""
+    figure, axes = panels(1, len(n["widths"]), figsize=(7.5, 3.4), sharey=True)
+    for i, (panel, d) in enumerate(zip(axes, n["widths"], strict=True)):
+        for name, style in {"Taylor softmax": "C1o", "softmax": "C0s"}.items():
+            values = np.maximum(n[name][i, 0], 1e-18)
+            panel.plot(np.arange(1, len(values) + 1), values, style, ms=3, label=name)
+        panel.axvline(d + 2.5, color="black", ls=":", lw=1.2)
+        panel.set(yscale="log", xlabel="number of the singular value", title=f"last layer d = {d}")
+    axes[0].set_ylabel("singular value of log p, relative")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+    return figure
 
 
 def logits(config: Config, rng: np.random.Generator, d: int) -> tuple[np.ndarray, np.ndarray]:
-    """Logits (N, C) of a random network whose last hidden layer has d units, with and without the output bias."""
+    """Return logits (N, C) of a random network whose last hidden layer has d units, with and without output bias."""
     sizes = (16, 32, d, config.classes)
     drawn = [(rng.standard_normal((n, m)) / np.sqrt(n), rng.standard_normal(m)) for n, m in pairwise(sizes)]
     x = rng.standard_normal((config.examples, sizes[0]))
@@ -123,38 +133,18 @@ def logits(config: Config, rng: np.random.Generator, d: int) -> tuple[np.ndarray
 
 
 def log_softmax(z: np.ndarray) -> np.ndarray:
-    """Of every row, by the library."""
+    """Return log p of every row, by the library."""
     with jax.enable_x64(True):
-        return np.asarray(mlp_jax.log_softmax(jnp.asarray(z)))
+        return np.asarray(mlp_jax.log_softmax(z))
 
 
 def log_taylor_softmax(z: np.ndarray) -> np.ndarray:
-    """The log of (1 + z + z^2/2) over its sum, of every row (de Brébisson & Vincent, 2016)."""
+    """Return the log of (1 + z + z^2/2) over its sum, of every row (de Brébisson & Vincent, 2016)."""
     f = 1 + z + z**2 / 2
-    return np.log(f / f.sum(axis=1, keepdims=True))
+    return np.log(f / f.sum(axis=-1, keepdims=True))
 
 
-def spectrum(matrix: np.ndarray) -> np.ndarray:
-    """The singular values over the largest, in falling order."""
-    s = np.linalg.svd(matrix, compute_uv=False)
-    return s / s[0]
-
-
-def picture(data: dict[str, Any]) -> Figure:
-    """Singular values of the log-probabilities: a panel a width."""
-    figure, panels = plt.subplots(1, len(data["widths"]), figsize=(7.5, 3.4), layout="constrained", sharey=True)
-    for i, (axes, d) in enumerate(zip(panels, data["widths"], strict=True)):
-        for name, style in {"Taylor softmax": "o", "softmax": "s"}.items():
-            values = np.maximum(np.array(data["spectra"][name][i], float), 1e-18)
-            axes.plot(
-                np.arange(1, len(values) + 1), values, style, ms=3, label=name,
-                color={"softmax": "tab:blue", "Taylor softmax": "tab:orange"}[name],
-            )  # fmt: skip
-        axes.axvline(d + 2.5, color="black", ls=":", lw=1.2)
-        axes.set(yscale="log", xlabel="number of the singular value", title=f"last layer d = {d}")
-        axes.grid(alpha=0.3)
-    panels[0].set_ylabel("singular value of log p, relative")
-    figure.legend(
-        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9, frameon=False
-    )
-    return figure
+def spectrum(matrices: np.ndarray) -> np.ndarray:
+    """Return the singular values over the largest, in falling order."""
+    s = np.linalg.svd(matrices, compute_uv=False)
+    return s / s[..., :1]
