@@ -1,4 +1,4 @@
-"""`python -m experiments [NAME ...] [--quick] [--record] [--open]`: see `experiments.command`."""
+"""`python -m experiments [NAME ...] [--quick] [--open] [--language ko]`: see `experiments.frame.command`."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ def parse_and_run() -> None:
     """Parse the command line, and run."""
     import tyro
 
-    from experiments.command import main
+    from experiments.frame.command import main
 
     tyro.cli(main, prog="python -m experiments")
 

@@ -1,82 +1,31 @@
-"""Experiments: the form of claims and records, a small run of each, and README's quotes of results."""
+"""Experiments: the command, the recorded numbers with their words and pictures, and README's quotes of them."""
 
 import dataclasses
-import importlib
+import inspect
 import json
 import re
 import subprocess
 import sys
+import time
+import tomllib
 from pathlib import Path
-from types import ModuleType
 
 import jax
 import jax.numpy as jnp
 import matplotlib
 import numpy as np
 import pytest
+from toy_question import question
 
-import experiments.command as main
-import mlp_jax
-from experiments import QUESTIONS, intervals, protocol, readme, records, report, walkthrough
-from experiments.protocol import Claim, Finding
+import experiments.frame.command as main
+from experiments.frame import claims, page, plots, questions, readme, walkthrough, words
+from experiments.frame.numbers import name_of
+from experiments.frame.questions import QUESTIONS
 from experiments.runs_at_once import at_best_rate, over_runs
-from experiments.why_backprop import agreement, trainings
-from experiments.why_gradient_checks import rules, usual_rules
 
 matplotlib.use("svg")
 
-TINY_AGREEMENT = agreement.Config(activations=("tanh",), depths=(2,), width=4, batch=8, seeds=2, directions=3)
-TINY_TRAININGS = trainings.Config(trainings=4, steps=(1, 10))
-
-
-def claim(relation, expected, measured, tolerance=0.0, explanation=""):
-    return Claim(
-        "name", "A sentence.", relation, expected, "a source", measured, "a reason", None, 1, tolerance, explanation
-    )
-
-
-@pytest.mark.parametrize(
-    "made, verdict",
-    [
-        (claim("<=", 1, 1), "holds"),
-        (claim("<=", 1, 1.1), "does not hold"),
-        (claim(">=", 1, 1.1), "holds"),
-        (claim(">=", 1, 0.9), "does not hold"),
-        (claim("=", 1, 1.1, tolerance=0.2), "holds"),
-        (claim("=", 1, 1.1, tolerance=0.01), "does not hold"),
-        (claim("=", 1, 1.1, explanation="known"), "differs"),
-        (claim("<=", 1, float("nan")), "does not hold"),
-        (claim("=", 1, float("nan"), tolerance=1), "does not hold"),
-        (claim("=", 1, None), "not run"),
-        (claim("=", 1, None, explanation="no data"), "not run"),
-    ],
-    ids=lambda value: f"{value.measured} {value.relation} {value.expected}" if isinstance(value, Claim) else value,
-)
-def test_verdict(made, verdict):
-    assert made.verdict == verdict
-
-
-def test_answers_are_filled_from_claims():
-    claims = [dataclasses.replace(claim("=", 1, 0.123), name="a b"), dataclasses.replace(claim("=", 1, None), name="c")]
-    assert protocol.filled("{a_b:.0%} and {c:.2f}", claims) == "12% and (not measured)"
-    assert protocol.filled("{left_out}", claims) == "(not measured)"
-    with pytest.raises(ValueError, match="'a b' twice"):
-        protocol.filled("", [claims[0], claims[0]])
-
-
-@pytest.mark.parametrize(
-    "statistic, true, draw",
-    [
-        (intervals.median_and_interval, 0.0, lambda rng: rng.standard_normal(20)),
-        (intervals.mean_and_interval, 0.0, lambda rng: rng.standard_normal(20)),
-        (intervals.share_and_interval, 0.3, lambda rng: rng.random(20) < 0.3),
-    ],
-    ids=["median", "mean", "share"],
-)
-def test_interval_covers_the_true_value(statistic, true, draw):
-    rng = np.random.default_rng(0)
-    covered = [low <= true <= high for low, high in (statistic(draw(rng))[1] for _ in range(200))]
-    assert 0.85 <= np.mean(covered) <= 1
+MEASUREMENTS = [module for name in QUESTIONS for module in questions.question(name).MEASUREMENTS]
 
 
 def test_runs_at_once_are_the_runs_one_by_one():
@@ -99,65 +48,6 @@ def test_the_best_rate_is_the_one_of_the_lowest_mean_score():
         lambda key, rate: jnp.where(rate > 2, jnp.nan, (rate - 1) ** 2), keys, [0.5, 1.0, 4.0], lambda r: r
     )
     assert tuned.rate == 1 and tuned.results.tolist() == [0, 0, 0] and tuned.scores == [0.25, 0, np.inf]
-
-
-@pytest.fixture(scope="module")
-def measurements():
-    return [protocol.measured(agreement, TINY_AGREEMENT, 3), protocol.measured(trainings, TINY_TRAININGS, 3)]
-
-
-@pytest.mark.slow
-def test_small_run_holds_its_claims(measurements):
-    for measurement in measurements:
-        assert [c.name for c in measurement.claims if c.verdict != "holds"] == []
-        again = records._measurement(json.loads(json.dumps(records._measurement_record(measurement))))
-        assert again.claims == measurement.claims
-    assert measurements[0].title.startswith("The gradient by hand") and "Real digits" in measurements[0].description
-
-
-@pytest.mark.slow
-def test_same_seed_same_numbers(measurements):
-    again = protocol.measured(agreement, TINY_AGREEMENT, 3)
-    assert again.data == measurements[0].data
-    assert protocol.measured(agreement, TINY_AGREEMENT, 4).data != again.data
-
-
-@pytest.mark.slow
-def test_a_wrong_gradient_is_found(monkeypatch):
-    """With a bias gradient that is 1 % off, every claim about gradients and about float64 trainings falls."""
-
-    def wrong(params, x, labels, *rest):
-        loss, gradients = agreement.autodiff(params, x, labels, *rest)
-        return loss, tuple(layer._replace(bias=1.01 * layer.bias) for layer in gradients)
-
-    wrong.room = wrong
-    monkeypatch.setattr(agreement, "backprop", wrong)
-    monkeypatch.setattr(trainings, "backprop", wrong)
-    claims = protocol.measured(agreement, TINY_AGREEMENT).claims + protocol.measured(trainings, TINY_TRAININGS).claims
-    fallen = {c.name for c in claims if c.verdict == "does not hold"}
-    assert {"float64", "float32", "float32 whole", "finite differences", "float64 apart"} <= fallen
-
-
-@pytest.mark.slow
-def test_kinks_are_counted_and_left_out(float64):
-    """At a step that crosses kinks, relu's directions are left out and those of tanh are not."""
-    x, labels = map(jnp.asarray, agreement.digits(8, "float64"))
-    for name, phi in (("relu", mlp_jax.relu), ("tanh", mlp_jax.tanh)):
-        params = mlp_jax.init_params(jax.random.key(0), (64, 4, 10), phi)
-        on_a_kink = (params[0]._replace(weight=0 * params[0].weight), params[1])  # every z_1 is exactly 0
-        _, gradients = mlp_jax.backprop(on_a_kink, x, labels, phi)
-        error, kinks = agreement._finite_difference_error(on_a_kink, gradients, x, labels, phi, 5, seed=0)
-        assert kinks == (5 if name == "relu" else 0)
-        assert error <= 1e-6
-
-
-@pytest.mark.slow
-def test_each_rule_accepts_what_is_right_and_rejects_what_is_not():
-    point = usual_rules._point(usual_rules.QUICK, 0, mlp_jax.tanh, "a good point")
-    _, gradients = point.right
-    for name, accepts in rules.RULES.items():
-        assert accepts(gradients, point), name
-        assert not accepts([(2 * dW, db) for dW, db in gradients], point), name
 
 
 def test_walkthrough_numbers_are_right():
@@ -208,7 +98,7 @@ def test_a_quick_run_is_not_recorded():
 
 
 @pytest.mark.slow
-def test_quick_run_holds_what_is_exact_and_leaves_git_clean(monkeypatch):
+def test_quick_run_holds_what_must_hold_and_leaves_git_clean(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "")  # it counts operations, so it compiles as users do
 
     def status():
@@ -221,90 +111,206 @@ def test_quick_run_holds_what_is_exact_and_leaves_git_clean(monkeypatch):
     done = run("--quick")
     assert done.returncode == 0, done.stderr
     assert status() == before
-    page = Path(done.stdout.strip().splitlines()[-1].removeprefix("report: "))
-    results = records.recorded(QUESTIONS, page.parent)
-    assert [result.name for result in results] == list(QUESTIONS)
-    pictures = {records.picture_name(r, m) for r in results for m in r.measurements if m.caption}
-    assert {path.name for path in page.parent.iterdir()} == {
-        page.name, *pictures, *(f"{name}.json" for name in QUESTIONS)
-    }  # fmt: skip
-    assert all("{" not in result.answer for result in results)
-    names = [(r.name, m.name) for r in results for m in r.measurements if not any(c.exact for c in m.claims)]
-    print("measurements without an exact claim:", names)
+    assert "(not measured)" not in done.stdout, "a quick run has every sentence and key number"
+    report = Path(done.stdout.strip().splitlines()[-1].removeprefix("report: "))
+    answers = questions.all_recorded(report.parent)
+    assert [answer.name for answer in answers] == list(QUESTIONS)
+    for answer in answers:
+        assert words.of(answer.question, "en")["question"] in done.stdout
+        assert "{" not in questions.said(answer, "paragraph")
+        assert questions.place(report.parent, answer.name, answer.question.PICTURE).with_suffix(".svg").exists()
+    without = [module.__name__ for module in MEASUREMENTS if not any(claim.must for claim in claims.of(module))]
+    print("measurements without an identity or count:", without)
 
 
 @pytest.fixture
 def toy(tmp_path, monkeypatch):
-    """A question with two measurements of one claim each, the second of which can be interrupted."""
-    question, first, second = (ModuleType(f"experiments.{name}") for name in ("toy", "toy.first", "toy.second"))
-    question.__doc__, question.ANSWER = "Is it so?\n\nTo be filled.", "It is {first:.0f}."
-    question.MEASUREMENTS = (first, second)
-    calls = []
-    for module in question.MEASUREMENTS:
-        name = module.__name__.rsplit(".", 1)[-1]
-        module.__doc__, module.FORMULA, module.QUICK, module.FULL = "A heading.", "x", TINY_TRAININGS, TINY_TRAININGS
+    """A question whose second measurement is interrupted the first time, and what was called."""
+    calls, numbers = [], {"small": 2.0}
 
-        def measure(config, key, progress, name=name):
-            calls.append(name)
-            if name == "second" and calls.count("second") == 1:
-                raise KeyboardInterrupt
-            made = dataclasses.replace(
-                claim("=", 1, 2.0 if name == "second" else 1.0), name=name, exact=name == toy_exact[0]
-            )
-            return Finding((made,), {})
+    def second():
+        if calls.count("second") == 1 and numbers.get("interrupt", True):
+            raise KeyboardInterrupt
+        return numbers["small"]
 
-        module.measure = measure
-    toy_exact = ["first"]
-    monkeypatch.setitem(sys.modules, "experiments.toy", question)
-    monkeypatch.setattr(main, "QUESTIONS", ("toy",))
-    monkeypatch.setattr(report, "QUESTIONS", ("toy",))
-    for name, path in (("RUNS", tmp_path), ("UNFINISHED", tmp_path / "unfinished")):
-        monkeypatch.setattr(records, name, path)
+    package = question(tmp_path / "words", second=second, calls=calls)
+    for module in package.MEASUREMENTS:
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(sys.modules, "experiments.toy", package)
+    for module in (main, questions):
+        monkeypatch.setattr(module, "QUESTIONS", ("toy",))
+        monkeypatch.setattr(module, "RUNS", tmp_path / "runs")
     monkeypatch.setattr(main, "use_all_cores", lambda: None)
-    return calls, toy_exact
+    return package, calls, numbers
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(toy, tmp_path, capsys):
-    calls, _ = toy
+    _, calls, _ = toy
     with pytest.raises(KeyboardInterrupt):
         main.main(("toy",))
     main.main(("toy",))  # its second claim does not hold, but does not have to
     assert calls == ["first", "second", "second"]
-    assert list((tmp_path / "unfinished").iterdir()) == []
-    assert "It is 1." in capsys.readouterr().out
+    assert list((tmp_path / "runs" / "unfinished").iterdir()) == []
+    said = capsys.readouterr().out
+    assert "It is 1. (1 of it)" in said and "Findings: 0 of 1 hold (does not hold: 1)." in said
     main.main(("toy",))
     assert calls[3:] == ["first", "second"], "a finished run is not taken for an interrupted one"
 
 
-def test_another_configuration_or_seed_does_not_go_on(toy):
-    calls, _ = toy
+def test_another_seed_does_not_go_on(toy):
+    _, calls, _ = toy
     with pytest.raises(KeyboardInterrupt):
         main.main(("toy",))
     main.main(("toy",), seed=1)
     assert calls == ["first", "second", "first", "second"]
 
 
-def test_an_exact_claim_that_falls_is_an_error_and_nothing_is_lost(toy, tmp_path, capsys):
-    calls, exact = toy
-    calls.append("second")
-    exact[0] = "second"
+def test_an_answer_is_there_before_the_next_question_is_measured(toy, tmp_path, monkeypatch, capsys):
+    _, calls, numbers = toy
+    numbers["interrupt"] = False
+    shown = []
+    later = question(tmp_path / "later", "later", calls=calls)
+    later.MEASUREMENTS[0].measure = lambda *_: shown.append(capsys.readouterr().out) or {"a": np.ones(2)}
+    monkeypatch.setitem(sys.modules, "experiments.later", later)
+    for module in (main, questions):
+        monkeypatch.setattr(module, "QUESTIONS", ("toy", "later"))
+    main.main(quick=True)
+    assert shown and "It is 1." in shown[0]
+
+
+def test_an_identity_that_falls_is_an_error_and_nothing_is_lost(toy, tmp_path, capsys):
+    package, _, numbers = toy
+    numbers["interrupt"] = False
+    package.MEASUREMENTS[0].small = dataclasses.replace(package.MEASUREMENTS[0].small, bound=0)
     with pytest.raises(SystemExit, match="1"):
-        main.main(("toy",))
+        main.main(("toy",), claims=True)
     said = capsys.readouterr()
-    assert "has to hold" in said.err and "does not hold" in said.out
-    assert len(list(tmp_path.rglob("toy.json"))) == 1
+    assert "error: an identity or count does not hold\ntoy: It is small" in said.err and "does not hold" in said.out
+    assert len(list((tmp_path / "runs").rglob("first.npz"))) == 1
 
 
-def test_open_alone_shows_the_recorded_report(monkeypatch, capsys):
+def test_answers_in_korean(toy, capsys):
+    _, _, numbers = toy
+    numbers["interrupt"] = False
+    main.main(("toy",), language="ko")
+    said = capsys.readouterr().out
+    assert "그런가?\n1이다. (1개)" in said and "항등식과 개수: 1개 중 1개 성립" in said
+
+
+def test_open_alone_shows_the_recorded_report(monkeypatch, tmp_path):
     shown = []
     monkeypatch.setattr(main, "use_all_cores", lambda: None)
+    monkeypatch.setattr(main, "RUNS", tmp_path)
     monkeypatch.setattr(main.webbrowser, "open", shown.append)
     main.main(open=True)
-    assert shown == [report.RECORDED.as_uri()] and report.RECORDED.exists()
+    assert shown == [(tmp_path / "recorded" / page.PAGE).as_uri()]
+    assert (tmp_path / "recorded" / page.PAGE).read_text(encoding="utf-8").count("<section") == len(QUESTIONS)
 
 
 def test_folders_of_runs_are_new(tmp_path):
-    assert len({records.new_folder(tmp_path) for _ in range(3)}) == 3
+    assert len({questions.new_folder(tmp_path) for _ in range(3)}) == 3
+
+
+# ---- recorded numbers
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_recorded_numbers_are_of_the_full_configuration(name):
+    answer = questions.recorded(name)
+    assert answer is not None, f"run: python -m experiments {name} --record"
+    for module in answer.question.MEASUREMENTS:
+        n = answer.numbers[name_of(module)]
+        assert n.config == module.FULL, module.__name__
+        assert json.dumps(dict(n.versions)) and n.device and n.seconds > 0
+    names = [claim.name for claim in answer.claims]
+    assert len(set(names)) == len(names)
+    assert all(claim.verdict in claims.VERDICTS for claim in answer.claims)
+
+
+def test_all_verdicts_take_seconds():
+    start = time.process_time()
+    answers = questions.all_recorded()
+    assert time.process_time() - start < 5
+    fallen = [f"{a.name}: {c.statement}" for a in answers for c in a.claims if c.must and c.verdict != "holds"]
+    assert fallen == [], "an identity or count of the recorded numbers does not hold"
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_pictures_show_the_recorded_numbers(name):
+    """The data are compared, and not the bytes, which depend on the version of matplotlib."""
+    answer = questions.recorded(name)
+    for module in answer.question.MEASUREMENTS:
+        path = questions.place(questions.RESULTS, name, module).with_suffix(".svg")
+        figure = plots.drawn(module, answer.numbers[name_of(module)])
+        assert path.exists() == (figure is not None)
+        if figure is not None:
+            assert plots.same(plots.summary(figure), plots.saved_summary(path)), "run: python -m experiments readme"
+            matplotlib.pyplot.close(figure)
+
+
+def test_a_recorded_claim_is_reworded_moved_and_added_without_measuring(monkeypatch):
+    """Nothing is measured here, and a changed number turns the verdict."""
+    answer = questions.recorded("why_latent")
+    (module,) = (module for module in answer.question.MEASUREMENTS if name_of(module) == "rank")
+    monkeypatch.setattr(module, "measure", None)
+    n = answer.numbers["rank"]
+    reworded = dataclasses.replace(module.rank, statement="Its rank is low.", bound=1e-18)
+    added = claims.at_least(3, "Three widths.", source="")(lambda n: len(n["widths"]))
+    assert [claims.judged(claim, n)[0].verdict for claim in (module.rank, reworded, added)] == [
+        "holds", "does not hold", "holds"
+    ]  # fmt: skip
+    changed = dataclasses.replace(n, arrays={**n.arrays, "softmax": np.ones_like(n["softmax"])})
+    assert claims.judged(module.rank, changed)[0].verdict == "does not hold"
+
+
+# ---- words
+
+
+def said_numbers(text):
+    """The numbers in a text; names such as MNIST-1D hold none."""
+    return re.findall(r"\d[\d,.]*", re.sub(r"MNIST-1D|float(32|64)|[a-zA-Z]+_?\d", "", text))
+
+
+@pytest.mark.parametrize("language", words.LANGUAGES)
+@pytest.mark.parametrize("name", QUESTIONS)
+@pytest.mark.parametrize("what, most_words, most_numbers", [("sentence", 25, 1), ("paragraph", 80, 3), ("key", 15, 3)])
+def test_an_answer_is_short(name, language, what, most_words, most_numbers):
+    text = questions.said(questions.recorded(name), what, language)
+    assert len(text.split()) <= most_words, text
+    assert len(said_numbers(text)) <= most_numbers, text
+    assert words.of_page(language)["not_measured"] not in text
+
+
+@pytest.mark.parametrize("text, count", [("MNIST-1D has 4,000 in float32", 1), ("1.5 and 2", 2), ("x2", 0)])
+def test_numbers_in_a_text_are_counted(text, count):
+    assert len(said_numbers(text)) == count
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_nothing_is_missing_in_either_language(name):
+    package = questions.question(name)
+    english, korean = (words.leaves(words.of(package, language)) for language in words.LANGUAGES)
+    expected = {"question", "sentence", "key", "paragraph"}
+    for module in package.MEASUREMENTS:
+        expected |= {f"{name_of(module)}.title"} | (
+            {f"{name_of(module)}.caption"} if hasattr(module, "picture") else set()
+        )
+    assert english.keys() == korean.keys() == expected
+    for key, text in english.items():
+        assert sorted(re.findall(words.PLACEHOLDER, text)) == sorted(re.findall(words.PLACEHOLDER, korean[key])), key
+        assert re.search("[가-힣]", korean[key]) and not re.search("[가-힣]", text), key
+
+
+def test_the_words_of_every_question_are_toml():
+    for path in (readme.ROOT / "experiments").rglob("*.toml"):
+        assert tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("module", MEASUREMENTS, ids=lambda module: module.__name__.removeprefix("experiments."))
+def test_a_measurement_says_how(module):
+    assert len(inspect.cleandoc(module.__doc__ or "").split("\n\n")) >= 2
+    assert "\\" not in page.formula(module.FORMULA)
+    assert claims.of(module) and all(claim.statement.endswith(".") for claim in claims.of(module))
 
 
 # ---- README
@@ -316,18 +322,24 @@ def without_rounding(text):
     return re.sub(r"\d(\.\d)?e-1[3-9]", "rounding", "\n".join(lines))
 
 
-def test_readme_quotes_the_recorded_results():
-    text = readme.README.read_text(encoding="utf-8")
-    assert without_rounding(readme.with_parts(text)) == without_rounding(text), "run: python -m experiments readme"
-    assert readme.claims() == readme.CLAIMS.read_text(encoding="utf-8"), "run: python -m experiments readme"
+@pytest.mark.parametrize("language", words.LANGUAGES)
+def test_readme_quotes_the_recorded_results(language):
+    text = readme.README[language].read_text(encoding="utf-8")
+    made = readme.with_parts(text, readme.parts(questions.all_recorded(), language))
+    assert without_rounding(made) == without_rounding(text), "run: python -m experiments readme"
 
 
-def test_report_and_docstrings_quote_the_recorded_results():
-    page = report.page(readme.recorded(), records.RESULTS)
-    assert page == report.RECORDED.read_text(encoding="utf-8"), "run: python -m experiments readme"
-    for result in readme.recorded():
-        text = readme.source(result).read_text(encoding="utf-8")
-        assert readme.with_answer(text, result) == text, "run: python -m experiments readme"
+def test_the_table_of_claims_quotes_the_recorded_results():
+    assert readme.claims(questions.all_recorded()) == readme.CLAIMS.read_text(encoding="utf-8")
+
+
+def test_readme_has_every_part():
+    text = {language: path.read_text(encoding="utf-8") for language, path in readme.README.items()}
+    made = readme.parts([], "en")
+    assert all(f"<!-- {name} -->\n" in text["en"] for name in made)
+    assert "<!-- questions -->" in text["ko"] and "README.ko.md" in text["en"] and "README.md" in text["ko"]
+    pictures = [set(re.findall(r"\]\((experiments/results/\S+\.svg)\)", page)) for page in text.values()]
+    assert pictures[1] <= pictures[0] and all((readme.ROOT / path).exists() for path in pictures[0] | pictures[1])
 
 
 def long_lines(text):
@@ -337,10 +349,17 @@ def long_lines(text):
 
 
 @pytest.mark.parametrize(
-    ("page", "most"), [("README.md", 200), ("ARCHITECTURE.md", 60), ("CONTRIBUTING.md", 100), ("CHANGELOG.md", 200)]
+    ("name", "most"),
+    [
+        ("README.md", 200),
+        ("README.ko.md", 120),
+        ("ARCHITECTURE.md", 60),
+        ("CONTRIBUTING.md", 100),
+        ("CHANGELOG.md", 200),
+    ],
 )
-def test_a_page_is_short(page, most):
-    text = (readme.ROOT / page).read_text(encoding="utf-8")
+def test_a_page_is_short(name, most):
+    text = (readme.ROOT / name).read_text(encoding="utf-8")
     assert len(text.splitlines()) <= most
     assert long_lines(text) == []
 
@@ -362,23 +381,11 @@ def test_a_long_line_is_found(before, after, count):
 
 def test_readme_says_in_ten_lines_what_to_type():
     first = readme.README.read_text(encoding="utf-8").splitlines()[:10]
-    for words in ("mlp-jax check", "mlp-jax train", "python -m experiments", "pip install -e"):
-        assert words in "\n".join(first)
+    for command in ("mlp-jax check", "mlp-jax train", "python -m experiments", "pip install -e"):
+        assert command in "\n".join(first)
 
 
-def test_readme_without_a_mark_is_an_error():
-    with pytest.raises(ValueError, match=r"README\.md: expected"):
-        readme.with_parts("nothing")
-
-
-@pytest.mark.parametrize("name", QUESTIONS)
-def test_recorded_result_is_of_the_full_configuration(name):
-    (result,) = records.recorded((name,))
-    question = importlib.import_module(f"experiments.{name}")
-    assert [m.name for m in result.measurements] == [m.__name__.rsplit(".", 1)[-1] for m in question.MEASUREMENTS]
-    for measurement, module in zip(result.measurements, question.MEASUREMENTS, strict=True):
-        assert measurement.config == json.loads(json.dumps(dataclasses.asdict(module.FULL))), module.__name__
-        assert not measurement.caption or (records.RESULTS / records.picture_name(result, measurement)).exists()
-    assert protocol.reworded(question, result) == result, "run: python -m experiments readme"
-    assert "not measured" not in result.answer + protocol.filled(question.KEY, result.claims)
-    assert all("\\" not in report.formula(measurement.formula) for measurement in result.measurements)
+@pytest.mark.parametrize("text", ["nothing", "<!-- other -->\n<!-- end -->", 2 * "<!-- check -->\n<!-- end -->"])
+def test_a_page_without_its_marks_is_an_error(text):
+    with pytest.raises(ValueError, match="the page: expected each of"):
+        readme.with_parts(text, {"check": str})

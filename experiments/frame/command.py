@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import matplotlib
 
-from experiments.frame import numbers, page, questions, walkthrough, words
+from experiments.frame import numbers, page, questions, readme, walkthrough, words
 from experiments.frame.numbers import Numbers, name_of
 from experiments.frame.progress import progress
 from experiments.frame.questions import QUESTIONS, RESULTS, RUNS, Answer
@@ -54,17 +54,17 @@ def main(
     if "walkthrough" in names:
         print(walkthrough.text())
     if "readme" in names:
-        pass
+        readme.update()
     chosen = [name for name in QUESTIONS if name in names or not names]
     show = partial(_show, language=language, with_claims=claims)
     if not names and open and not (quick or record):
-        answers, folder = questions.all_recorded(), RUNS
+        answers, folder = questions.all_recorded(), RESULTS
     elif chosen:
         folder = RESULTS if record else questions.new_folder(RUNS)
         answers = answer(chosen, quick, seed, folder, show)
     else:
         return
-    report = page.write(RUNS / "recorded" if folder in (RESULTS, RUNS) else folder, answers, language)
+    report = page.write(RUNS / "recorded" if folder == RESULTS else folder, answers, folder, language)
     if open:
         webbrowser.open(report.as_uri())
     print(f"\n{page.totals([claim for one in answers for claim in one.claims], language)}\nreport: {report}")

@@ -120,31 +120,35 @@ def write(path: Path, numbers: Numbers) -> None:
         "config": dataclasses.asdict(numbers.config),
         "missing": dict(numbers.missing),
     }
-    part = path.with_suffix(".part")
+    part = _file(path, "part")
     with part.open("wb") as file:
         np.savez_compressed(file, **dict[str, Any](numbers.arrays))
-    part.replace(path.with_suffix(".npz"))
+    part.replace(_file(path, "npz"))
     part.write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(path.with_suffix(".json"))
+    part.replace(_file(path, "json"))
 
 
 def read(path: Path, config: type) -> Numbers:
     """Return what `write` wrote, its configuration as a dataclass of this type."""
-    about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    with np.load(path.with_suffix(".npz"), allow_pickle=False) as file:
+    about = json.loads(_file(path, "json").read_text(encoding="utf-8"))
+    with np.load(_file(path, "npz"), allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     return Numbers(**{**about, "arrays": arrays, "config": config(**_as_tuples(about["config"]))})
 
 
 def exists(path: Path) -> bool:
     """Return whether `write` has come to its end there."""
-    return path.with_suffix(".json").exists()
+    return _file(path, "json").exists()
 
 
 def remove(path: Path) -> None:
     """Remove what `write` wrote, the end first."""
-    path.with_suffix(".json").unlink(missing_ok=True)
-    path.with_suffix(".npz").unlink(missing_ok=True)
+    _file(path, "json").unlink(missing_ok=True)
+    _file(path, "npz").unlink(missing_ok=True)
+
+
+def _file(path: Path, suffix: str) -> Path:
+    return path.with_name(f"{path.name}.{suffix}")  # the name may have dots
 
 
 def _as_tuples(value: Any) -> Any:

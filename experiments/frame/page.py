@@ -13,7 +13,7 @@ import jinja2
 from latex2mathml.converter import convert
 from markupsafe import Markup, escape
 
-from experiments.frame import plots, questions, words
+from experiments.frame import questions, words
 from experiments.frame.claims import VERDICTS, Judged, Verdict
 from experiments.frame.numbers import name_of
 from experiments.frame.questions import Answer
@@ -24,24 +24,30 @@ MARKS: dict[Verdict, str] = {"holds": "✓", "not decided": "?", "differs": "≠
 RELATIONS = {"<=": "≤ ", ">=": "≥ ", "=": ""}
 
 
-def write(folder: Path, answers: Sequence[Answer], language: str = "en") -> Path:
-    """Write the page of answers into a folder, open in a language, and return its path."""
+def write(folder: Path, answers: Sequence[Answer], pictures: Path, language: str = "en") -> Path:
+    """Write the page of answers into a folder, and return its path; for the arguments see `page`."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / PAGE
-    path.write_text(page(answers, language), encoding="utf-8")
+    path.write_text(page(answers, pictures, language), encoding="utf-8")
     return path
 
 
-def page(answers: Sequence[Answer], language: str = "en") -> str:
-    """Return the page. The same answers give the same page."""
+def page(answers: Sequence[Answer], pictures: Path, language: str = "en") -> str:
+    """Return the page. The same answers give the same page.
+
+    Args:
+      answers: in their order.
+      pictures: the folder that holds their pictures.
+      language: in which the page opens.
+    """
     loader = jinja2.FileSystemLoader(Path(__file__).parent, encoding="utf-8")
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
     environment.trim_blocks = environment.lstrip_blocks = True
     environment.filters |= {
-        "number": number, "expected": expected, "interval": interval, "formula": formula, "powers": powers,
+        "expected": expected, "measured": measured, "interval": interval, "formula": formula, "powers": powers,
     }  # fmt: skip
     return environment.get_template("page.html").render(
-        answers=[_answer(answer) for answer in answers],
+        answers=[_answer(answer, pictures) for answer in answers],
         claims=[claim for answer in answers for claim in answer.claims],
         page={code: words.of_page(code) for code in words.LANGUAGES},
         totals=totals,
@@ -121,14 +127,16 @@ def formula(latex: str) -> Markup:
     return Markup(convert(latex, display="block"))
 
 
-def _answer(answer: Answer) -> dict[str, Any]:
+def _answer(answer: Answer, pictures: Path) -> dict[str, Any]:
     """Return what the page shows of an answer; texts by language."""
     text = {code: words.of(answer.question, code) for code in words.LANGUAGES}
     said = {what: {code: questions.said(answer, what, code) for code in words.LANGUAGES}
             for what in ("sentence", "key", "paragraph")}  # fmt: skip
-    parts = [_part(answer, module, text) for module in answer.question.MEASUREMENTS]
+    parts = [_part(answer, module, text, pictures) for module in answer.question.MEASUREMENTS]
     head = name_of(answer.question.PICTURE)
     first = next(iter(answer.numbers.values()))
+    versions = ", ".join(f"{name} {version}" for name, version in first.versions.items() if name != "mlp_jax")
+    about = {"seconds": f"{answer.seconds:.0f}", "device": first.device, "versions": versions}
     return {
         "name": answer.name,
         "question": {code: text[code]["question"] for code in text},
@@ -136,20 +144,18 @@ def _answer(answer: Answer) -> dict[str, Any]:
         "claims": answer.claims,
         "head": next(part for part in parts if part["name"] == head),
         "parts": parts,
-        "seconds": answer.seconds,
-        "device": first.device,
-        "versions": {name: version for name, version in first.versions.items() if name != "mlp_jax"},
+        "measured": {code: words.of_page(code)["seconds"].format(**about) for code in words.LANGUAGES},
     }
 
 
-def _part(answer: Answer, module: ModuleType, text: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _part(answer: Answer, module: ModuleType, text: dict[str, dict[str, Any]], pictures: Path) -> dict[str, Any]:
     name = name_of(module)
     n = answer.numbers[name]
     return {
         "name": name,
         "title": {code: text[code][name]["title"] for code in text},
         "caption": {code: text[code][name].get("caption", "") for code in text},
-        "picture": _picture(answer, module),
+        "picture": _as_address(questions.place(pictures, answer.name, module).with_suffix(".svg")),
         "description": inspect.cleandoc(module.__doc__ or "").split("\n\n"),
         "formula": module.FORMULA,
         "claims": answer.judged[name],
@@ -159,9 +165,8 @@ def _part(answer: Answer, module: ModuleType, text: dict[str, dict[str, Any]]) -
     }
 
 
-def _picture(answer: Answer, module: ModuleType) -> str:
-    """Return the picture of a measurement as the address of an image; empty if there is none."""
-    figure = plots.drawn(module, answer.numbers[name_of(module)])
-    if figure is None:
+def _as_address(path: Path) -> str:
+    """Return a picture as the address of an image; empty if it is not there."""
+    if not path.exists():
         return ""
-    return "data:image/svg+xml;base64," + base64.b64encode(plots.svg(figure)).decode()
+    return "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode()

@@ -1,6 +1,5 @@
 """Pictures of recorded numbers. An SVG carries a summary of the data that it shows, by which a test compares it."""
 
-import io
 import json
 import re
 from collections import defaultdict
@@ -49,13 +48,11 @@ def drawn(module: ModuleType, n: Numbers) -> Figure | None:
             return None
 
 
-def svg(figure: Figure) -> bytes:
-    """Return a figure as SVG, with the summary of its data in its description, and close it."""
-    file = io.BytesIO()
+def save(path: Path, figure: Figure) -> None:
+    """Write a figure as SVG, with the summary of its data in its description, and close it."""
     with plt.style.context(STYLE):
-        figure.savefig(file, format="svg", metadata={"Date": None, "Description": json.dumps(summary(figure))})
+        figure.savefig(path, format="svg", metadata={"Date": None, "Description": json.dumps(summary(figure))})
     plt.close(figure)
-    return file.getvalue()
 
 
 def summary(figure: Figure) -> list[dict[str, list[float]]]:

@@ -109,7 +109,7 @@ def draw(folder: Path, answer: Answer) -> None:
     for module in answer.question.MEASUREMENTS:
         figure = plots.drawn(module, answer.numbers[name_of(module)])
         if figure is not None:
-            place(folder, answer.name, module).with_suffix(".svg").write_bytes(plots.svg(figure))
+            plots.save(place(folder, answer.name, module).with_suffix(".svg"), figure)
 
 
 def said(answer: Answer, what: str, language: str = "en") -> str:

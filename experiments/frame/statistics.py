@@ -28,8 +28,9 @@ class Statistic(NamedTuple):
 def mean(values: Any) -> Statistic:
     """Return the mean over seeds and its interval, by Student's t. For a paired difference give the differences.
 
-    >>> mean([1.0, 2.0, 3.0])
-    Statistic(value=2.0, kind='mean', seeds=3, interval=(-0.4841377117503166, 4.484137711750317))
+    >>> value, kind, seeds, (low, high) = mean([1.0, 2.0, 3.0])
+    >>> print(f"{kind} of {seeds}: {value:.2f}, {low:.2f} to {high:.2f}")
+    mean of 3: 2.00, -0.48 to 4.48
     """
     sample = _sample(values)
     if len(sample) == 1:  # one seed says nothing of the others
