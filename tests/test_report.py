@@ -77,7 +77,7 @@ def test_page_of_no_answers_is_a_page(tmp_path):
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 LOOK = """<script>addEventListener("load", () => {
-  const shown = e => e.getClientRects().length > 0;
+  const shown = e => e.checkVisibility();
   const see = {
   sections: [...document.querySelectorAll("section")].filter(s => s.offsetHeight > 0).map(s => s.id),
   images: [...document.images].map(i => i.complete && i.naturalWidth > 0 && i.alt.length > 0),
