@@ -52,6 +52,8 @@ def median(values: Any) -> Statistic:
     """Return the median over seeds and its interval, by the bootstrap (Efron, 1979)."""
     sample = _sample(values)
     value = float(np.median(sample))
+    if len(sample) == 1:  # one seed says nothing of the others
+        return Statistic(value, "median", 1, (-np.inf, np.inf))
     if np.ptp(sample) == 0:  # nothing to draw again
         return Statistic(value, "median", len(sample), (value, value))
     drawn = stats.bootstrap((sample,), np.median, method="percentile", rng=np.random.default_rng(0))

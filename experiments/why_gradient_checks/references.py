@@ -1,6 +1,6 @@
 """The error of each reference gradient, against mpmath: differences of every step size, complex step, autodiff.
 
-Small tanh networks at a good point, in float64 and float32, entry by entry.
+Small tanh networks at a good point, in float64 and float32. The error is that of the whole gradient, relative, L2.
 """
 
 from dataclasses import dataclass
@@ -9,20 +9,20 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
 import numpy as np
-from jax.flatten_util import ravel_pytree
 from matplotlib.figure import Figure
 
 import mlp_jax
-from experiments.intervals import median_and_interval
-from experiments.protocol import Claim, Finding, Progress
-from experiments.why_gradient_checks.rules import arrays_of, differences, draw, loss
+from experiments.frame.claims import at_least, at_most, equals
+from experiments.frame.numbers import Numbers, Progress
+from experiments.frame.plots import panels
+from experiments.frame.statistics import Statistic, exact, largest, slope
+from experiments.why_gradient_checks.rules import GOOD, arrays_of, differences, draw, loss, seeds_of
 
 FORMULA = (
     r"\frac{f(\theta + h v) - f(\theta - h v)}{2h} = \langle \nabla f, v \rangle + O(h^2) + O(\varepsilon |f| / h)"
 )
-CAPTION = "The error of differences over their step: rounding to the left, truncation to the right of eps^(1/3)."
+DTYPES = ("float64", "float32")
 
 
 @dataclass(frozen=True)
@@ -39,34 +39,133 @@ FULL = Config()
 QUICK = Config(nets=2)
 
 
-def measure(config: Config, key: jax.Array, progress: Progress) -> Finding:
-    """Hold differences of every step size, the complex step and autodiff against mpmath, on small tanh networks."""
+def measure(config: Config, key: jax.Array, progress: Progress) -> dict[str, Any]:
+    """Return the errors of differences (dtypes, nets, steps), autodiff (dtypes, nets) and complex step (nets,)."""
     steps = np.logspace(-11, 0, config.steps)
-    errors: dict[str, list[list[float]]] = {"float64": [], "float32": []}
-    others: dict[str, list[float]] = {"complex step": [], "autodiff float64": [], "autodiff float32": []}
-    for net in range(config.nets):
+    by_differences = np.zeros((len(DTYPES), config.nets, config.steps))
+    by_complex_step, by_autodiff = np.zeros(config.nets), np.zeros((len(DTYPES), config.nets))
+    for net, seed in enumerate(np.asarray(seeds_of(key, config.nets))):
         progress(net / config.nets)
-        seed = int(jax.random.randint(jax.random.fold_in(key, net), (), 0, 2**31 - 1))
-        problem = draw(config.widths, config.batch, seed, "a good point")
-        with jax.enable_x64(True):
-            x, labels, params = arrays_of(problem, jnp.float64)
-            exact = np.asarray(ravel_pytree(mlp_jax.check.high_precision(params, x, labels, mlp_jax.tanh).gradient)[0])
-            imaginary = mlp_jax.check.complex_step(partial(_loss_by_log_sum_exp, x, labels), params).gradient
-            others["complex step"].append(_error(ravel_pytree(imaginary)[0], exact))
-        for dtype in errors:
+        problem = draw(config.widths, config.batch, int(seed), GOOD)
+        x, labels, params = arrays_of(problem, "float64")
+        exact = _flat(mlp_jax.check.high_precision(params, x, labels, mlp_jax.tanh).gradient)
+        imaginary = mlp_jax.check.complex_step(partial(_loss_by_log_sum_exp, x, labels), params)
+        by_complex_step[net] = _error(_flat(imaginary.gradient), exact)
+        for d, dtype in enumerate(DTYPES):
             with jax.enable_x64(dtype == "float64"):
-                arrays = arrays_of(problem, jnp.dtype(dtype))
-                by_step = [np.asarray(differences(mlp_jax.tanh, *arrays, jnp.asarray(h, dtype))) for h in steps]
-                errors[dtype].append([_error(g, exact) for g in by_step])
-                x, labels, params = arrays
-                gradient = jax.grad(partial(loss, mlp_jax.tanh, x, labels))(params)
-                others[f"autodiff {dtype}"].append(_error(ravel_pytree(gradient)[0], exact))
-    data = {"steps": steps.tolist(), "errors": errors, "others": others}
-    return Finding(tuple(_claims_of_references(config, steps, errors, others)), data)
+                arrays = arrays_of(problem, dtype)
+                by_step = [np.asarray(differences(mlp_jax.tanh, *arrays, np.asarray(h, dtype))) for h in steps]
+                by_differences[d, net] = [_error(gradient, exact) for gradient in by_step]
+                by_autodiff[d, net] = _error(_flat(_gradient(*arrays)), exact)
+    return {
+        "dtype": list(DTYPES),
+        "step": steps,
+        "differences": by_differences,
+        "complex step": by_complex_step,
+        "autodiff": by_autodiff,
+    }
+
+
+def errors(n: Numbers, what: str, dtype: str) -> np.ndarray:
+    """Return the errors of differences (nets, steps), or of autodiff (nets,), in a dtype."""
+    return n[what][n.at(dtype=dtype)]
+
+
+def least(n: Numbers, dtype: str) -> int:
+    """Return the index of the step at which the median error of differences is smallest."""
+    return int(np.argmin(np.median(errors(n, "differences", dtype), axis=0)))
+
+
+def log_slope(n: Numbers, dtype: str, steps: np.ndarray) -> Statistic:
+    """Return the slope of log error over log step, at these steps."""
+    return slope(np.log(n["step"][steps]), np.log(errors(n, "differences", dtype)[:, steps]))
+
+
+THEORY = "error h^2 |f'''| / 6 + eps |f| / h (Nocedal & Wright, 2006, sec. 8.1)"
+
+
+@equals(
+    -1,
+    "{dtype}: below the best step the error falls like 1 / h.",
+    within=0.15,
+    dtype=DTYPES,
+    source=THEORY,
+    how="a slope in the logarithms",
+)
+def rounding(n: Numbers, dtype: str) -> Statistic:
+    h = n["step"][least(n, dtype)]
+    return log_slope(n, dtype, (n["step"] > h / 1e4) & (n["step"] < h / 10))
+
+
+@equals(
+    2,
+    "{dtype}: above it the error grows like h^2.",
+    within=0.15,
+    dtype=DTYPES,
+    source=THEORY,
+    how="a slope in the logarithms",
+)
+def truncation(n: Numbers, dtype: str) -> Statistic:
+    low, high = {"float64": (10 * n["step"][least(n, dtype)], 0.1), "float32": (2e-2, 0.3)}[dtype]
+    return log_slope(n, dtype, (n["step"] > low) & (n["step"] < high))
+
+
+@equals(
+    0,
+    "{dtype}: the best step over eps^(1/3) is near 1, its log10 near 0.",
+    within=1,
+    dtype=DTYPES,
+    source=THEORY,
+    how="of the median error; within a factor of 10: the constant depends on f",
+)
+def optimum(n: Numbers, dtype: str) -> Statistic:
+    return exact(np.log10(n["step"][least(n, dtype)] / np.finfo(dtype).eps ** (1 / 3)))
+
+
+@at_least(
+    lambda n, dtype: 100 * np.median(errors(n, "autodiff", dtype)),
+    "{dtype}: even then differences are far worse than autodiff.",
+    dtype=DTYPES,
+    source="autodiff's own error, measured, times 100",
+    how="relative L2 error of the whole gradient, median over the networks",
+)
+def best(n: Numbers, dtype: str) -> Statistic:
+    return exact(np.median(errors(n, "differences", dtype), axis=0)[least(n, dtype)])
+
+
+ROUNDING = "unit roundoff 1.1e-16, times the operations of three layers"
+HOW = "relative L2 error of the whole gradient"
+
+
+@at_most(1e-14, "The complex step is right to rounding.", source=ROUNDING, how=HOW, must=True)
+def complex_step(n: Numbers) -> Statistic:
+    return largest(n["complex step"])
+
+
+@at_most(1e-14, "Autodiff in float64 is, too.", source=ROUNDING, how=HOW, must=True)
+def autodiff(n: Numbers) -> Statistic:
+    return largest(errors(n, "autodiff", "float64"))
+
+
+def picture(n: Numbers) -> Figure:
+    """Draw the error of each reference over the step."""
+    figure, axes = panels(figsize=(6.5, 4.4))
+    for dtype, color in {"float32": "tab:orange", "float64": "tab:blue"}.items():
+        curve = np.median(errors(n, "differences", dtype), axis=0)
+        axes.plot(n["step"], curve, "o-", ms=3, lw=1, color=color, label=f"central differences, {dtype}")
+        axes.axvline(float(np.finfo(dtype).eps) ** (1 / 3), color=color, ls=":", lw=1)
+        axes.axhline(np.median(errors(n, "autodiff", dtype)), color=color, ls="--", lw=1, label=f"autodiff, {dtype}")
+    axes.axhline(np.median(n["complex step"]), color="tab:green", label="complex step")
+    axes.set(
+        xscale="log", yscale="log", xlabel="step h (dotted: eps^(1/3))", ylabel="relative L2 error", ylim=(1e-17, 1e4)
+    )
+    axes.set_title("Error of each reference against mpmath, tanh network")
+    axes.legend(fontsize=8, loc="upper right")
+    return figure
 
 
 def _loss_by_log_sum_exp(x: Any, labels: Any, params: Any) -> Any:
-    """The loss of a tanh network in analytic operations alone."""
+    """Return the loss of a tanh network by analytic operations only."""
     h = x
     for W, b in params[:-1]:
         h = jnp.tanh(h @ W + b[None, :])
@@ -74,63 +173,14 @@ def _loss_by_log_sum_exp(x: Any, labels: Any, params: Any) -> Any:
     return jnp.mean(jnp.log(jnp.sum(jnp.exp(z), axis=1)) - z[jnp.arange(len(labels)), labels])
 
 
+@jax.jit
+def _gradient(x: Any, labels: Any, params: Any) -> Any:
+    return jax.grad(lambda params: loss(mlp_jax.tanh, x, labels, params))(params)
+
+
+def _flat(gradient: Any) -> np.ndarray:
+    return np.concatenate([np.ravel(np.asarray(leaf, float)) for leaf in jax.tree.leaves(gradient)])
+
+
 def _error(actual: Any, expected: Any) -> float:
     return float(np.linalg.norm(np.asarray(actual, float) - expected) / np.linalg.norm(expected))
-
-
-def _claims_of_references(config: Config, steps: np.ndarray, errors: Any, others: Any) -> list[Claim]:
-    theory = "error h^2 |f'''| / 6 + eps |f| / h (Nocedal & Wright, 2006, sec. 8.1)"
-    claims = []
-    for dtype, rows in errors.items():
-        curve = np.median(rows, axis=0)
-        best = int(np.argmin(curve))
-        eps = float(np.finfo(dtype).eps)
-        left = (steps > steps[best] / 1e4) & (steps < steps[best] / 10)
-        right = (steps > steps[best] * 10) & (steps < 0.1) if dtype == "float64" else (steps > 2e-2) & (steps < 0.3)
-        for side, mask, slope in (("rounding", left, -1.0), ("truncation", right, 2.0)):
-            fitted = [float(np.polyfit(np.log(steps[mask]), np.log(np.array(row)[mask]), 1)[0]) for row in rows]
-            what = f"{dtype}: below the best step the error falls like 1 / h" if slope < 0 else (
-                f"{dtype}: above it the error grows like h^2")  # fmt: skip
-            claims.append(
-                Claim(f"{side} {dtype}", f"{what}.", "=", slope, theory, *median_and_interval(fitted)[:1], "a slope in "
-                      "the logarithms", median_and_interval(fitted)[1], config.nets, 0.15)
-            )  # fmt: skip
-        claims.append(
-            Claim(f"optimum {dtype}", f"{dtype}: the best step over eps^(1/3) is near 1, its log10 near 0.", "=", 0,
-                  theory, float(np.log10(steps[best] / eps ** (1 / 3))), "within a factor of 10: the constant depends "
-                  "on f", seeds=config.nets, tolerance=1)
-        )  # fmt: skip
-        claims.append(
-            Claim(f"best {dtype}", f"{dtype}: even then differences are far worse than autodiff.", ">=",
-                  100 * float(np.median(others[f"autodiff {dtype}"])), "autodiff's own error, measured, times 100",
-                  float(curve[best]), "relative L2 error of the whole gradient, median", seeds=config.nets)
-        )  # fmt: skip
-    for name, identifier in (("complex step", "complex step"), ("autodiff float64", "autodiff")):
-        claims.append(
-            Claim(identifier, f"The {name} is right to rounding." if "step" in name else "Autodiff in float64 is, too.",
-                  "<=", 1e-14, "unit roundoff 1.1e-16, times the operations of three layers", max(others[name]),
-                  "relative L2 error of the whole gradient, the worst net", seeds=config.nets, exact=True)
-        )  # fmt: skip
-    return claims
-
-
-def picture(data: dict[str, Any]) -> Figure:
-    """The error of each reference over the step."""
-    figure, axes = plt.subplots(figsize=(6.5, 4.4), layout="constrained")
-    steps = data["steps"]
-    for dtype, color in {"float32": "tab:orange", "float64": "tab:blue"}.items():
-        curves = np.array(data["errors"][dtype])
-        axes.plot(
-            steps, np.median(curves, axis=0), "o-", ms=3, lw=1, color=color, label=f"central differences, {dtype}"
-        )
-        axes.axvline(float(np.finfo(dtype).eps) ** (1 / 3), color=color, ls=":", lw=1)
-        autodiff = float(np.median(data["others"][f"autodiff {dtype}"]))
-        axes.axhline(autodiff, color=color, ls="--", lw=1, label=f"autodiff, {dtype}")
-    axes.axhline(float(np.median(data["others"]["complex step"])), color="tab:green", label="complex step")
-    axes.set(
-        xscale="log", yscale="log", xlabel="step h (dotted: eps^(1/3))", ylabel="relative L2 error", ylim=(1e-17, 1e4)
-    )
-    axes.set_title("Error of each reference against mpmath, tanh network")
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8, loc="upper right")
-    return figure

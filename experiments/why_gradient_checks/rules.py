@@ -17,6 +17,7 @@ from mlp_jax import Activation, Layer
 from mlp_jax.check.mistakes import Gradients, Pass, Problem, caught, flat
 
 POINTS = {"homework's start": (0.01, 0.0), "a good point": (None, 0.5)}  # sizes of weights (1 / sqrt fan_in), biases
+START, GOOD = POINTS
 
 Rule = Callable[[Any, "Point"], bool]
 
@@ -33,15 +34,17 @@ class Point:
     sizes: Gradients
 
 
-def accepted_by_jax(gradients: Gradients, point: Point, dtype: Any) -> bool:
+def accepted_by_jax(gradients: Gradients, point: Point, dtype: str) -> bool:
     """jax.test_util.check_vjp with its defaults: one random direction, step 1e-4, tolerances 2e-3 or 1e-5 by dtype."""
-    with jax.enable_x64(dtype == jnp.float64):
-        params = tuple(Layer(jnp.asarray(W, dtype), jnp.asarray(b, dtype)) for W, b in point.problem.params)
-        given = tuple(Layer(jnp.asarray(W, dtype), jnp.asarray(b, dtype)) for W, b in gradients)
-        f = partial(loss, point.phi, jnp.asarray(point.problem.x, dtype), jnp.asarray(point.problem.labels))
+    x, labels, params = arrays_of(point.problem, dtype)
+    given = [(W.astype(dtype), b.astype(dtype)) for W, b in gradients]
+
+    def f(params: Any) -> np.ndarray:
+        return np.asarray(loss(point.phi, x, labels, params))
+
+    with jax.enable_x64(dtype == "float64"), np.errstate(all="ignore"):  # wrong gradients overflow
         try:
-            with np.errstate(all="ignore"):  # wrong gradients overflow
-                check_vjp(f, lambda params: (f(params), lambda c: (jax.tree.map(lambda g: c * g, given),)), (params,))
+            check_vjp(f, lambda params: (f(params), lambda c: (jax.tree.map(lambda g: c * g, given),)), (params,))
         except AssertionError:
             return False
     return True
@@ -71,8 +74,8 @@ def accepted_by_ours(gradients: Gradients, point: Point) -> bool:
 
 
 RULES: dict[str, Rule] = {
-    "jax float32": partial(accepted_by_jax, dtype=jnp.float32),
-    "jax float64": partial(accepted_by_jax, dtype=jnp.float64),
+    "jax float32": partial(accepted_by_jax, dtype="float32"),
+    "jax float64": partial(accepted_by_jax, dtype="float64"),
     "PyTorch": accepted_by_pytorch,
     "CS231n": accepted_by_cs231n,
     "norm ratio": accepted_by_norm_ratio,
@@ -93,7 +96,7 @@ NAMES = {
 @partial(jax.jit, static_argnums=0)
 def loss(phi: Activation, x: Any, labels: Any, params: Any) -> jax.Array:
     """Return the loss of a network."""
-    return mlp_jax.cross_entropy(mlp_jax.forward(params, x, phi), labels)
+    return mlp_jax.cross_entropy(mlp_jax.forward(tuple(Layer(*layer) for layer in params), x, phi), labels)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -108,10 +111,16 @@ def differences(phi: Activation, x: Any, labels: Any, params: Any, h: Any) -> ja
     return jax.lax.map(along, jnp.eye(theta.size, dtype=theta.dtype), batch_size=64)
 
 
-def arrays_of(problem: Problem, dtype: Any) -> tuple[Any, Any, Any]:
+def arrays_of(problem: Problem, dtype: str) -> tuple[np.ndarray, np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
     """Return x, labels and params in a dtype."""
-    params = tuple(Layer(jnp.asarray(W, dtype), jnp.asarray(b, dtype)) for W, b in problem.params)
-    return jnp.asarray(problem.x, dtype), jnp.asarray(problem.labels), params
+    params = [(W.astype(dtype), b.astype(dtype)) for W, b in problem.params]
+    return problem.x.astype(dtype), problem.labels, params
+
+
+@partial(jax.jit, static_argnums=1)
+def seeds_of(key: jax.Array, count: int) -> jax.Array:
+    """Return seeds for NumPy's generator."""
+    return jax.random.randint(key, (count,), 0, 2**31 - 1)
 
 
 def draw(widths: Sequence[int], batch: int, seed: int, kind: str) -> Problem:

@@ -1,0 +1,142 @@
+"""How strong are gradient checks: each rule on right and wrong gradients, and claims that fall when they should."""
+
+import jax
+import numpy as np
+import pytest
+
+import mlp_jax
+from experiments.frame import claims
+from experiments.frame.numbers import Numbers, measured
+from experiments.why_gradient_checks import references, rules, usual_rules
+
+
+def verdicts(module, n):
+    return {one.name: one.verdict for one in claims.all_judged(module, n)}
+
+
+@pytest.mark.slow
+def test_each_rule_accepts_what_is_right_and_rejects_what_is_not():
+    point = usual_rules.point(usual_rules.QUICK, 0, mlp_jax.tanh, rules.GOOD)
+    _, gradients = point.right
+    for name, accepts in rules.RULES.items():
+        assert accepts(gradients, point), name
+        assert not accepts([(2 * dW, db) for dW, db in gradients], point), name
+
+
+@pytest.mark.parametrize("name", ["tanh", "sigmoid", "relu"])
+def test_the_textbook_is_right(name):
+    problem = rules.draw((5, 7, 4), 8, 0, rules.GOOD)
+    loss, gradients = usual_rules.textbook(name, problem.params, problem.x, problem.labels)
+    with jax.enable_x64(True):
+        params = tuple(mlp_jax.Layer(*map(jax.numpy.asarray, layer)) for layer in problem.params)
+        expected = mlp_jax.autodiff(params, problem.x, problem.labels, mlp_jax.activations.ACTIVATIONS[name])
+    assert loss == pytest.approx(float(expected[0]), rel=1e-12)
+    for (dW, db), layer in zip(gradients, expected[1], strict=True):
+        np.testing.assert_allclose(dW, layer.weight, rtol=1e-9, atol=1e-14)
+        np.testing.assert_allclose(db, layer.bias, rtol=1e-9, atol=1e-14)
+
+
+def strengths(seeds=10):
+    """Numbers by which every claim of the rules holds: 2 activations, 4 mistakes, one of them none for the second."""
+    kinds, names = list(rules.POINTS), list(rules.RULES)
+    passed = np.zeros((2, len(names), seeds, 2, 4), np.int8)
+    passed[0, :3, :, :, 0] = 1
+    passed[..., 1, 3] = -1
+    rejected = np.zeros((2, len(names), seeds, 2), bool)
+    rejected[0, 3:5] = True
+    return Numbers(
+        {"point": np.array(kinds), "rule": np.array(names), "passed": passed, "rejected": rejected,
+         "ours known": np.array([4, 3]), "ours escaped": np.array([0, 0]), "ours rejected": np.array([False, False])},
+        usual_rules.Config(),
+    )  # fmt: skip
+
+
+def test_shares_leave_out_what_is_no_mistake():
+    assert usual_rules.shares(strengths(), "passed", rules.START, "PyTorch") == pytest.approx(np.full(10, 2 / 7))
+    assert usual_rules.shares(strengths(), "rejected", rules.START, "CS231n") == pytest.approx(np.ones(10))
+
+
+@pytest.mark.parametrize(
+    "name, change",
+    [
+        ("jax_float32", lambda a: a["passed"][0, 0].clip(-1, 0)),
+        ("jax_float64", lambda a: a["passed"][0, 1].clip(-1, 0)),
+        ("PyTorch", lambda a: a["passed"][0, 2].clip(-1, 0)),
+    ],
+)
+def test_a_rule_that_lets_nothing_pass_turns_its_claim(name, change):
+    n = strengths()
+    assert set(verdicts(usual_rules, n).values()) == {"holds"}
+    rule = ["jax_float32", "jax_float64", "PyTorch"].index(name)
+    n.arrays["passed"][0, rule] = change(n.arrays)
+    assert {k for k, v in verdicts(usual_rules, n).items() if v != "holds"} == {name}
+
+
+@pytest.mark.parametrize(
+    "array, place, value, fallen",
+    [
+        ("rejected", (0, 3), False, {"CS231n"}),
+        ("rejected", (0, 4), False, {"norm_ratio"}),
+        ("rejected", (1, 2), True, {"good_point_rejects"}),
+        ("passed", (1, 4, slice(None), 0, 0), 1, {"good_point"}),
+        ("ours escaped", 0, 1, {"ours"}),
+        ("ours rejected", 1, True, {"ours_rejects"}),
+    ],
+)
+def test_changed_strengths_turn_their_claims(array, place, value, fallen):
+    n = strengths()
+    n.arrays[array][place] = value
+    assert {name for name, verdict in verdicts(usual_rules, n).items() if verdict != "holds"} == fallen
+
+
+def curves(rounding=-1.0, truncation=2.0, gap=1.0):
+    """Errors of differences as theory has them, eps / h + h^2, for every dtype and network."""
+    h = np.logspace(-11, 0, 41)
+    eps = np.array([np.finfo(dtype).eps for dtype in references.DTYPES])[:, None, None]
+    errors = 0.3 * eps * h**rounding + 0.1 * h**truncation + np.zeros((2, 5, 1))
+    arrays = {"dtype": np.array(references.DTYPES), "step": h, "differences": errors * gap,
+              "complex step": np.full(5, 1e-16), "autodiff": np.full((2, 5), 1e-16)}  # fmt: skip
+    arrays["autodiff"][1] = 1e-8
+    return Numbers(arrays, references.Config())
+
+
+@pytest.mark.parametrize(
+    "numbers, fallen",
+    [
+        (curves(), set()),
+        (curves(rounding=-0.5), {"rounding_float64", "rounding_float32"}),
+        (curves(truncation=1.5), {"truncation_float64", "truncation_float32"}),
+        (curves(gap=1e-6), {"best_float64", "best_float32"}),
+    ],
+    ids=["theory", "rounding", "truncation", "no gap"],
+)
+def test_changed_errors_turn_their_claims(numbers, fallen):
+    assert fallen <= {name for name, verdict in verdicts(references, numbers).items() if verdict != "holds"}
+    assert fallen or set(verdicts(references, numbers).values()) == {"holds"}
+
+
+@pytest.mark.parametrize("name", ["complex step", "autodiff"])
+def test_a_reference_with_few_digits_falls(name):
+    n = curves()
+    n.arrays[name].flat[0] = 1e-12
+    assert verdicts(references, n)[name.replace(" ", "_")] == "does not hold"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "module, config",
+    [
+        (usual_rules, usual_rules.Config(activations=("relu",), seeds=1)),
+        (references, references.Config(nets=1, steps=23)),
+    ],
+)
+def test_a_small_run_holds_what_must_hold(module, config):
+    n = measured(module, config)
+    assert [one.name for one in claims.all_judged(module, n) if one.must and one.verdict != "holds"] == []
+    assert not [name for name in n.arrays if n.arrays[name].dtype == object]
+
+
+def test_points_are_of_their_sizes():
+    small, good = (rules.draw((5, 7, 4), 8, 0, kind) for kind in rules.POINTS)
+    assert np.abs(small.params[0][0]).max() < 0.05 and not small.params[0][1].any()
+    assert np.std(good.params[0][0]) > 0.2 and good.params[0][1].any()
