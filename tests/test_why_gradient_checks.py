@@ -7,7 +7,7 @@ import pytest
 import mlp_jax
 from experiments.frame import claims
 from experiments.frame.numbers import Numbers, measured
-from experiments.why_gradient_checks import references, rules, usual_rules
+from experiments.why_gradient_checks import in_training, references, rules, usual_rules
 
 
 def verdicts(module, n):
@@ -122,12 +122,45 @@ def test_a_reference_with_few_digits_falls(name):
     assert verdicts(references, n)[name.replace(" ", "_")] == "does not hold"
 
 
+def trainings(accuracy=(0.97, 0.965, 0.5, 0.1, np.nan), last=0.01):
+    """Numbers of five mistakes, of which one is of the biases and one does not fit."""
+    accuracies = np.array(accuracy)[:, None] + [0.001, 0.0, -0.001]
+    loss = np.stack([np.full((5, 3), 2.5), np.full((5, 3), last)], axis=2)
+    return Numbers(
+        {"code": np.array(["bias_gradient", "scale", "sign", "labels", "transposed"]), "loss": loss,
+         "accuracy": accuracies, "right accuracy": np.full(3, 0.97), "right loss": np.ones((3, 2))},
+        in_training.Config(),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "n, fallen",
+    [
+        (trainings(), set()),
+        (trainings((0.9, 0.9, 0.5, 0.1, np.nan)), {"almost_as_well", "biases_cost"}),
+        (trainings((0.97, 0.965, 0.5, 0.5, np.nan)), {"learn_nothing"}),
+        (trainings(last=2.0), {"loss_falls"}),
+    ],
+    ids=["as recorded", "visible", "all learn", "no loss falls"],
+)
+def test_changed_trainings_turn_their_claims(n, fallen):
+    assert {name for name, verdict in verdicts(in_training, n).items() if verdict != "holds"} == fallen
+
+
+def test_every_known_mistake_of_the_gradient_is_trained_or_is_none_here():
+    here = [mistake for mistake in rules.TRIED if in_training._differs(mistake, in_training.FULL)]
+    assert {mistake.name for mistake in rules.TRIED} - {mistake.name for mistake in here} == {
+        "uses 1 - h^2, the derivative of tanh, for phi'(z)", "uses tanh'(z) for phi'(z)"
+    }  # fmt: skip
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "module, config",
     [
         (usual_rules, usual_rules.Config(activations=("relu",), seeds=1)),
         (references, references.Config(nets=1, steps=23)),
+        (in_training, in_training.Config(epochs=1, seeds=1, every=9)),
     ],
 )
 def test_a_small_run_holds_what_must_hold(module, config):

@@ -1,9 +1,10 @@
 """How strong are the gradient checks that people use?
 
-The usual rules are tried on the table of known mistakes, and the references that they compare with on exact gradients.
+The usual rules are tried on the table of known mistakes, the references that they compare with on exact gradients, and
+the mistakes in training.
 """
 
-from experiments.why_gradient_checks import references, usual_rules
+from experiments.why_gradient_checks import in_training, references, usual_rules
 
-MEASUREMENTS = (usual_rules, references)
+MEASUREMENTS = (usual_rules, references, in_training)
 PICTURE = usual_rules

@@ -14,10 +14,11 @@ from jax.test_util import check_vjp
 
 import mlp_jax
 from mlp_jax import Activation, Layer
-from mlp_jax.check.mistakes import Gradients, Pass, Problem, caught, flat
+from mlp_jax.check.mistakes import MISTAKES, Gradients, Pass, Problem, caught, flat
 
 POINTS = {"homework's start": (0.01, 0.0), "a good point": (None, 0.5)}  # sizes of weights (1 / sqrt fan_in), biases
 START, GOOD = POINTS
+TRIED = [mistake for mistake in MISTAKES if mistake.of_gradient and mistake.code != "convention"]
 
 Rule = Callable[[Any, "Point"], bool]
 

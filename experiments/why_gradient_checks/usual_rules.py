@@ -25,6 +25,7 @@ from experiments.why_gradient_checks.rules import (
     POINTS,
     RULES,
     START,
+    TRIED,
     Point,
     arrays_of,
     differences,
@@ -34,7 +35,6 @@ from experiments.why_gradient_checks.rules import (
 from mlp_jax import Activation
 from mlp_jax.activations import ACTIVATIONS
 from mlp_jax.check.mistakes import (
-    MISTAKES,
     Gradients,
     Settings,
     backward,
@@ -47,7 +47,6 @@ from mlp_jax.check.mistakes import (
 )
 
 FORMULA = r"\frac{\lVert g - \hat g \rVert}{\lVert g \rVert + \lVert \hat g \rVert} \le \varepsilon"
-TRIED = [mistake for mistake in MISTAKES if mistake.of_gradient and mistake.code != "convention"]
 USUAL = ("jax float32", "jax float64", "PyTorch", "CS231n", "norm ratio")
 
 
