@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from mlp_jax.sweeps import over_devices, padded
@@ -18,8 +17,13 @@ def over_runs(run: Callable[..., Any], runs: tuple[Any, ...], shared: tuple[Any,
     """
     count = len(jax.tree.leaves(runs)[0])
     devices = tuple(jax.devices()[:count])
+    runs = jax.tree.map(_on_host, runs)  # from a device each shape would compile a program that shares it out
     results = jax.jit(over_devices(run, devices))(padded(runs, len(devices)), shared)
     return jax.tree.map(lambda a: np.asarray(a)[:count], results)
+
+
+def _on_host(a: Any) -> Any:
+    return a if jax.dtypes.issubdtype(a.dtype, jax.dtypes.prng_key) else np.asarray(a)
 
 
 def first_epoch(accuracy: np.ndarray, goal: float) -> np.ndarray:
@@ -48,17 +52,19 @@ class Tuned(NamedTuple):
 
 def at_best_rate(
     run: Callable[..., Any],
-    keys: jax.Array,
+    keys: Any,
     rates: Sequence[float],
     score: Callable[[Any], np.ndarray],
     shared: tuple[Any, ...] = (),
 ) -> Tuned:
     """Run every seed at every rate, run(key, rate, *shared), and return the seeds at the best rate.
 
+    The keys are those of JAX, or numbers of runs in NumPy, which compile nothing.
+
     The rule: the rate whose mean score over the seeds is lowest; score(results) -> one number a run, from validation
     data. A run whose score is not finite counts as infinitely bad.
     """
-    grid = jnp.tile(keys, len(rates)), jnp.repeat(jnp.asarray(rates), len(keys))
+    grid = keys[np.tile(np.arange(len(keys)), len(rates))], np.repeat(np.asarray(rates, float), len(keys))
     results = over_runs(run, grid, shared)
     by_rate = np.asarray(score(results), float).reshape(len(rates), len(keys))
     scores = np.where(np.isfinite(by_rate), by_rate, np.inf).mean(axis=1)

@@ -94,6 +94,16 @@ def smallest(values: Any) -> Statistic:
     return Statistic(float(sample.min()), "smallest", len(sample))
 
 
+def farthest(values: Any, expected: float) -> Statistic:
+    """Return the value that is farthest from the expected one, a worst case.
+
+    >>> farthest([0.9, 1.2], 1).value
+    1.2
+    """
+    sample = _sample(values)
+    return Statistic(float(sample[np.argmax(np.abs(sample - expected))]), "farthest", len(sample))
+
+
 def exact(value: Any) -> Statistic:
     """Return a number that no seed changes: a count, or what one computation gives."""
     return Statistic(float(value), "exact", 1)

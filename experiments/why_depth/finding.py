@@ -15,7 +15,6 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -27,7 +26,7 @@ from experiments.frame.plots import image_axes, panels
 from experiments.frame.statistics import Statistic, largest, median, share
 from experiments.runs_at_once import over_runs
 from experiments.why_depth.exact_nets import on_symmetric_inputs, sawtooth_net
-from experiments.why_depth.trainings import adam_to_zero, near, random_start
+from experiments.why_depth.trainings import adam_to_zero, near, random_starts
 from mlp_jax import Params
 
 FORMULA = r"\int_0^1 \left(g^{(k)}(x) - \tfrac{1}{2}\right)^2 \mathrm{d}x = \tfrac{1}{12}"
@@ -50,7 +49,7 @@ class Config:
 
 
 FULL = Config()
-QUICK = Config(depths=(4,), ks=(1, 6), seeds=5, steps=600)
+QUICK = Config(depths=(4,), ks=(1, 6), seeds=4, steps=300)
 
 
 def measure(config: Config, key: jax.Array, progress: Progress) -> dict[str, np.ndarray]:
@@ -63,12 +62,12 @@ def measure(config: Config, key: jax.Array, progress: Progress) -> dict[str, np.
     x = np.float32((np.arange(config.points)[:, None] + 0.5) / config.points)
     train = partial(_error_after_training, optimizer=partial(adam_to_zero, config.steps), steps=config.steps)
     pieces = 2.0 ** np.array(config.ks)
-    exact, errors = [], []
+    exact, errors, rng = [], [], tasks.generator(key)
     for i, depth in enumerate(config.depths):
         progress(i / len(config.depths))
         written = jax.tree.map(lambda *a: np.float32(np.stack(a)), *[exact_weights(depth, k) for k in config.ks])
         exact.append(over_runs(_mean_squared_error, (written, pieces), (x,)))
-        errors.append(over_runs(train, _runs(config, jax.random.fold_in(key, depth), depth), (x,)))
+        errors.append(over_runs(train, _runs(config, rng, depth), (x,)))
     near_weights = errors[-1][len(config.ks) * config.seeds :].reshape(2, -1)  # the deepest network's last runs
     return {
         "depth": np.array(config.depths),
@@ -174,23 +173,19 @@ def exact_weights(depth: int, k: int) -> Params:
     return on_symmetric_inputs(sawtooth_net(folds, WIDTHS[depth]))
 
 
-def _runs(config: Config, key: jax.Array, depth: int) -> tuple[Params, jax.Array, jax.Array]:
+def _runs(config: Config, rng: np.random.Generator, depth: int) -> tuple[Params, np.ndarray, np.ndarray]:
     """Return start, pieces and rate of every run: all k and seeds, and for the deepest those near its weights."""
-    of_random, of_near = jax.random.split(key)
-    pieces = jnp.repeat(2.0 ** jnp.array(config.ks), config.seeds)
-    sizes = (1, *depth * (WIDTHS[depth],), 1)
-    starts = jax.vmap(partial(random_start, sizes=sizes))(jax.random.split(of_random, len(pieces)))
-    rates = jnp.full(len(pieces), config.learning_rate)
+    pieces = np.repeat(2.0 ** np.array(config.ks), config.seeds)
+    starts = random_starts(rng, len(pieces), (1, *depth * (WIDTHS[depth],), 1))
+    rates = np.full(len(pieces), config.learning_rate)
     if depth != config.depths[-1]:
         return starts, pieces, rates
-    exact = jax.tree.map(partial(jnp.asarray, dtype=jnp.float32), exact_weights(depth, config.ks[-1]))
-    keys = jnp.tile(jax.random.split(of_near, config.seeds), 2)  # the same starts at both rates
-    perturbed = jax.vmap(partial(near, params=exact, distance=config.perturbation))(keys)
-    near_rates = jnp.repeat(jnp.array([config.learning_rate, config.small_rate]), config.seeds)
+    around = near(rng, config.seeds, exact_weights(depth, config.ks[-1]), config.perturbation)
+    near_rates = np.repeat([config.learning_rate, config.small_rate], config.seeds)  # the same starts at both rates
     return (
-        jax.tree.map(lambda a, b: jnp.concatenate([a, b]), starts, perturbed),
-        jnp.concatenate([pieces, jnp.full(len(near_rates), pieces[-1])]),
-        jnp.concatenate([rates, near_rates]),
+        jax.tree.map(lambda a, b: np.concatenate([a, b, b]), starts, around),
+        np.concatenate([pieces, np.full(len(near_rates), pieces[-1])]),
+        np.concatenate([rates, near_rates]),
     )
 
 

@@ -17,23 +17,26 @@ Euler's method on da/dt = f(a) with steps h follows f (1 - (h/2) f') up to h^2, 
 """
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
 import numpy as np
 import optax
 from matplotlib.figure import Figure
 from scipy.integrate import quad, solve_ivp
 
 import mlp_jax
-from experiments.protocol import Claim, Finding, Progress
+from experiments.frame.claims import equals
+from experiments.frame.numbers import Numbers, Progress
+from experiments.frame.plots import panels
+from experiments.frame.statistics import Statistic, exact, farthest
 from mlp_jax import Layer, Params
 
 FORMULA = r"\frac{\mathrm{d}u}{\mathrm{d}t} = L \, u^{2 - 2/L} \, (s - u)"
-CAPTION = "A mode of strength s = 1 being learnt, by depth: gradient descent (dots) on the exact theory (lines)."
+SHOWN = 200  # points of a curve that are recorded
 
 
 @dataclass(frozen=True)
@@ -50,130 +53,151 @@ class Config:
 
 
 FULL = Config()
-QUICK = Config(depths=(2, 5), rates=(2e-3, 1e-3))
+QUICK = Config(depths=(2, 8), rates=(8e-3, 4e-3))
 
 
-def measure(config: Config, key: jax.Array, progress: Progress) -> Finding:
-    """Compare the modes at every step with the exact solution, at every rate."""
-    slowest = config.strengths[-1]
-    deviations: dict[int, list[float]] = {}
-    ratios: dict[str, list[float]] = {"deviation": [], "delay": []}  # measured over expected, at the smallest rate
-    growth: dict[int, tuple[float, float]] = {}  # by depth: of the half-time with the smaller start, measured and exact
-    curves: dict[int, dict[str, Any]] = {}
+def measure(config: Config, key: jax.Array, progress: Progress) -> dict[str, np.ndarray]:
+    """Compare the modes at every step with the exact solution, at every rate.
+
+    Returns:
+      By depth: the largest "deviation" |u - u_exact| / s (depths, rates), the "half-time" of each mode at the smallest
+      rate (depths, modes), that of the slowest from the smaller start, "later" (depths,), and points of the slowest
+      mode's curve at the smallest rate, "t", "u" and "exact" (depths, points).
+    """
+    numbers: dict[str, list[Any]] = {name: [] for name in ("deviation", "half-time", "later", "t", "u", "exact")}
     for i, L in enumerate(config.depths):
         progress(i / len(config.depths))
-        deviations[L] = []
-        for rate in config.rates:
-            t, u = descend(config, jax.random.fold_in(key, L), L, rate, config.start)
+        with jax.enable_x64(True):
+            *at_rates, later = descend(config, jax.random.fold_in(key, L), L)
+        deviations = []
+        for rate, recorded in zip(config.rates, at_rates, strict=True):
+            t, u = timed(recorded, rate, config.start)
             exact = np.stack([solution(t, L, s, config.start) for s in config.strengths], axis=1)
-            deviations[L].append(float(np.max(np.abs(u - exact) / np.array(config.strengths))))
-        half = [crossing(t, u[:, j], s / 2) for j, s in enumerate(config.strengths)]
-        theory = [half_time(L, s, config.start) for s in config.strengths]
-        expected = max(deviation(L, s, config.start) for s in config.strengths)
-        ratios["deviation"].append(deviations[L][-1] / (config.rates[-1] * expected))
-        for measured, exact_time, s in zip(half, theory, config.strengths, strict=True):
-            delay = config.rates[-1] * float(lag((s / 2) ** (1 / L), L, s, config.start))
-            ratios["delay"].append((measured - exact_time) / delay)
-        t_later, u_later = descend(config, jax.random.fold_in(key, L), L, config.rates[0], config.smaller_start)
-        growth[L] = (
-            crossing(t_later, u_later[:, -1], slowest / 2) / half[-1],
-            half_time(L, slowest, config.smaller_start) / theory[-1],
-        )
-        along = t / t[-1] + u[:, -1] / slowest  # so that the picture's points are evenly apart on the curve
-        shown = np.searchsorted(along, np.linspace(along[0], along[-1], 200))
-        curves[L] = {"t": t[shown], "u": u[shown, -1], "exact": exact[shown, -1], "half": half[-1]}
-    data = {"start": config.start, "strength": slowest, "rates": config.rates, "curves": curves} | {
-        "deviations": deviations,
-        "growth": growth,
-    }
-    return Finding(_claims(config, deviations, ratios, growth, curves), data)
+            deviations.append(np.max(np.abs(u - exact) / np.array(config.strengths)))
+        numbers["deviation"].append(deviations)
+        numbers["half-time"].append([crossing(t, u[:, j], s / 2) for j, s in enumerate(config.strengths)])
+        t_later, u_later = timed(later, config.rates[0], config.smaller_start)
+        numbers["later"].append(crossing(t_later, u_later[:, -1], config.strengths[-1] / 2))
+        along = t / t[-1] + u[:, -1] / config.strengths[-1]  # so that the points are evenly apart on the curve
+        shown = np.searchsorted(along, np.linspace(along[0], along[-1], SHOWN))
+        for name, values in (("t", t), ("u", u[:, -1]), ("exact", exact[:, -1])):
+            numbers[name].append(values[shown])
+    return {"depth": np.array(config.depths), **{name: np.array(values) for name, values in numbers.items()}}
 
 
-def _claims(config: Config, deviations: Any, ratios: Any, growth: Any, curves: Any) -> tuple[Claim, ...]:
-    saxe = "Saxe, McClelland & Ganguli (2014); derived for the mean squared error: t = 2 eta k"
-    orders = [
-        float(np.log(d1 / d2) / np.log(r1 / r2))
-        for of_depth in deviations.values()
-        for (d1, d2), (r1, r2) in zip(pairwise(of_depth), pairwise(config.rates), strict=True)
-    ]
-    shallowest, deepest = config.depths[0], config.depths[-1]
-    slowest = config.strengths[-1]
-    ratio = [half_time(L, slowest, config.start) for L in (deepest, shallowest)]
-    modes = f"L = {', '.join(map(str, config.depths))}, modes {', '.join(map(str, config.strengths))}, float64"
-    return (
-        Claim(
-            "order in the rate",
-            "Gradient descent is off the exact curves by the first order of its rate: ten times less a decade.",
-            "=",
-            1,
-            f"{saxe}; Euler's method is of first order",
-            max(orders, key=lambda order: abs(order - 1)),
-            f"log of the deviations' ratio over log of the rates' ratio, the depth farthest from 1; {modes}; "
-            "10^0.02 is 10 +- 0.5 a decade",
-            tolerance=0.02,
-            exact=True,
-        ),
-        Claim(
-            "deviation",
-            "The largest deviation from the exact curves is the one that the step size explains.",
-            "=",
-            1,
-            "derived: Euler's first order, (h/2) ln(f(a) / f(a_0)) later, h = 2 eta",
-            max(ratios["deviation"], key=lambda ratio: abs(ratio - 1)),
-            f"max over modes and steps of |u - u_exact| / s, over the derived one, the depth farthest from 1; {modes}; "
-            "5 % for the second order",
-            tolerance=0.05,
-            exact=True,
-        ),
-        Claim(
-            "half-times",
-            "Half of a mode is learnt at the exact time, but for the delay that the step size explains.",
-            "=",
-            1,
-            f"derived, as before; {saxe}",
-            max(ratios["delay"], key=lambda ratio: abs(ratio - 1)),
-            f"measured minus exact half-time, over the derived delay, the one farthest from 1; {modes}; "
-            "5 % for the second order",
-            tolerance=0.05,
-            exact=True,
-        ),
-        Claim(
-            "deeper waits longer",
-            f"From the same start {deepest} layers learn half {ratio[0] / ratio[1]:.1f} times as late as {shallowest}.",
-            "=",
-            ratio[0] / ratio[1],
-            "derived: the integral in the description, by quadrature",
-            curves[deepest]["half"] / curves[shallowest]["half"],
-            f"half-times of s = {slowest:g} from u_0 = {config.start:g}, measured; 1 % for the rate's first order",
-            tolerance=0.01 * ratio[0] / ratio[1],
-            exact=True,
-        ),
-        *(
-            Claim(
-                f"wait of {L} layers",
-                f"With a start ten times smaller {L} layers wait {growth[L][1]:.2f} times as long.",
-                "=",
-                growth[L][1],
-                "derived: the integral; its leading term has "
-                + ("ln(1 / u_0)" if L == 2 else f"10^(1 - 2/{L}) = {10 ** (1 - 2 / L):.2f}"),
-                growth[L][0],
-                f"half-times of s = {slowest:g} from u_0 = {config.smaller_start:g} and {config.start:g}, measured; "
-                "1 % for the rate's first order",
-                tolerance=0.01 * growth[L][1],
-                exact=True,
-            )
-            for L in (shallowest, deepest)
-        ),
-    )
+SAXE = "Saxe, McClelland & Ganguli (2014); derived for the mean squared error: t = 2 eta k"
+MODES = "L = {n.config.depths}, modes {n.config.strengths}, float64"
+
+
+@equals(
+    1,
+    "Gradient descent is off the exact curves by the first order of its rate: ten times less a decade.",
+    within=0.02,
+    source=SAXE + "; Euler's method is of first order",
+    how="log of the deviations' ratio over log of the rates' ratio, by depth; "
+    + MODES
+    + "; 10^0.02 is 10 +- 0.5 a decade",
+    must=True,
+)
+def order_in_the_rate(n: Numbers) -> Statistic:
+    of_rates = np.diff(np.log(n.config.rates))
+    return farthest(np.diff(np.log(n["deviation"]), axis=1) / of_rates, 1)
+
+
+@equals(
+    1,
+    "The largest deviation from the exact curves is the one that the step size explains.",
+    within=0.05,
+    source="derived: Euler's first order, (h/2) ln(f(a) / f(a_0)) later, h = 2 eta",
+    how="max over modes and steps of |u - u_exact| / s, over the derived one, by depth; "
+    + MODES
+    + "; 5 % for the second "
+    "order",
+    must=True,
+)
+def deviation(n: Numbers) -> Statistic:
+    c = n.config
+    expected = [c.rates[-1] * max(derived_deviation(L, s, c.start) for s in c.strengths) for L in c.depths]
+    return farthest(n["deviation"][:, -1] / expected, 1)
+
+
+@equals(
+    1,
+    "Half of a mode is learnt at the exact time, but for the delay that the step size explains.",
+    within=0.05,
+    source="derived, as before; " + SAXE,
+    how="measured minus exact half-time, over the derived delay; " + MODES + "; 5 % for the second order",
+    must=True,
+)
+def half_times(n: Numbers) -> Statistic:
+    c = n.config
+    theory = [[half_time(L, s, c.start) for s in c.strengths] for L in c.depths]
+    delay = [[c.rates[-1] * float(lag((s / 2) ** (1 / L), L, s, c.start)) for s in c.strengths] for L in c.depths]
+    return farthest((n["half-time"] - theory) / delay, 1)
+
+
+def longer(n: Numbers) -> float:
+    """Return how many times as long the deepest network waits as the shallowest, by theory."""
+    shallowest, deepest = (half_time(n.config.depths[i], n.config.strengths[-1], n.config.start) for i in (0, -1))
+    return deepest / shallowest
+
+
+@equals(
+    longer,
+    "From the same start 8 layers learn half {value:.1f} times as late as 2.",
+    within=lambda n: 0.01 * longer(n),
+    source="derived: the integral in the description, by quadrature",
+    how="half-times of the slowest mode from u_0 = {n.config.start:g}; 1 % for the rate's first order",
+    must=True,
+)
+def deeper_waits_longer(n: Numbers) -> Statistic:
+    slowest = n["half-time"][:, -1]
+    return exact(slowest[n.at(depth=8)] / slowest[n.at(depth=2)])
+
+
+def growth(n: Numbers, L: int) -> float:
+    """Return how many times as long L layers wait from the smaller start, by theory."""
+    later, sooner = (half_time(L, n.config.strengths[-1], start) for start in (n.config.smaller_start, n.config.start))
+    return later / sooner
+
+
+@equals(
+    growth,
+    "With a start ten times smaller {L} layers wait {value:.2f} times as long.",
+    within=lambda n, L: 0.01 * growth(n, L),
+    L=(2, 8),
+    source="derived: the integral; its leading term has ln(1 / u_0) for 2 layers, and 10^(1 - 2/L) for more",
+    how="half-times of the slowest mode from both starts; 1 % for the rate's first order",
+    must=True,
+)
+def wait_of_layers(n: Numbers, L: int) -> Statistic:
+    i = n.at(depth=L)
+    return exact(n["later"][i] / n["half-time"][i, -1])
+
+
+def picture(n: Numbers) -> Figure:
+    """Draw the slowest mode over time, by depth."""
+    figure, axes = panels(figsize=(6.5, 4))
+    slowest = n.config.strengths[-1]
+    for i, (color, L) in enumerate(zip(("#0072b2", "#d55e00", "#009e73", "#cc79a7"), n["depth"], strict=False)):
+        axes.plot(n["t"][i], n["exact"][i], color=color, lw=1.5)
+        axes.plot(n["t"][i, ::8], n["u"][i, ::8], "o", ms=4, color=color)
+        half = n["half-time"][i, -1]
+        axes.text(half, 1.05 * slowest, f"{L} layers:\nhalf at {half:.1f}", ha="center", fontsize=9, color=color)
+    axes.axhline(slowest / 2, color="0.6", ls=":", lw=1)
+    axes.set(xlabel="time t = 2 × learning rate × steps", ylabel=f"strength u of the mode s = {slowest:g}")
+    axes.set_title(f"Deep linear networks from u = {n.config.start:g}: theory (lines), measured (dots)")
+    axes.set_ylim(-0.05, 1.25 * slowest)
+    return figure
 
 
 def half_time(L: int, s: float, start: float) -> float:
-    """The time from u_0 to s / 2, by quadrature."""
+    """Return the time from u_0 to s / 2, by quadrature."""
     return float(quad(lambda a: 1 / (a ** (L - 1) * (s - a**L)), start ** (1 / L), (s / 2) ** (1 / L), epsrel=1e-12)[0])
 
 
 def solution(t: np.ndarray, L: int, s: float, start: float) -> np.ndarray:
-    """u(t): the closed form for two layers, else the differential equation of a = u^(1/L)."""
+    """Return u(t): the closed form for two layers, else the differential equation of a = u^(1/L)."""
     if L == 2:
         decay = np.exp(-2 * s * t)
         return s / (1 - decay + decay * s / start)
@@ -184,52 +208,59 @@ def solution(t: np.ndarray, L: int, s: float, start: float) -> np.ndarray:
 
 
 def lag(a: Any, L: int, s: float, start: float) -> Any:
-    """How much later than theory gradient descent comes to a, in units of its rate."""
+    """Return how much later than theory gradient descent comes to a, in units of its rate."""
     a_0 = start ** (1 / L)
     return np.log(a ** (L - 1) * (s - a**L) / (a_0 ** (L - 1) * (s - start)))
 
 
-def deviation(L: int, s: float, start: float) -> float:
-    """The largest deviation |u - u_exact| / s, in units of the rate: du/dt times the lag."""
+def derived_deviation(L: int, s: float, start: float) -> float:
+    """Return the largest deviation |u - u_exact| / s, in units of the rate: du/dt times the lag."""
     a = np.linspace(start ** (1 / L), s ** (1 / L), 10_001)[:-1]
     return float(np.max(np.abs(L * a ** (2 * L - 2) * (s - a**L) * lag(a, L, s, start)))) / s
 
 
 def crossing(t: np.ndarray, u: np.ndarray, level: float) -> float:
-    """When u first reaches a level, between the steps by a straight line."""
+    """Return when u first reaches a level, between the steps by a straight line."""
     after = int(np.argmax(u >= level))
     share = (level - u[after - 1]) / (u[after] - u[after - 1])
     return float(t[after - 1] + share * (t[after] - t[after - 1]))
 
 
-def descend(config: Config, key: jax.Array, L: int, rate: float, start: float) -> tuple[np.ndarray, np.ndarray]:
-    """The modes' strengths (steps + 1, modes) under gradient descent, and their times t = 2 eta k."""
-    strengths = np.array(config.strengths)
-    end = 1.25 * half_time(L, strengths[-1], start) + 2 / strengths[-1]
-    steps = int(end / (2 * rate))
-    with jax.enable_x64(True):
-        of_x, *of_Q = jax.random.split(key, L + 2)
-        x = jnp.sqrt(config.examples) * orthonormal(of_x, jnp.ones((config.examples, 1)), config.width)
-        Q = [orthonormal(k, jnp.zeros((config.width, 0)), len(strengths)) for k in of_Q]
+@partial(jax.jit, static_argnums=(0, 2))
+def descend(config: Config, key: jax.Array, L: int) -> list[jax.Array]:
+    """Return the modes' strengths after every step (steps, modes), at every rate, and at the first from less."""
+    of_x, *of_Q = jax.random.split(key, L + 2)
+    x = jnp.sqrt(config.examples) * orthonormal(of_x, jnp.ones((config.examples, 1)), config.width)
+    Q = [orthonormal(k, jnp.zeros((config.width, 0)), len(config.strengths)) for k in of_Q]
+    targets = x @ Q[0] @ jnp.diag(jnp.array(config.strengths)) @ Q[-1].T
+    recorded = []
+    for rate, start in [*((rate, config.start) for rate in config.rates), (config.rates[0], config.smaller_start)]:
         a = start ** (1 / L)
         params = tuple(Layer(a * before @ after.T, jnp.zeros(config.width)) for before, after in pairwise(Q))
         result = mlp_jax.train(
             key,
             params,
-            (x, x @ Q[0] @ jnp.diag(strengths) @ Q[-1].T),
+            (x, targets),
             optimizer=optax.sgd(rate),
-            epochs=steps,
+            epochs=int((1.25 * half_time(L, config.strengths[-1], start) + 2 / config.strengths[-1]) / (2 * rate)),
             batch_size=config.examples,
             activation=mlp_jax.activations.identity,
             loss=mlp_jax.squared_error,
             record=jax.tree_util.Partial(modes, Q[0], Q[-1]),
         )
-        u = np.concatenate([np.full((1, len(strengths)), start), np.asarray(result.recorded)])
-    return 2 * rate * np.arange(steps + 1), u
+        recorded.append(result.recorded)
+    return recorded
+
+
+def timed(recorded: Any, rate: float, start: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return times t = 2 eta k and the modes' strengths at them, the start included."""
+    u = np.asarray(recorded)
+    u = np.concatenate([np.full((1, u.shape[1]), start), u])
+    return 2 * rate * np.arange(len(u)), u
 
 
 def modes(U: jax.Array, V: jax.Array, params: Params, *_: Any) -> jax.Array:
-    """The diagonal of U^T W_1 ... W_L V."""
+    """Return the diagonal of U^T W_1 ... W_L V."""
     product = U.T
     for layer in params:
         product = product @ layer.weight
@@ -237,22 +268,6 @@ def modes(U: jax.Array, V: jax.Array, params: Params, *_: Any) -> jax.Array:
 
 
 def orthonormal(key: jax.Array, first: jax.Array, columns: int) -> jax.Array:
-    """Random orthonormal columns, at right angles to those given first."""
+    """Return random orthonormal columns, at right angles to those given first."""
     drawn = jax.random.normal(key, (len(first), columns), first.dtype)
     return jnp.linalg.qr(jnp.concatenate([first, drawn], axis=1))[0][:, first.shape[1] :]
-
-
-def picture(data: dict[str, Any]) -> Figure:
-    """The slowest mode over time, by depth."""
-    figure, axes = plt.subplots(figsize=(6.5, 4), layout="constrained")
-    for color, (L, curve) in zip(("#0072b2", "#d55e00", "#009e73", "#cc79a7"), data["curves"].items(), strict=False):
-        axes.plot(curve["t"], curve["exact"], color=color, lw=1.5)
-        axes.plot(curve["t"][::8], curve["u"][::8], "o", ms=4, color=color)
-        label = f"{L} layers:\nhalf at {curve['half']:.1f}"
-        axes.text(curve["half"], 1.05 * data["strength"], label, ha="center", fontsize=9, color=color)
-    axes.axhline(data["strength"] / 2, color="0.6", ls=":", lw=1)
-    axes.set(xlabel="time t = 2 × learning rate × steps", ylabel=f"strength u of the mode s = {data['strength']:g}")
-    axes.set_title(f"Deep linear networks from u = {data['start']:g}: theory (lines), measured (dots)", fontsize=11)
-    axes.set_ylim(-0.05, 1.25 * data["strength"])
-    axes.grid(alpha=0.3)
-    return figure

@@ -44,7 +44,7 @@ def padded(runs: PyTree, multiple: int) -> PyTree:
     if count % multiple == 0:
         return runs
     index = np.arange(-(-count // multiple) * multiple) % count
-    return jax.tree.map(lambda a: jnp.asarray(a)[index], runs)
+    return jax.tree.map(lambda a: (a if isinstance(a, np.ndarray) else jnp.asarray(a))[index], runs)
 
 
 def over_devices(
