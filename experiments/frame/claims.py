@@ -6,7 +6,8 @@
 
 The function returns a `Statistic`, which brings its interval and the number of seeds, or a plain number. Keywords are
 cases: there is one claim for each value, or for each combination of values. Statement, source, `how` and `because`
-are templates: they may name the cases, `{n.config.steps}`, and `{value}`. A bound can be a function of (n, **case).
+are templates: they may name the cases, `{n.config.steps}`, `{value}` and `{expected}`. A bound can be a function of
+(n, **case).
 """
 
 import itertools
@@ -181,16 +182,16 @@ def _judged(claim: Claim, n: Numbers, case: dict[str, Any]) -> Judged:
     statistic, expected, within, why = None, None, 0.0, ""
     said: Verdict = "not run"
     try:
+        expected, within = (float(_resolved(value, n, case)) for value in (claim.bound, claim.within))
         number = claim.number(n, **case)
         statistic = number if isinstance(number, Statistic) else exact(number)
-        expected, within = (float(_resolved(value, n, case)) for value in (claim.bound, claim.within))
         said = verdict(statistic, claim.relation, expected, within)
     except NotMeasuredError as error:
         why = str(error)
     value = np.nan if statistic is None else statistic.value
 
     def filled(template: str) -> str:
-        return template.format(**case, n=n, value=value)
+        return template.format(**case, n=n, value=value, expected=np.nan if expected is None else expected)
 
     if said == "does not hold" and claim.because is not None:
         shown = [one.verdict for one in judged(claim.because.shown_by, n)]

@@ -44,7 +44,7 @@ def page(answers: Sequence[Answer], pictures: Path, language: str = "en") -> str
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
     environment.trim_blocks = environment.lstrip_blocks = True
     environment.filters |= {
-        "expected": expected, "measured": measured, "interval": interval, "formula": formula, "powers": powers,
+        "expected": expected, "measured": measured, "interval": interval, "formula": formula, "typeset": typeset,
     }  # fmt: skip
     return environment.get_template("page.html").render(
         answers=[_answer(answer, pictures) for answer in answers],
@@ -110,16 +110,16 @@ def number(value: float | None) -> str:
     return f"{value:.4g}" if 1e-3 <= abs(value) < 1e6 else f"{value:.2g}"
 
 
-def powers(text: str) -> Markup:
-    """Return text with its powers of ten typeset.
+def typeset(text: str) -> Markup:
+    """Return text with its powers of ten, and what stands between backticks, typeset.
 
-    >>> print(powers("<= 1.2e-15"))
-    &lt;= 1.2 × 10<sup>−15</sup>
+    >>> print(typeset("<= 1.2e-15"), typeset("run `mlp-jax check`"))
+    &lt;= 1.2 × 10<sup>−15</sup> run <code>mlp-jax check</code>
     """
-    typeset = re.sub(
-        r"(\d)e([+-])0*(\d+)", lambda m: f"{m[1]} × 10<sup>{'−' * (m[2] == '-')}{m[3]}</sup>", str(escape(text))
+    with_code = re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text)))
+    return Markup(
+        re.sub(r"(\d)e([+-])0*(\d+)", lambda m: f"{m[1]} × 10<sup>{'−' * (m[2] == '-')}{m[3]}</sup>", with_code)
     )
-    return Markup(typeset)
 
 
 def formula(latex: str) -> Markup:

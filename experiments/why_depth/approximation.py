@@ -37,7 +37,8 @@ from experiments.frame.plots import band, panels
 from experiments.frame.statistics import Statistic, exact, largest, median, slope, smallest
 from experiments.runs_at_once import Tuned, at_best_rate
 from experiments.why_depth.exact_nets import shallow_square, shallow_square_of_pieces, value
-from experiments.why_depth.trainings import adam_to_zero, random_starts
+from experiments.why_depth.trainings import fitted, function, random_starts
+from mlp_jax import Params
 
 FORMULA = r"\min_f \max_{[0,1]} |f(x) - x^2| = \frac{1}{8 \left(n + \tfrac{1}{2}\right)^2}"
 
@@ -201,7 +202,7 @@ def _knots(units: int) -> np.ndarray:
     return np.concatenate([[0], (np.arange(units + 1) + 0.5) / (units + 0.5)])
 
 
-def _largest_error(params: mlp_jax.Params, knots: np.ndarray) -> float:
+def _largest_error(params: Params, knots: np.ndarray) -> float:
     """Return the largest error on x^2: at the knots and in the middle between them, where a chord's is stationary."""
     x = np.sort(np.concatenate([knots, (knots[:-1] + knots[1:]) / 2]))
     return float(np.max(np.abs(value(params, x) - x**2)))
@@ -235,31 +236,13 @@ def _train(config: Config, rng: np.random.Generator, width: int) -> Tuned:
     x = np.linspace(0, 1, config.points, dtype=np.float32)[:, None]
     everywhere = np.linspace(0, 1, 2**14 + 1, dtype=np.float32)[:, None]
     starts = random_starts(rng, config.seeds, (1, width, 1))
-    run = partial(_run, steps=config.steps, optimizer=partial(adam_to_zero, config.steps))
     shared = (starts, x, (x[1:] + x[:-1]) / 2, everywhere)
+    run = partial(_run, steps=config.steps)
     return at_best_rate(run, np.arange(config.seeds), config.rates, lambda results: results[0], shared)
 
 
-def _run(
-    seed: jax.Array,
-    rate: jax.Array,
-    starts: mlp_jax.Params,
-    x: jax.Array,
-    between: jax.Array,
-    everywhere: jax.Array,
-    steps: int,
-    optimizer: Any,
-) -> tuple[jax.Array, jax.Array]:
+def _run(seed: Any, rate: Any, starts: Params, x: Any, between: Any, everywhere: Any, steps: int) -> tuple[Any, Any]:
     """Return the mean squared error between the points, and the largest error."""
-    params = mlp_jax.train(
-        jax.random.key(0),  # full batches: nothing is random
-        jax.tree.map(lambda a: a[seed], starts),
-        (2 * x - 1, x**2),
-        optimizer=optimizer,
-        epochs=steps,
-        batch_size=len(x),
-        loss=mlp_jax.squared_error,
-        hyperparameters={"learning_rate": rate},
-    ).params
-    mse = mlp_jax.squared_error(mlp_jax.forward(params, 2 * between - 1), between**2)
-    return mse, jnp.max(jnp.abs(mlp_jax.forward(params, 2 * everywhere - 1) - everywhere**2))
+    params = fitted(jax.tree.map(lambda a: a[seed], starts), x, x**2, rate, steps)
+    mse = mlp_jax.squared_error(function(params, between), between**2)
+    return mse, jnp.max(jnp.abs(function(params, everywhere) - everywhere**2))

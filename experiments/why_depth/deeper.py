@@ -61,14 +61,6 @@ class StackedParams(NamedTuple):
     last: Layer
 
 
-class Outcome(NamedTuple):
-    """What a run gives."""
-
-    validation_loss: Any
-    train_accuracy: Any
-    test_accuracy: Any
-
-
 def measure(config: Config, key: jax.Array, progress: Progress) -> dict[str, np.ndarray]:
     """Train every kind at every depth and rate, and return accuracies (kinds, depths, seeds) at the best rates."""
     digits = datasets.load_digits()
@@ -88,7 +80,7 @@ def measure(config: Config, key: jax.Array, progress: Progress) -> dict[str, np.
         rng = tasks.generator(jax.random.fold_in(key, depth))  # of all kinds alike
         starts = _starts(rng, config.seeds, sizes, depth, kind)
         tuned[kind, depth] = at_best_rate(
-            run, np.arange(config.seeds), config.rates, lambda outcome: outcome.validation_loss, (starts, *splits)
+            run, np.arange(config.seeds), config.rates, lambda outcome: outcome["validation loss"], (starts, splits)
         )
 
     def by_kind(get: Any) -> np.ndarray:
@@ -98,8 +90,8 @@ def measure(config: Config, key: jax.Array, progress: Progress) -> dict[str, np.
         "kind": np.array(config.kinds),
         "depth": np.array(config.depths),
         "rate": by_kind(lambda one: one.rate),
-        "test": by_kind(lambda one: one.results.test_accuracy),
-        "train": by_kind(lambda one: one.results.train_accuracy),
+        "test": by_kind(lambda one: one.results["test"]),
+        "train": by_kind(lambda one: one.results["train"]),
     }
 
 
@@ -166,24 +158,16 @@ def picture(n: Numbers) -> Figure:
 
 
 def _run(
-    seed: jax.Array,
-    rate: jax.Array,
-    starts: StackedParams,
-    train: Any,
-    validation: Any,
-    test: Any,
-    config: Config,
-    activation: Activation,
-    skip: float,
-) -> Outcome:
-    """Train one network, and return its outcome."""
-    steps = config.epochs * len(train[0]) // config.batch
+    seed: Any, rate: Any, starts: StackedParams, splits: Any, config: Config, activation: Activation, skip: float
+) -> dict[str, jax.Array]:
+    """Train one network, and return its validation loss and its accuracies."""
+    train, validation, test = splits
     network = Partial(forward, skip)
-    result = mlp_jax.train(
+    params = mlp_jax.train(
         jax.random.key(0),  # no shuffling: nothing is random
         jax.tree.map(lambda a: a[seed], starts),
         train,
-        optimizer=partial(adam_to_zero, steps),
+        optimizer=partial(adam_to_zero, config.epochs * len(train[0]) // config.batch),
         epochs=config.epochs,
         batch_size=config.batch,
         shuffle=False,
@@ -191,13 +175,14 @@ def _run(
         gradient=Partial(gradient, skip),
         forward=network,
         hyperparameters={"learning_rate": rate},
-    )
-    on_train, on_validation, on_test = (network(result.params, x, activation) for x, _ in (train, validation, test))
-    return Outcome(
-        mlp_jax.cross_entropy(on_validation, validation[1]),
-        jnp.mean(mlp_jax.predict(on_train) == train[1]),
-        jnp.mean(mlp_jax.predict(on_test) == test[1]),
-    )
+    ).params
+    logits = network(params, jnp.concatenate([x for x, _ in splits]), activation)  # at once: it compiles faster
+    on_train, on_validation, on_test = jnp.split(logits, np.cumsum([len(train[0]), len(validation[0])]))
+    return {
+        "validation loss": mlp_jax.cross_entropy(on_validation, validation[1]),
+        "train": jnp.mean(mlp_jax.predict(on_train) == train[1]),
+        "test": jnp.mean(mlp_jax.predict(on_test) == test[1]),
+    }
 
 
 def _starts(rng: np.random.Generator, seeds: int, sizes: tuple[int, int, int], depth: int, kind: str) -> StackedParams:

@@ -26,7 +26,7 @@ from experiments.frame.plots import image_axes, panels
 from experiments.frame.statistics import Statistic, largest, median, share
 from experiments.runs_at_once import over_runs
 from experiments.why_depth.exact_nets import on_symmetric_inputs, sawtooth_net
-from experiments.why_depth.trainings import adam_to_zero, near, random_starts
+from experiments.why_depth.trainings import fitted, function, near, random_starts
 from mlp_jax import Params
 
 FORMULA = r"\int_0^1 \left(g^{(k)}(x) - \tfrac{1}{2}\right)^2 \mathrm{d}x = \tfrac{1}{12}"
@@ -49,7 +49,7 @@ class Config:
 
 
 FULL = Config()
-QUICK = Config(depths=(4,), ks=(1, 6), seeds=4, steps=300)
+QUICK = Config(depths=(4,), ks=(1, 6), seeds=3, steps=1000, points=256)
 
 
 def measure(config: Config, key: jax.Array, progress: Progress) -> dict[str, np.ndarray]:
@@ -60,7 +60,7 @@ def measure(config: Config, key: jax.Array, progress: Progress) -> dict[str, np.
       deepest network that started near its exact weights, "near" and "near, small rate" (seeds,).
     """
     x = np.float32((np.arange(config.points)[:, None] + 0.5) / config.points)
-    train = partial(_error_after_training, optimizer=partial(adam_to_zero, config.steps), steps=config.steps)
+    train = partial(_error_after_training, steps=config.steps)
     pieces = 2.0 ** np.array(config.ks)
     exact, errors, rng = [], [], tasks.generator(key)
     for i, depth in enumerate(config.depths):
@@ -189,21 +189,9 @@ def _runs(config: Config, rng: np.random.Generator, depth: int) -> tuple[Params,
     )
 
 
-def _error_after_training(
-    params: Params, pieces: Any, learning_rate: jax.Array, x: jax.Array, optimizer: Any, steps: int
-) -> jax.Array:
-    result = mlp_jax.train(
-        jax.random.key(0),  # full batches: nothing is random
-        params,
-        (2 * x - 1, tasks.sawtooth(x, pieces)),
-        optimizer=optimizer,
-        epochs=steps,
-        batch_size=len(x),
-        loss=mlp_jax.squared_error,
-        hyperparameters={"learning_rate": learning_rate},
-    )
-    return _mean_squared_error(result.params, pieces, x)
+def _error_after_training(params: Params, pieces: Any, rate: Any, x: Any, steps: int) -> jax.Array:
+    return _mean_squared_error(fitted(params, x, tasks.sawtooth(x, pieces), rate, steps), pieces, x)
 
 
-def _mean_squared_error(params: Params, pieces: Any, x: jax.Array) -> jax.Array:
-    return mlp_jax.squared_error(mlp_jax.forward(params, 2 * x - 1), tasks.sawtooth(x, pieces))
+def _mean_squared_error(params: Params, pieces: Any, x: Any) -> jax.Array:
+    return mlp_jax.squared_error(function(params, x), tasks.sawtooth(x, pieces))

@@ -29,6 +29,7 @@ from matplotlib.figure import Figure
 from scipy.integrate import quad, solve_ivp
 
 import mlp_jax
+from experiments import tasks
 from experiments.frame.claims import equals
 from experiments.frame.numbers import Numbers, Progress
 from experiments.frame.plots import panels
@@ -64,21 +65,19 @@ def measure(config: Config, key: jax.Array, progress: Progress) -> dict[str, np.
       rate (depths, modes), that of the slowest from the smaller start, "later" (depths,), and points of the slowest
       mode's curve at the smallest rate, "t", "u" and "exact" (depths, points).
     """
+    strengths, rng = np.array(config.strengths), tasks.generator(key)
     numbers: dict[str, list[Any]] = {name: [] for name in ("deviation", "half-time", "later", "t", "u", "exact")}
     for i, L in enumerate(config.depths):
         progress(i / len(config.depths))
-        with jax.enable_x64(True):
-            *at_rates, later = descend(config, jax.random.fold_in(key, L), L)
+        *at_rates, (t_later, u_later) = descend(config, rng, L)
         deviations = []
-        for rate, recorded in zip(config.rates, at_rates, strict=True):
-            t, u = timed(recorded, rate, config.start)
-            exact = np.stack([solution(t, L, s, config.start) for s in config.strengths], axis=1)
-            deviations.append(np.max(np.abs(u - exact) / np.array(config.strengths)))
+        for t, u in at_rates:
+            exact = solution(t, L, strengths, config.start)
+            deviations.append(np.max(np.abs(u - exact) / strengths))
         numbers["deviation"].append(deviations)
-        numbers["half-time"].append([crossing(t, u[:, j], s / 2) for j, s in enumerate(config.strengths)])
-        t_later, u_later = timed(later, config.rates[0], config.smaller_start)
-        numbers["later"].append(crossing(t_later, u_later[:, -1], config.strengths[-1] / 2))
-        along = t / t[-1] + u[:, -1] / config.strengths[-1]  # so that the points are evenly apart on the curve
+        numbers["half-time"].append([crossing(t, u_s, s / 2) for u_s, s in zip(u.T, strengths, strict=True)])
+        numbers["later"].append(crossing(t_later, u_later[:, -1], strengths[-1] / 2))
+        along = t / t[-1] + u[:, -1] / strengths[-1]  # so that the points are evenly apart on the curve
         shown = np.searchsorted(along, np.linspace(along[0], along[-1], SHOWN))
         for name, values in (("t", t), ("u", u[:, -1]), ("exact", exact[:, -1])):
             numbers[name].append(values[shown])
@@ -94,14 +93,11 @@ MODES = "L = {n.config.depths}, modes {n.config.strengths}, float64"
     "Gradient descent is off the exact curves by the first order of its rate: ten times less a decade.",
     within=0.02,
     source=SAXE + "; Euler's method is of first order",
-    how="log of the deviations' ratio over log of the rates' ratio, by depth; "
-    + MODES
-    + "; 10^0.02 is 10 +- 0.5 a decade",
+    how="log of the deviations' ratio over log of the rates' ratio, by depth; 10^0.02 is 10 +- 0.5 a decade; " + MODES,
     must=True,
 )
 def order_in_the_rate(n: Numbers) -> Statistic:
-    of_rates = np.diff(np.log(n.config.rates))
-    return farthest(np.diff(np.log(n["deviation"]), axis=1) / of_rates, 1)
+    return farthest(np.diff(np.log(n["deviation"]), axis=1) / np.diff(np.log(n.config.rates)), 1)
 
 
 @equals(
@@ -109,10 +105,8 @@ def order_in_the_rate(n: Numbers) -> Statistic:
     "The largest deviation from the exact curves is the one that the step size explains.",
     within=0.05,
     source="derived: Euler's first order, (h/2) ln(f(a) / f(a_0)) later, h = 2 eta",
-    how="max over modes and steps of |u - u_exact| / s, over the derived one, by depth; "
-    + MODES
-    + "; 5 % for the second "
-    "order",
+    how="largest |u - u_exact| / s over modes and steps, over the derived one, by depth; 5 % for second order; "
+    + MODES,
     must=True,
 )
 def deviation(n: Numbers) -> Statistic:
@@ -126,7 +120,7 @@ def deviation(n: Numbers) -> Statistic:
     "Half of a mode is learnt at the exact time, but for the delay that the step size explains.",
     within=0.05,
     source="derived, as before; " + SAXE,
-    how="measured minus exact half-time, over the derived delay; " + MODES + "; 5 % for the second order",
+    how="measured minus exact half-time, over the derived delay; 5 % for the second order; " + MODES,
     must=True,
 )
 def half_times(n: Numbers) -> Statistic:
@@ -144,7 +138,7 @@ def longer(n: Numbers) -> float:
 
 @equals(
     longer,
-    "From the same start 8 layers learn half {value:.1f} times as late as 2.",
+    "From the same start 8 layers learn half {expected:.1f} times as late as 2.",
     within=lambda n: 0.01 * longer(n),
     source="derived: the integral in the description, by quadrature",
     how="half-times of the slowest mode from u_0 = {n.config.start:g}; 1 % for the rate's first order",
@@ -163,7 +157,7 @@ def growth(n: Numbers, L: int) -> float:
 
 @equals(
     growth,
-    "With a start ten times smaller {L} layers wait {value:.2f} times as long.",
+    "With a start ten times smaller {L} layers wait {expected:.2f} times as long.",
     within=lambda n, L: 0.01 * growth(n, L),
     L=(2, 8),
     source="derived: the integral; its leading term has ln(1 / u_0) for 2 layers, and 10^(1 - 2/L) for more",
@@ -196,15 +190,14 @@ def half_time(L: int, s: float, start: float) -> float:
     return float(quad(lambda a: 1 / (a ** (L - 1) * (s - a**L)), start ** (1 / L), (s / 2) ** (1 / L), epsrel=1e-12)[0])
 
 
-def solution(t: np.ndarray, L: int, s: float, start: float) -> np.ndarray:
-    """Return u(t): the closed form for two layers, else the differential equation of a = u^(1/L)."""
+def solution(t: np.ndarray, L: int, s: np.ndarray, start: float) -> np.ndarray:
+    """Return u(t) (times, modes): the closed form for two layers, else the differential equation of a = u^(1/L)."""
     if L == 2:
-        decay = np.exp(-2 * s * t)
+        decay = np.exp(-2 * t[:, None] * s)
         return s / (1 - decay + decay * s / start)
-    solved = solve_ivp(
-        lambda _, a: a ** (L - 1) * (s - a**L), (t[0], t[-1]), [start ** (1 / L)], "DOP853", t, rtol=1e-12, atol=1e-14
-    )
-    return solved.y[0] ** L
+    a = np.full(len(s), start ** (1 / L))
+    solved = solve_ivp(lambda _, a: a ** (L - 1) * (s - a**L), (t[0], t[-1]), a, "DOP853", t, rtol=1e-12, atol=1e-14)
+    return solved.y.T**L
 
 
 def lag(a: Any, L: int, s: float, start: float) -> Any:
@@ -226,37 +219,43 @@ def crossing(t: np.ndarray, u: np.ndarray, level: float) -> float:
     return float(t[after - 1] + share * (t[after] - t[after - 1]))
 
 
-@partial(jax.jit, static_argnums=(0, 2))
-def descend(config: Config, key: jax.Array, L: int) -> list[jax.Array]:
-    """Return the modes' strengths after every step (steps, modes), at every rate, and at the first from less."""
-    of_x, *of_Q = jax.random.split(key, L + 2)
-    x = jnp.sqrt(config.examples) * orthonormal(of_x, jnp.ones((config.examples, 1)), config.width)
-    Q = [orthonormal(k, jnp.zeros((config.width, 0)), len(config.strengths)) for k in of_Q]
-    targets = x @ Q[0] @ jnp.diag(jnp.array(config.strengths)) @ Q[-1].T
-    recorded = []
-    for rate, start in [*((rate, config.start) for rate in config.rates), (config.rates[0], config.smaller_start)]:
-        a = start ** (1 / L)
-        params = tuple(Layer(a * before @ after.T, jnp.zeros(config.width)) for before, after in pairwise(Q))
-        result = mlp_jax.train(
-            key,
+def descend(config: Config, rng: np.random.Generator, L: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return times t = 2 eta k and the modes' strengths (times, modes), at every rate, and at the first from less."""
+    rates = np.array([*config.rates, config.rates[0]])
+    starts = np.array([*len(config.rates) * [config.start], config.smaller_start])
+    slowest = config.strengths[-1]
+    ends = np.array([1.25 * half_time(L, slowest, start) + 2 / slowest for start in starts])
+    steps = (ends / (2 * rates)).astype(int)
+    x = np.sqrt(config.examples) * orthonormal(rng, np.ones((config.examples, 1)), config.width)
+    Q = [orthonormal(rng, np.zeros((config.width, 0)), len(config.strengths)) for _ in range(L + 1)]
+    targets = x @ Q[0] @ np.diag(config.strengths) @ Q[-1].T
+    with jax.enable_x64(True):
+        u = np.asarray(trained(rates, starts, x, targets, Q, int(steps.max())))
+    return [(2 * rate * np.arange(k + 1), of_run[: k + 1]) for rate, k, of_run in zip(rates, steps, u, strict=True)]
+
+
+@partial(jax.jit, static_argnames="steps")
+def trained(rates: Any, starts: Any, x: Any, targets: Any, Q: Any, steps: int) -> jax.Array:
+    """Return the modes' strengths at the start and after every step (runs, times, modes)."""
+
+    def run(rate: jax.Array, start: jax.Array) -> jax.Array:
+        a = start ** (1 / (len(Q) - 1))
+        params = tuple(Layer(a * before @ after.T, jnp.zeros(len(before))) for before, after in pairwise(Q))
+        after_steps = mlp_jax.train(
+            jax.random.key(0),  # full batches: nothing is random
             params,
             (x, targets),
-            optimizer=optax.sgd(rate),
-            epochs=int((1.25 * half_time(L, config.strengths[-1], start) + 2 / config.strengths[-1]) / (2 * rate)),
-            batch_size=config.examples,
+            optimizer=optax.sgd,
+            epochs=steps,
+            batch_size=len(x),
             activation=mlp_jax.activations.identity,
             loss=mlp_jax.squared_error,
             record=jax.tree_util.Partial(modes, Q[0], Q[-1]),
-        )
-        recorded.append(result.recorded)
-    return recorded
+            hyperparameters={"learning_rate": rate},
+        ).recorded
+        return jnp.concatenate([modes(Q[0], Q[-1], params)[None], after_steps])
 
-
-def timed(recorded: Any, rate: float, start: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return times t = 2 eta k and the modes' strengths at them, the start included."""
-    u = np.asarray(recorded)
-    u = np.concatenate([np.full((1, u.shape[1]), start), u])
-    return 2 * rate * np.arange(len(u)), u
+    return jax.vmap(run)(rates, starts)
 
 
 def modes(U: jax.Array, V: jax.Array, params: Params, *_: Any) -> jax.Array:
@@ -267,7 +266,7 @@ def modes(U: jax.Array, V: jax.Array, params: Params, *_: Any) -> jax.Array:
     return jnp.diag(product @ V)
 
 
-def orthonormal(key: jax.Array, first: jax.Array, columns: int) -> jax.Array:
+def orthonormal(rng: np.random.Generator, first: np.ndarray, columns: int) -> np.ndarray:
     """Return random orthonormal columns, at right angles to those given first."""
-    drawn = jax.random.normal(key, (len(first), columns), first.dtype)
-    return jnp.linalg.qr(jnp.concatenate([first, drawn], axis=1))[0][:, first.shape[1] :]
+    drawn = rng.standard_normal((len(first), columns))
+    return np.linalg.qr(np.concatenate([first, drawn], axis=1))[0][:, first.shape[1] :]

@@ -110,7 +110,7 @@ def pieces(n: Numbers) -> Statistic:
 
 @equals(
     lambda n: (2**n.config.folds - 1) / (2 * n.config.folds),
-    "For 2^{n.config.folds} pieces one hidden layer needs {value:,.0f} times as many units.",
+    "For 2^{n.config.folds} pieces one hidden layer needs {expected:,.0f} times as many units.",
     within=0,
     source="derived: a knot costs one layer a unit, so (2^k - 1) / (2 k)",
     how="knots counted in the deep network, over its units",
