@@ -102,7 +102,7 @@ def test_half_time_and_solution_agree(L):
     t = linear_dynamics.half_time(L, s, start)
     by_u = quad(lambda u: 1 / (L * u ** (2 - 2 / L) * (s - u)), start, s / 2, epsrel=1e-10, limit=200)[0]
     assert t == pytest.approx(by_u, rel=1e-7)
-    assert linear_dynamics.solution(np.array([0, t]), L, s, start)[1] == pytest.approx(s / 2, rel=1e-8)
+    assert linear_dynamics.solution(np.array([0, t]), L, np.array([s]), start)[1] == pytest.approx(s / 2, rel=1e-8)
     if L == 2:
         assert t == pytest.approx(np.log(s / start - 1) / (2 * s), rel=1e-10)
 
@@ -154,7 +154,7 @@ def test_a_wrong_dynamics_is_found(monkeypatch):
     tiny = linear_dynamics.Config(depths=(2, 3), rates=(4e-3, 2e-3))
     assert fallen(linear_dynamics, measured(linear_dynamics, tiny)) == set()
     sgd = optax.sgd
-    monkeypatch.setattr(optax, "sgd", lambda rate: sgd(1.05 * rate))
+    monkeypatch.setattr(optax, "sgd", lambda learning_rate: sgd(1.05 * learning_rate))
     jax.clear_caches()
     wrong = fallen(linear_dynamics, measured(linear_dynamics, tiny))
     assert {"order_in_the_rate", "deviation", "half_times"} <= wrong

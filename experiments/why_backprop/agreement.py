@@ -1,26 +1,32 @@
 """The gradient by hand against jax.grad and finite differences, for every activation and depth.
 
-Real digits, random weights and biases. Leaf by leaf with jax.grad in both dtypes; along random directions with central
-differences of the loss in float64, but for those that cross a kink of relu.
+Real digits, random weights of variance 1 / fan_in, or 2 / fan_in for units like ReLU, and biases of 0.5 randn. Leaf by
+leaf with jax.grad in both dtypes; along random directions with central differences of the loss in float64, but for
+those that cross a kink of relu. The error is the relative L2 norm.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
 import numpy as np
 from jax.flatten_util import ravel_pytree
 from matplotlib.figure import Figure
 
 import mlp_jax
-from experiments.protocol import Claim, Finding, Progress
+from experiments.frame.claims import at_most
+from experiments.frame.numbers import Numbers, Progress
+from experiments.frame.plots import panels
+from experiments.frame.statistics import Statistic, largest
+from experiments.tasks import generator
 from mlp_jax import Activation, Params, autodiff, backprop, datasets
-from mlp_jax.activations import ACTIVATIONS
+from mlp_jax.activations import ACTIVATIONS, HE
 
 FORMULA = r"\delta_l = (\delta_{l+1} W_{l+1}^\top) * \varphi'(z_l), \qquad \mathrm{d}W_l = h_{l-1}^\top \delta_l"
-CAPTION = "The gradient by hand against jax.grad: the worst parameter, over the depth. They differ by rounding alone."
 DTYPES = ("float32", "float64")
 
 
@@ -37,127 +43,126 @@ class Config:
 
 
 FULL = Config()
-QUICK = Config(activations=("sigmoid", "tanh", "relu"), depths=(1, 8), seeds=1, directions=5)
+QUICK = Config(activations=("tanh", "relu"), depths=(1, 4), seeds=1, directions=5)
 
 
-def measure(config: Config, key: jax.Array, progress: Progress) -> Finding:
-    """Compare with jax.grad, leaf by leaf, in both dtypes, and with central differences in float64."""
-    errors: dict[str, dict[str, list[float]]] = {name: {} for name in (*DTYPES, "whole float32", "finite differences")}
-    kinks = 0
-    for i, name in enumerate(config.activations):
-        progress(i / len(config.activations))
-        rows = [_errors_at(config, jax.random.fold_in(key, depth), ACTIVATIONS[name], depth) for depth in config.depths]
-        for kind, values in errors.items():
-            values[name] = [row[kind] for row in rows]
-        kinks += sum(int(row["kinks"]) for row in rows)
-    worst = {kind: max(max(row) for row in values.values()) for kind, values in errors.items()}
-    networks = f"{len(config.activations)} activations, depths {config.depths}, {config.seeds} seed(s) each: the worst"
-    claims = (
-        Claim(
-            "float64",
-            "By hand and by jax.grad every parameter's gradient is the same, in float64.",
-            "<=",
-            1e-12,
-            "rounding: unit roundoff 1.1e-16, times the operations of 33 layers",
-            worst["float64"],
-            f"relative L2 error of a leaf; {networks}",
-            seeds=config.seeds,
-            exact=True,
-        ),
-        Claim(
-            "float32",
-            "Every parameter's gradient is the same, in float32.",
-            "<=",
-            1e-3,
-            "rounding: unit roundoff 6e-8, and at depth 32 a leaf can be a cancelling sum",
-            worst["float32"],
-            f"relative L2 error of a leaf; {networks}",
-            seeds=config.seeds,
-            exact=True,
-        ),
-        Claim(
-            "float32 whole",
-            "The whole gradient, as one vector, is the same, in float32.",
-            "<=",
-            5e-6,
-            "rounding: unit roundoff 6e-8, times the operations of 33 layers",
-            worst["whole float32"],
-            f"relative L2 error of the whole gradient; {networks}",
-            seeds=config.seeds,
-            exact=True,
-        ),
-        Claim(
-            "finite differences",
-            "Central differences of the loss, which know no chain rule, agree with it.",
-            "<=",
-            1e-6,
-            "their own error, eps^(2/3) of the loss's size (Nocedal & Wright, 2006, sec. 8.1), over a small slope",
-            worst["finite differences"],
-            f"float64, step eps^(1/3) of the parameters' norm, {config.directions} random directions; "
-            f"{kinks} directions that cross a kink of relu left out; {networks}",
-            seeds=config.seeds,
-            exact=True,
-        ),
-    )
-    return Finding(claims, {"depths": list(config.depths), "errors": errors, "kinks": kinks})
+def measure(config: Config, key: jax.Array, progress: Progress) -> dict[str, np.ndarray]:
+    """Compare with jax.grad, leaf by leaf, in both dtypes, and with central differences in float64.
 
-
-def _errors_at(config: Config, key: jax.Array, phi: Activation, depth: int) -> dict[str, float]:
-    """The worst errors over seeds at one depth. Rooms run op by op, so that all depths share their programs."""
-    sizes = (64, *depth * (config.width,), 10)
-    found: dict[str, float] = {"kinks": 0}
-    for seed in range(config.seeds):
-        for dtype in DTYPES:
+    Returns:
+      Errors of the "worst leaf" and of the "whole" gradient (dtypes, activations, depths, seeds); for every direction
+      the slope "by hand" and "by differences", and whether it "crosses" a kink (activations, depths, seeds,
+      directions).
+    """
+    rng = generator(key)
+    shape = (len(config.activations), len(config.depths), config.seeds)
+    errors = {name: np.zeros((len(DTYPES), *shape)) for name in ("worst leaf", "whole")}
+    slopes = {name: np.zeros((*shape, config.directions)) for name in ("by hand", "by differences", "crosses")}
+    for a, name in enumerate(config.activations):
+        progress(a / len(config.activations))
+        drawn = [_draw(config, rng, name, depth) for depth in config.depths]
+        for d, dtype in enumerate(DTYPES):
             with jax.enable_x64(dtype == "float64"):
-                x, labels = map(jnp.asarray, digits(config.batch, dtype))
-                params = mlp_jax.init_params(
-                    jax.random.fold_in(key, seed), sizes, phi, bias_init=jax.nn.initializers.normal(0.5), dtype=dtype
-                )
-                _, by_hand = backprop.room(params, x, labels, phi)
-                _, by_autodiff = autodiff.room(params, x, labels, phi)
-                pairs = zip(jax.tree.leaves(by_hand), jax.tree.leaves(by_autodiff), strict=True)
-                errors = {dtype: max(relative_error(a, b) for a, b in pairs)}
-                errors[f"whole {dtype}"] = relative_error(by_hand, by_autodiff)
-                if dtype == "float64":
-                    error, kinks = _finite_difference_error(params, by_hand, x, labels, phi, config.directions, seed)
-                    errors["finite differences"] = error
-                    found["kinks"] += kinks
-            for name, error in errors.items():
-                found[name] = max(found.get(name, 0.0), error)
-    return found
+                x, labels = digits(config.batch, dtype)
+                params = jax.tree.map(lambda leaf, dtype=dtype: leaf.astype(dtype), [params for params, _ in drawn])
+                pairs = _gradients(ACTIVATIONS[name], params, x, labels)
+                for i, pair in enumerate(pairs):
+                    errors["worst leaf"][d, a, i] = np.max([*map(_errors, *map(jax.tree.leaves, pair))], axis=0)
+                    errors["whole"][d, a, i] = _errors(*(_flat(gradient) for gradient in pair))
+        with jax.enable_x64(True):
+            by_hand = [_flat(gradient) for gradient, _ in pairs]
+            for i, slopes_at in enumerate(_slopes(ACTIVATIONS[name], drawn, by_hand, x, labels)):
+                for values, measured in zip(slopes.values(), slopes_at, strict=True):
+                    values[a, i] = measured
+    return {
+        "dtype": np.array(DTYPES),
+        "activation": np.array(config.activations),
+        "depth": np.array(config.depths),
+        **errors,
+        **slopes,
+    }
 
 
-def _finite_difference_error(
-    params: Params, gradients: Params, x: Any, labels: Any, phi: Activation, directions: int, seed: int
-) -> tuple[float, int]:
-    """Relative L2 error of <g, v> over random directions v, without those that cross a kink; and their number."""
-    theta, unravel = ravel_pytree(params)
-    g = ravel_pytree(gradients)[0]
-    rng = np.random.default_rng(seed)
-    by_hand, differences = [], []
-    for _ in range(directions):
-        v = rng.standard_normal(theta.shape)
-        h = np.cbrt(np.finfo(float).eps) * np.linalg.norm(theta) / np.linalg.norm(v)
-        (up, signs_up), (down, signs_down) = (
-            _loss_and_signs(unravel(theta + step * v), x, labels, phi) for step in (h, -h)
-        )
-        if phi.name in ("relu", "leaky_relu") and signs_up != signs_down:
-            continue
-        by_hand.append(float(g @ v))
-        differences.append((up - down) / (2 * h))
-    error = relative_error(np.array(differences), np.array(by_hand)) if by_hand else 0.0
-    return error, directions - len(by_hand)
+HOW = "relative L2 error; {n.config.depths} hidden layers, every activation"
 
 
-def _loss_and_signs(params: Params, x: Any, labels: Any, phi: Activation) -> tuple[float, bytes]:
-    """The loss, and which units are on."""
-    logits, trace = mlp_jax.forward_with_trace.room(params, x, phi)
-    signs = b"".join(np.packbits(np.asarray(z) > 0).tobytes() for z in trace.z[:-1])
-    return float(mlp_jax.cross_entropy(logits, labels)), signs
+@at_most(
+    1e-12,
+    "By hand and by jax.grad every parameter's gradient is the same, in float64.",
+    source="rounding: unit roundoff 1.1e-16, times the operations of 33 layers",
+    how="of a leaf; " + HOW,
+    must=True,
+)
+def float64(n: Numbers) -> Statistic:
+    return largest(n["worst leaf"][n.at(dtype="float64")])
+
+
+@at_most(
+    1e-3,
+    "Every parameter's gradient is the same, in float32.",
+    source="rounding: unit roundoff 6e-8, and at depth 32 a leaf can be a cancelling sum",
+    how="of a leaf; " + HOW,
+    must=True,
+)
+def float32(n: Numbers) -> Statistic:
+    return largest(n["worst leaf"][n.at(dtype="float32")])
+
+
+@at_most(
+    5e-6,
+    "The whole gradient, as one vector, is the same, in float32.",
+    source="rounding: unit roundoff 6e-8, times the operations of 33 layers",
+    how="of the whole gradient; " + HOW,
+    must=True,
+)
+def float32_whole(n: Numbers) -> Statistic:
+    return largest(n["whole"][n.at(dtype="float32")])
+
+
+def difference_errors(n: Numbers) -> np.ndarray:
+    """Return the error of the slopes over the directions that cross no kink (activations, depths, seeds)."""
+    smooth = n["crosses"] == 0
+    off, size = ((n["by differences"] - n["by hand"]) * smooth, n["by hand"] * smooth)
+    return np.linalg.norm(off, axis=-1) / np.maximum(np.linalg.norm(size, axis=-1), np.finfo(float).tiny)
+
+
+@at_most(
+    1e-6,
+    "Central differences of the loss, which know no chain rule, agree with it.",
+    source="their own error, eps^(2/3) of the loss's size (Nocedal & Wright, 2006, sec. 8.1), over a small slope",
+    how="float64, step eps^(1/3) of the parameters' norm, {n.config.directions} random directions, but for those that "
+    "cross a kink of relu; " + HOW,
+    must=True,
+)
+def finite_differences(n: Numbers) -> Statistic:
+    return largest(difference_errors(n))
+
+
+def picture(n: Numbers) -> Figure:
+    """Draw the worst leaf's error of every activation over depth."""
+    figure, axes = panels(figsize=(6.5, 4.2))
+    for dtype, color in {"float32": "tab:orange", "float64": "tab:blue"}.items():
+        for i, errors in enumerate(n["worst leaf"][n.at(dtype=dtype)].max(axis=-1)):
+            label = f"{dtype}, one line per activation" if i == 0 else None
+            axes.plot(n["depth"], errors, "o-", ms=3, lw=1, alpha=0.7, color=color, label=label)
+        roundoff = float(np.finfo(dtype).eps) / 2
+        axes.axhline(roundoff, color=color, ls=":", lw=1)
+        axes.annotate(
+            f"unit roundoff {roundoff:.0e}", (0.99, roundoff), xycoords=("axes fraction", "data"), ha="right", va="top",
+            fontsize=8, color=color,
+        )  # fmt: skip
+    worst = difference_errors(n).max(axis=(0, 2))
+    axes.plot(n["depth"], worst, "s--", ms=3, lw=1, color="tab:green", label="finite differences, worst activation")
+    axes.set(xscale="log", yscale="log", xlabel="hidden layers", ylabel="relative L2 difference")
+    axes.set_title("Gradient by hand against jax.grad, worst parameter")
+    axes.set_xticks(n["depth"], map(str, n["depth"]))
+    axes.minorticks_off()
+    axes.legend(fontsize=8, loc="center left")
+    return figure
 
 
 def digits(count: int | None, dtype: str) -> tuple[np.ndarray, np.ndarray]:
-    """The first digits of the training split, or all of them."""
+    """Return the first digits of the training split, or all of them."""
     dataset = datasets.load_digits(dtype=np.dtype(dtype))
     if count is None:
         x, labels = map(np.concatenate, zip(dataset.train, dataset.validation, dataset.test, strict=True))
@@ -165,33 +170,64 @@ def digits(count: int | None, dtype: str) -> tuple[np.ndarray, np.ndarray]:
     return dataset.train.x[:count], dataset.train.labels[:count]
 
 
-def relative_error(actual: Any, expected: Any) -> float:
-    """The relative L2 error of two pytrees, each taken as one vector."""
-    a, b = (
-        np.concatenate([np.ravel(leaf).astype(float) for leaf in jax.tree.leaves(tree)]) for tree in (actual, expected)
-    )
-    return float(np.linalg.norm(a - b) / np.linalg.norm(b))
+def _draw(config: Config, rng: np.random.Generator, name: str, depth: int) -> tuple[Any, np.ndarray]:
+    """Return params of all seeds, on a leading axis, and directions (seeds, directions, parameters)."""
+    gain = 2 if ACTIVATIONS[name].weight_init is HE else 1
+    S = config.seeds
+    params = [
+        (rng.standard_normal((S, a, b)) * (gain / a) ** 0.5, 0.5 * rng.standard_normal((S, b)))
+        for a, b in pairwise((64, *depth * (config.width,), 10))
+    ]
+    count = sum(leaf[0].size for layer in params for leaf in layer)
+    return params, rng.standard_normal((S, config.directions, count))
 
 
-def picture(data: dict[str, Any]) -> Figure:
-    """The worst leaf's error of every activation over depth."""
-    figure, axes = plt.subplots(figsize=(6.5, 4.2), layout="constrained")
-    for dtype, color in {"float32": "tab:orange", "float64": "tab:blue"}.items():
-        for i, errors in enumerate(data["errors"][dtype].values()):
-            label = f"{dtype}, one line an activation" if i == 0 else None
-            axes.plot(data["depths"], errors, "o-", ms=3, lw=1, alpha=0.7, color=color, label=label)
-        roundoff = float(jnp.finfo(dtype).eps) / 2
-        axes.axhline(roundoff, color=color, ls=":", lw=1)
-        axes.annotate(
-            f"unit roundoff {roundoff:.0e}", (0.99, roundoff), xycoords=("axes fraction", "data"), ha="right", va="top",
-            fontsize=8, color=color,
-        )  # fmt: skip
-    worst = np.max(list(data["errors"]["finite differences"].values()), axis=0)
-    axes.plot(data["depths"], worst, "s--", ms=3, lw=1, color="tab:green", label="finite differences, worst activation")
-    axes.set(xscale="log", yscale="log", xlabel="hidden layers", ylabel="relative L2 difference")
-    axes.set_title("Gradient by hand against jax.grad, worst parameter")
-    axes.set_xticks(data["depths"], map(str, data["depths"]))
-    axes.minorticks_off()
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8, loc="center left")
-    return figure
+def _network(params: Sequence[Any]) -> Params:
+    return tuple(mlp_jax.Layer(*layer) for layer in params)
+
+
+@partial(jax.jit, static_argnums=0)
+def _gradients(phi: Activation, drawn: Sequence[Any], x: Any, labels: Any) -> list[tuple[Params, Params]]:
+    """Return the gradients by hand and by autodiff, for every depth; seeds first."""
+
+    def both(params: Any) -> tuple[Params, Params]:
+        return backprop(_network(params), x, labels, phi)[1], autodiff(_network(params), x, labels, phi)[1]
+
+    return [jax.vmap(both)(params) for params in drawn]
+
+
+@partial(jax.jit, static_argnums=0)
+def _slopes(
+    phi: Activation, drawn: Sequence[Any], by_hand: Sequence[Any], x: Any, labels: Any
+) -> list[tuple[jax.Array, ...]]:
+    """Return <g, v> by hand and by central differences, and whether a kink is crossed, for every depth."""
+
+    def at(params: Any, g: jax.Array, directions: jax.Array) -> tuple[jax.Array, ...]:
+        theta, unravel = ravel_pytree(_network(params))
+
+        def along(v: jax.Array) -> tuple[jax.Array, ...]:
+            h = np.cbrt(np.finfo(float).eps) * jnp.linalg.norm(theta) / jnp.linalg.norm(v)
+            ends = jnp.stack([theta + h * v, theta - h * v])
+            loss, is_on = jax.vmap(lambda theta: _loss_and_signs(unravel(theta), x, labels, phi))(ends)
+            has_kinks = phi.name in ("relu", "leaky_relu")
+            return g @ v, (loss[0] - loss[1]) / (2 * h), has_kinks & jnp.any(is_on[0] != is_on[1])
+
+        return jax.lax.map(along, directions)
+
+    return [jax.vmap(at)(params, g, v) for (params, v), g in zip(drawn, by_hand, strict=True)]
+
+
+def _loss_and_signs(params: Params, x: Any, labels: Any, phi: Activation) -> tuple[jax.Array, jax.Array]:
+    """Return the loss, and which units are on."""
+    logits, trace = mlp_jax.forward_with_trace(params, x, phi)
+    return mlp_jax.cross_entropy(logits, labels), jnp.concatenate([jnp.ravel(z > 0) for z in trace.z[:-1]])
+
+
+def _errors(actual: Any, expected: Any) -> np.ndarray:
+    """Return the relative L2 error of arrays (seeds, ...), for every seed."""
+    a, b = (np.asarray(leaf, float).reshape(len(leaf), -1) for leaf in (actual, expected))
+    return np.linalg.norm(a - b, axis=1) / np.linalg.norm(b, axis=1)
+
+
+def _flat(gradient: Any) -> np.ndarray:
+    return np.concatenate([np.asarray(leaf).reshape(len(leaf), -1) for leaf in jax.tree.leaves(gradient)], axis=1)

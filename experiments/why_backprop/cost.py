@@ -17,32 +17,32 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
 import numpy as np
 from jax.flatten_util import ravel_pytree
 from matplotlib.figure import Figure
 
 import mlp_jax
-from experiments.protocol import Claim, Finding, Progress
-from mlp_jax import autodiff, backprop
+from experiments.frame.claims import at_least, at_most, equals
+from experiments.frame.numbers import Numbers, Progress
+from experiments.frame.plots import panels
+from experiments.frame.statistics import Statistic, exact, farthest, largest
+from experiments.tasks import generator
+from mlp_jax import Layer, Params, autodiff, backprop
 
 FORMULA = (
     r"\frac{\mathrm{operations}(\mathcal{L}, \nabla \mathcal{L})}{\mathrm{operations}(\mathcal{L})}"
     r" = 3 - \frac{n_0 n_1}{P}, \qquad P = \sum_{l} n_{l-1} n_l"
 )
-CAPTION = (
-    "Time of the whole gradient, in forward passes, over the number of parameters. Backprop costs the same few forward "
-    "passes however many parameters there are; forward mode and finite differences cost one or two for each of them."
-)
-
 NETWORKS = ((784, 128, 10), (784, 512, 512, 10), (784, 1024, 1024, 10), (2, 32, 32, 2))
 METHODS = ("backprop", "forward mode", "finite differences")
+STEP = 1e-3  # of the finite differences
 
 
 @dataclass(frozen=True)
 class Config:
-    """The network is varied, the rest is held fixed."""
+    """The network is varied."""
 
+    networks: tuple[tuple[int, ...], ...] = NETWORKS
     counted_batch: int = 128
     timed_batch: int = 256
     widths: tuple[int, ...] = (8, 16, 32, 64, 96)
@@ -51,111 +51,151 @@ class Config:
 
 
 FULL = Config()
-QUICK = Config(widths=(8, 32), rounds=3)
+QUICK = Config(networks=NETWORKS[1:2], widths=(16,), passes=50, rounds=3)
 
 
-def measure(config: Config, key: jax.Array, progress: Progress) -> Finding:
-    """Count the operations of four networks, and time three ways to a gradient."""
-    counted = {sizes: counted_ratios(sizes, config.counted_batch) for sizes in NETWORKS}
+def measure(config: Config, key: jax.Array, progress: Progress) -> dict[str, np.ndarray]:
+    """Count the operations of networks, and time three ways to a gradient.
+
+    Returns:
+      "operations" by hand and by jax.grad, over those of the loss (networks, 2), and the "forward passes" that take as
+      long as each method (methods, widths, rounds).
+    """
+    counted = [counted_ratios(sizes, config.counted_batch) for sizes in config.networks]
     progress(0.2)
     parameters, ratios = [], []
     for i, width in enumerate(config.widths):
-        programs, arguments = programs_of((16, width, width, 10), config.timed_batch, config.passes, key)
+        programs, arguments = programs_of((16, width, width, 10), config.timed_batch, config.passes, generator(key))
         back, *others = times_over_first(programs, arguments, config.rounds)
-        ratios.append([back, *(other * config.passes for other in others)])
+        ratios.append([back, *(config.passes * other for other in others)])
         parameters.append(arguments[0].size)
         progress(0.2 + 0.8 * (i + 1) / len(config.widths))
-    by_method = dict(zip(METHODS, np.transpose(ratios).tolist(), strict=True))
-    claims = (
-        *(_claim_of_operations(sizes, ratios) for sizes, ratios in counted.items()),
-        *_claims_of_time(config, parameters, by_method),
+    return {
+        "network": np.array([written(sizes) for sizes in config.networks]),
+        "operations": np.array(counted),
+        "method": np.array(METHODS),
+        "width": np.array(config.widths),
+        "parameters": np.array(parameters),
+        "forward passes": np.moveaxis(np.array(ratios), 0, 1),
+    }
+
+
+def written(sizes: tuple[int, ...]) -> str:
+    """Return a network's name.
+
+    >>> written((784, 128, 10))
+    '784-128-10'
+    """
+    return "-".join(map(str, sizes))
+
+
+def expected_ratio(sizes: tuple[int, ...]) -> float:
+    """Return 3 - n_0 n_1 / P."""
+    return 3 - sizes[0] * sizes[1] / sum(n * m for n, m in pairwise(sizes))
+
+
+def expected(n: Numbers, network: str) -> float:
+    """Return theory's ratio for a network of that name."""
+    return expected_ratio(tuple(map(int, network.split("-"))))
+
+
+@equals(
+    expected,
+    "Loss and gradient of {network} take {expected:.4f} times the operations of the loss.",
+    within=lambda n, network: 0.02 * expected(n, network),
+    network=tuple(map(written, NETWORKS)),
+    source="derived: 3 - n_0 n_1 / P matrix products of the size of the forward pass",
+    how="XLA's count, of the gradient by hand or by jax.grad, whichever is farther off; 2 % for biases, activations "
+    "and the loss, which the formula leaves out",
+    must=True,
+)
+def operations_of(n: Numbers, network: str) -> Statistic:
+    return farthest(n["operations"][n.at(network=network)], expected(n, network))
+
+
+def passes(n: Numbers, method: str) -> np.ndarray:
+    """Return the forward passes that take as long as a method, the median of the rounds (widths,)."""
+    return np.median(n["forward passes"][n.at(method=method)], axis=-1)
+
+
+TIMED = "16-w-w-10 ReLU, w = {n.config.widths}, batch {n.config.timed_batch}, median of {n.config.rounds} rounds"
+
+
+@at_most(
+    5,
+    "Backprop takes at most five times as long as a forward pass, however many the parameters.",
+    source="Griewank & Walther, 2008: a small multiple; Baur & Strassen, 1983, prove 3 for multiplications",
+    how=TIMED,
+)
+def time_of_backprop(n: Numbers) -> Statistic:
+    return largest(passes(n, "backprop"))
+
+
+@equals(
+    1,
+    "The cost of {method}, in forward passes, grows like the number of parameters.",
+    within=0.15,
+    method=METHODS[1:],
+    source="derived: for each parameter one jvp, of one to three forward passes, or one forward pass",
+    how="log-log slope, weights and biases counted; " + TIMED + "; small networks pay for more than their arithmetic",
+)
+def growth_of(n: Numbers, method: str) -> Statistic:
+    n.at(width=96)  # a quick run has too few widths
+    return exact(np.polyfit(np.log(n["parameters"]), np.log(passes(n, method)), 1)[0])
+
+
+@at_least(
+    11_914 / 5,
+    "With 11,914 parameters forward mode takes 2,383 times as long as backprop or more.",
+    source="derived: 11,914 parameters of at least one forward pass each, over at most five",
+    how=TIMED,
+)
+def forward_mode_over_backprop(n: Numbers) -> Statistic:
+    i = n.at(parameters=11_914)
+    return exact(passes(n, "forward mode")[i] / passes(n, "backprop")[i])
+
+
+def picture(n: Numbers) -> Figure:
+    """Draw the time in forward passes over the number of parameters, on log axes."""
+    figure, axes = panels(figsize=(6.5, 4.2))
+    styles = {
+        "finite differences": ("tab:orange", "s-"),
+        "forward mode": ("tab:purple", "^-"),
+        "backprop": ("tab:blue", "o-"),
+    }
+    for name, (color, style) in styles.items():
+        axes.plot(n["parameters"], passes(n, name), style, color=color, label=name)
+    axes.plot(
+        n["parameters"], n["parameters"] + 1, ":", color="black", lw=1, label="a forward pass per parameter, and one"
     )
-    return Finding(claims, {"parameters": parameters, "forward passes": by_method})
-
-
-def _claim_of_operations(sizes: tuple[int, ...], ratios: dict[str, float]) -> Claim:
-    expected = expected_ratio(sizes)
-    farthest = max(ratios.values(), key=lambda ratio: abs(ratio - expected))
-    name = "-".join(map(str, sizes))
-    return Claim(
-        f"operations {name}",
-        f"Loss and gradient of {name} take {expected:.4f} times the operations of the loss.",
-        "=",
-        expected,
-        "derived: 3 - n_0 n_1 / P matrix products of the size of the forward pass",
-        farthest,
-        "XLA's count, of the gradient by hand or by jax.grad, whichever is farther off; 2 % for biases, activations "
-        "and the loss, which the formula leaves out",
-        tolerance=0.02 * expected,
-        exact=True,
-    )
-
-
-def _claims_of_time(config: Config, parameters: list[int], by_method: dict[str, list[float]]) -> list[Claim]:
-    how = f"16-w-w-10 ReLU, w = {config.widths}, batch {config.timed_batch}, median of {config.rounds} rounds"
-    claims = [
-        Claim(
-            "time of backprop",
-            "Backprop takes at most five times as long as a forward pass, however many the parameters.",
-            "<=",
-            5.0,
-            "Griewank & Walther, 2008: a small multiple; Baur & Strassen, 1983, prove 3 for multiplications",
-            max(by_method["backprop"]),
-            f"the worst network; {how}",
-        )
-    ]
-    claims += [
-        Claim(
-            f"growth of {name}",
-            f"The forward passes that {name} takes the time of grow like the number of parameters.",
-            "=",
-            1.0,
-            source,
-            float(np.polyfit(np.log(parameters), np.log(by_method[name]), 1)[0]),
-            f"log-log slope, weights and biases counted; {how}; small networks pay for more than their arithmetic",
-            tolerance=0.15,
-        )
-        for name, source in (
-            ("forward mode", "derived: one jvp a parameter, each of one to three forward passes"),
-            ("finite differences", "derived: one forward pass a parameter and one more"),
-        )
-    ]
-    claims.append(
-        Claim(
-            "forward mode over backprop",
-            f"With {parameters[-1]:,} parameters forward mode takes {parameters[-1] / 5:,.0f} times as long as "
-            "backprop or more.",
-            ">=",
-            parameters[-1] / 5,
-            f"derived: {parameters[-1]:,} parameters of at least one forward pass each, over at most five",
-            by_method["forward mode"][-1] / by_method["backprop"][-1],
-            how,
-        )
-    )
-    return claims
+    axes.axhspan(2, 3, color="tab:blue", alpha=0.15, lw=0, label="backprop's operations: 2 to 3 forward passes")
+    axes.set(xscale="log", yscale="log", xlabel="parameters, weights and biases", ylabel="time, in forward passes")
+    axes.set_title("Time of the whole gradient")
+    axes.set_xticks((300, 1000, 3000, 10000), ("300", "1,000", "3,000", "10,000"))
+    axes.minorticks_off()
+    axes.legend(fontsize=8, loc="center right", bbox_to_anchor=(1, 0.42))
+    return figure
 
 
 # ---- operations
 
 
-def expected_ratio(sizes: tuple[int, ...]) -> float:
-    """3 - n_0 n_1 / P."""
-    return 3 - sizes[0] * sizes[1] / sum(n * m for n, m in pairwise(sizes))
-
-
-def counted_ratios(sizes: tuple[int, ...], batch: int) -> dict[str, float]:
-    """XLA's count for loss and gradient over its count for the loss, by hand and by jax.grad."""
-    params = jax.eval_shape(lambda: mlp_jax.init_params(jax.random.key(0), sizes))  # shapes are all that counts
-    x, labels = jax.eval_shape(lambda: (jnp.zeros((batch, sizes[0])), jnp.zeros(batch, int)))
+def counted_ratios(sizes: tuple[int, ...], batch: int) -> tuple[float, float]:
+    """Return XLA's count for loss and gradient over its count for the loss, by hand and by jax.grad."""
+    params = shapes_of(sizes)
+    x, labels = jax.ShapeDtypeStruct((batch, sizes[0]), np.float32), jax.ShapeDtypeStruct((batch,), np.int32)
     loss = operations(_loss, params, x, labels)
-    return {
-        name: operations(gradient, params, x, labels) / loss
-        for name, gradient in (("by hand", backprop), ("jax.grad", autodiff))
-    }
+    return operations(backprop, params, x, labels) / loss, operations(autodiff, params, x, labels) / loss
+
+
+def shapes_of(sizes: tuple[int, ...]) -> Params:
+    """Return the shapes of a network's parameters: they are all that counts."""
+    shape = jax.ShapeDtypeStruct
+    return tuple(Layer(shape((a, b), np.float32), shape((b,), np.float32)) for a, b in pairwise(sizes))  # type: ignore[arg-type]
 
 
 def operations(function: Callable[..., Any], *arguments: Any) -> float:
-    """The floating-point operations of a compiled function, as XLA counts them."""
+    """Return the floating-point operations of a compiled function, as XLA counts them."""
     counted: Any = jax.jit(function).lower(*arguments).compile().cost_analysis()
     return counted["flops"]
 
@@ -168,16 +208,18 @@ def _loss(params: Any, x: jax.Array, labels: jax.Array) -> jax.Array:
 
 
 def programs_of(
-    sizes: tuple[int, ...], batch: int, passes: int, key: jax.Array
-) -> tuple[tuple[Callable[..., Any], ...], tuple[jax.Array, ...]]:
-    """Compiled functions of (theta, x, labels), and those arguments.
+    sizes: tuple[int, ...], batch: int, passes: int, rng: np.random.Generator
+) -> tuple[tuple[Callable[..., Any], ...], tuple[np.ndarray, ...]]:
+    """Return compiled functions of (theta, x, labels), and those arguments.
 
     The first two make many passes, forward or backprop's, each at a slightly other theta; the last two one gradient.
     """
-    of_params, of_x = jax.random.split(key)
-    theta, unravel = ravel_pytree(jax.jit(lambda key: mlp_jax.init_params(key, sizes))(of_params))
-    x, labels = jax.random.normal(of_x, (batch, sizes[0])), jnp.arange(batch) % sizes[-1]
-    h = 1e-3
+    unravel = _unravel(sizes)
+    parts = [(rng.standard_normal(a * b) * (2 / a) ** 0.5, np.zeros(b)) for a, b in pairwise(sizes)]
+    theta = np.concatenate([part for layer in parts for part in layer]).astype(np.float32)
+    x = rng.standard_normal((batch, sizes[0])).astype(np.float32)
+    labels = np.arange(batch) % sizes[-1]
+    h = STEP
 
     def loss(theta: jax.Array, x: jax.Array, labels: jax.Array) -> jax.Array:
         return _loss(unravel(theta), x, labels)
@@ -205,12 +247,12 @@ def programs_of(
     return programs, (theta, x, labels)
 
 
-def times_over_first(programs: tuple[Callable[..., Any], ...], arguments: tuple[Any, ...], rounds: int) -> list[float]:
-    """The median over rounds of each program's time over that of the first, in the same round."""
+def times_over_first(programs: tuple[Callable[..., Any], ...], arguments: tuple[Any, ...], rounds: int) -> np.ndarray:
+    """Return each program's time over that of the first, in the same round (programs - 1, rounds)."""
     for program in programs:
         jax.block_until_ready(program(*arguments))  # compiled before it is timed
-    times = [[_seconds(program, arguments) for program in programs] for _ in range(rounds)]
-    return [float(np.median([row[i] / row[0] for row in times])) for i in range(1, len(programs))]
+    times = np.array([[_seconds(program, arguments) for program in programs] for _ in range(rounds)])
+    return (times[:, 1:] / times[:, :1]).T
 
 
 def _seconds(program: Callable[..., Any], arguments: tuple[Any, ...]) -> float:
@@ -219,26 +261,14 @@ def _seconds(program: Callable[..., Any], arguments: tuple[Any, ...]) -> float:
     return time.perf_counter() - start
 
 
-# ---- picture
+def _unravel(sizes: tuple[int, ...]) -> Callable[[jax.Array], Params]:
+    """Return the function that cuts a flat theta into a network's parameters."""
+    ends = np.cumsum([0, *(a * b + b for a, b in pairwise(sizes))])
 
+    def unravel(theta: jax.Array) -> Params:
+        return tuple(
+            Layer(theta[start : start + a * b].reshape(a, b), theta[start + a * b : start + a * b + b])
+            for start, (a, b) in zip(ends, pairwise(sizes), strict=False)
+        )
 
-def picture(data: dict[str, Any]) -> Figure:
-    """Time in forward passes over the number of parameters, on log axes."""
-    figure, axes = plt.subplots(figsize=(6.5, 4.2), layout="constrained")
-    parameters = np.array(data["parameters"], float)
-    styles = {
-        "finite differences": ("tab:orange", "s-"),
-        "forward mode": ("tab:purple", "^-"),
-        "backprop": ("tab:blue", "o-"),
-    }
-    for name, (color, style) in styles.items():
-        axes.plot(parameters, data["forward passes"][name], style, color=color, label=name)
-    axes.plot(parameters, parameters + 1, ":", color="black", lw=1, label="one forward pass a parameter, and one")
-    axes.axhspan(2, 3, color="tab:blue", alpha=0.15, lw=0, label="backprop's operations: 2 to 3 forward passes")
-    axes.set(xscale="log", yscale="log", xlabel="parameters, weights and biases", ylabel="time, in forward passes")
-    axes.set_title("Time of the whole gradient")
-    axes.set_xticks((300, 1000, 3000, 10000), ("300", "1,000", "3,000", "10,000"))
-    axes.minorticks_off()
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8, loc="center right", bbox_to_anchor=(1, 0.42))
-    return figure
+    return unravel

@@ -5,26 +5,27 @@ jax.grad's. A pair is one pytree in one compiled program, so both see the same b
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
 import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
 from matplotlib.figure import Figure
 
 import mlp_jax
-from experiments.intervals import median_and_interval
-from experiments.protocol import Claim, Finding, Progress
+from experiments.frame.claims import at_most
+from experiments.frame.numbers import Numbers, Progress
+from experiments.frame.plots import band, panels
+from experiments.frame.statistics import Statistic, largest, median
+from experiments.tasks import generator
 from experiments.why_backprop.agreement import DTYPES, digits
-from mlp_jax import Activation, autodiff, backprop
+from mlp_jax import Activation, Layer, Params, autodiff, backprop
 
 FORMULA = r"\theta_{t+1} = \theta_t - \eta \, \nabla_\theta \mathcal{L}(\theta_t)"
-CAPTION = (
-    "How far apart two trainings get, one with the gradient by hand and one with jax.grad's: rounding, step after step."
-)
+FIRST = {"float64": 1e-15, "float32": 1e-6}  # about ten times the unit roundoff
 
 
 @dataclass(frozen=True)
@@ -38,88 +39,108 @@ class Config:
 
 
 FULL = Config()
-QUICK = Config(trainings=5)
+QUICK = Config(trainings=3, steps=(1, 10, 100))
 
 
-def measure(config: Config, key: jax.Array, progress: Progress) -> Finding:
-    """Train pairs of networks from the same parameters, one with each gradient, and measure how far apart they get.
+def measure(config: Config, key: jax.Array, progress: Progress) -> dict[str, np.ndarray]:
+    """Train pairs of networks from the same parameters, one with each gradient.
 
-    A pair is one pytree: both see the same batches in one compiled program, and `record` measures their distance.
+    Returns:
+      The "distance" of the parameters, relative L2, after some steps (dtypes, trainings, steps), and how many digits
+      the two "predict" as another class at the end (dtypes, trainings).
     """
-    steps = max(config.steps)
-    distances: dict[str, list[list[float]]] = {}
-    disagreements: dict[str, list[int]] = {}
+    last = max(config.steps)
+    marks = sorted({round(10**e) for e in np.linspace(0, np.log10(last), 60)} | set(config.steps))
+    starts = _starts(generator(key), config.trainings)
+    distances, different = [], []
     for i, dtype in enumerate(DTYPES):
         progress(i / len(DTYPES))
         with jax.enable_x64(dtype == "float64"):
-            train = digits(config.examples, dtype)
-            test = digits(None, dtype)[0]
-
-            def run_pair(key: jax.Array, train: Any = train, test: Any = test, dtype: str = dtype) -> Any:
-                params = mlp_jax.init_params(key, (64, 32, 10), mlp_jax.tanh, dtype=dtype)
-                result = mlp_jax.train(
-                    key,
-                    (params, params),
-                    train,
-                    optimizer=optax.sgd(config.learning_rate),
-                    epochs=steps,
-                    batch_size=config.examples,
-                    activation=mlp_jax.tanh,
-                    gradient=_gradient_of_pair,
-                    forward=_forward_of_first,
-                    record=_distance,
-                )
-                first, second = (
-                    mlp_jax.predict(mlp_jax.forward(params, test, mlp_jax.tanh)) for params in result.params
-                )
-                return result.recorded, jnp.sum(first != second)
-
-            keys = jax.random.split(key, config.trainings)
-            apart, different = jax.jit(jax.vmap(run_pair))(keys)
-            distances[dtype] = np.asarray(apart, float).tolist()
-            disagreements[dtype] = np.asarray(different).tolist()
-
-    reason = (
-        f"relative L2 distance of the parameters, median of {config.trainings} seeds, 64-32-10 tanh, full batches of "
-        f"{config.examples} digits, gradient descent at {config.learning_rate}"
-    )
-    claims = []
-    for dtype, first in (("float64", 1e-15), ("float32", 1e-6)):
-        for step in config.steps:
-            median, interval = median_and_interval([row[step - 1] for row in distances[dtype]])
-            claims.append(
-                Claim(
-                    name=f"{dtype} apart" + ("" if step == steps else f" after {step}"),
-                    statement=f"After {step:,} step{'s' * (step > 1)} the two trainings agree to rounding, in {dtype}.",
-                    relation="<=",
-                    expected=first * step,
-                    source=f"rounding: ten times the unit roundoff, about {first:g}, added at every step",
-                    measured=median,
-                    reason=reason,
-                    interval=interval,
-                    seeds=config.trainings,
-                    exact=True,
-                )
-            )
-    claims.append(
-        Claim(
-            "predictions that differ",
-            f"After {steps:,} steps the two networks predict the same class for every digit.",
-            "<=",
-            0,
-            "rounding is far smaller than the gap between logits",
-            float(max(disagreements["float64"])),
-            f"float64, all 1,797 digits, the worst of {config.trainings} pairs",
-            seeds=config.trainings,
-            exact=True,
-        )
-    )
-    marks = sorted({round(10**e) for e in np.linspace(0, np.log10(steps), 60)} | set(config.steps))
-    data = {
-        "steps": marks,
-        "distances": {dtype: [[row[s - 1] for s in marks] for row in rows] for dtype, rows in distances.items()},
+            params = tuple(Layer(*layer) for layer in jax.tree.map(np.dtype(dtype).type, starts))
+            apart, differ = _pairs(config, params, digits(config.examples, dtype), digits(None, dtype)[0])
+            distances.append(np.asarray(apart, float)[:, np.array(marks) - 1])
+            different.append(np.asarray(differ))
+    return {
+        "dtype": np.array(DTYPES),
+        "step": np.array(marks),
+        "distance": np.stack(distances),
+        "differ": np.stack(different),
     }
-    return Finding(tuple(claims), data)
+
+
+@at_most(
+    lambda n, dtype, step: FIRST[dtype] * step,
+    "After step {step:,} the two trainings agree to rounding, in {dtype}.",
+    dtype=("float64", "float32"),
+    step=(1, 10, 100, 1000),
+    source="rounding: ten times the unit roundoff, added at every step",
+    how="relative L2 distance of the parameters, 64-32-10 tanh, full batches of {n.config.examples} digits, gradient "
+    "descent at {n.config.learning_rate}",
+    must=True,
+)
+def apart(n: Numbers, dtype: str, step: int) -> Statistic:
+    return median(n["distance"][n.at(dtype=dtype), :, n.at(step=step)])
+
+
+@at_most(
+    0,
+    "After all steps the two networks predict the same class for every digit.",
+    source="rounding is far smaller than the gap between logits",
+    how="float64, all 1,797 digits, after {n.config.steps} steps",
+    must=True,
+)
+def predictions_that_differ(n: Numbers) -> Statistic:
+    return largest(n["differ"][n.at(dtype="float64")])
+
+
+def picture(n: Numbers) -> Figure:
+    """Draw the distance of a pair over steps."""
+    figure, axes = panels(figsize=(6.5, 4.2))
+    for dtype, color in {"float32": "tab:orange", "float64": "tab:blue"}.items():
+        rows = n["distance"][n.at(dtype=dtype)]
+        band(axes, n["step"], rows, color=color, label=f"{dtype}, median and range of {len(rows)} pairs")
+        roundoff = float(np.finfo(dtype).eps) / 2
+        axes.axhline(roundoff, color=color, ls=":", lw=1)
+        axes.annotate(
+            f"unit roundoff {roundoff:.0e}", (0.01, roundoff), xycoords=("axes fraction", "data"), va="bottom",
+            fontsize=8, color=color,
+        )  # fmt: skip
+    axes.set(xscale="log", yscale="log", xlabel="steps of gradient descent", ylabel="relative L2 distance")
+    axes.set_title("Parameters of two trainings, one with each gradient")
+    axes.legend(fontsize=8, loc="center left")
+    return figure
+
+
+def _starts(rng: np.random.Generator, trainings: int) -> Any:
+    """Return 64-32-10 networks of Glorot's variance, without biases, on a leading axis."""
+    return tuple(
+        (rng.standard_normal((trainings, a, b)) * (2 / (a + b)) ** 0.5, np.zeros((trainings, b)))
+        for a, b in ((64, 32), (32, 10))
+    )
+
+
+@partial(jax.jit, static_argnums=0)
+def _pairs(config: Config, starts: Params, train: Any, test: Any) -> tuple[jax.Array, jax.Array]:
+    """Return the distance after every step, and how many predictions differ, of every training."""
+
+    def run(params: Params) -> tuple[jax.Array, jax.Array]:
+        result = mlp_jax.train(
+            jax.random.key(0),  # full batches: nothing is random
+            (params, params),
+            train,
+            optimizer=optax.sgd(config.learning_rate),
+            epochs=max(config.steps),
+            batch_size=config.examples,
+            shuffle=False,
+            activation=mlp_jax.tanh,
+            gradient=_gradient_of_pair,
+            forward=_forward_of_first,
+            record=_distance,
+        )
+        first, second = (mlp_jax.predict(mlp_jax.forward(params, test, mlp_jax.tanh)) for params in result.params)
+        return result.recorded, jnp.sum(first != second)
+
+    return jax.vmap(run)(starts)
 
 
 def _gradient_of_pair(pair: Any, x: Any, labels: Any, activation: Activation, loss: Any) -> Any:
@@ -137,24 +158,3 @@ def _forward_of_first(pair: Any, x: Any, activation: Activation) -> jax.Array:
 def _distance(pair: Any, x: Any, labels: Any) -> jax.Array:
     first, second = (ravel_pytree(params)[0] for params in pair)
     return jnp.linalg.norm(first - second) / jnp.linalg.norm(second)
-
-
-def picture(data: dict[str, Any]) -> Figure:
-    """The distance of a pair over steps."""
-    figure, axes = plt.subplots(figsize=(6.5, 4.2), layout="constrained")
-    steps = data["steps"]
-    for dtype, color in {"float32": "tab:orange", "float64": "tab:blue"}.items():
-        rows = np.array(data["distances"][dtype], float)
-        axes.plot(steps, np.median(rows, axis=0), color=color, label=f"{dtype}, median and range of {len(rows)} pairs")
-        axes.fill_between(steps, rows.min(axis=0), rows.max(axis=0), color=color, alpha=0.2, lw=0)
-        roundoff = float(jnp.finfo(dtype).eps) / 2
-        axes.axhline(roundoff, color=color, ls=":", lw=1)
-        axes.annotate(
-            f"unit roundoff {roundoff:.0e}", (0.01, roundoff), xycoords=("axes fraction", "data"), va="bottom",
-            fontsize=8, color=color,
-        )  # fmt: skip
-    axes.set(xscale="log", yscale="log", xlabel="steps of gradient descent", ylabel="relative L2 distance")
-    axes.set_title("Parameters of two trainings, one with each gradient")
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8, loc="center left")
-    return figure
