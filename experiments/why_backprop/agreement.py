@@ -43,7 +43,7 @@ class Config:
 
 
 FULL = Config()
-QUICK = Config(activations=("tanh", "relu"), depths=(1, 4), seeds=1, directions=5)
+QUICK = Config(activations=("tanh", "relu"), depths=(1, 3), seeds=1, directions=3)
 
 
 def measure(config: Config, key: jax.Array, progress: Progress) -> dict[str, np.ndarray]:

@@ -51,7 +51,7 @@ class Config:
 
 
 FULL = Config()
-QUICK = Config(epochs=5, seeds=2, every=9)
+QUICK = Config(epochs=10, seeds=1, every=9)
 
 
 def measure(config: Config, key: jax.Array, progress: Progress) -> dict[str, Any]:
