@@ -10,20 +10,21 @@ from mlp_jax import datasets
 Dataset = datasets.Dataset
 
 
-def spirals(key: Array, examples: int, turns: float = 1.5, noise: float = 0.02) -> tuple[Array, Array]:
+def spirals(
+    rng: np.random.Generator, examples: int, turns: float = 1.5, noise: float = 0.02
+) -> tuple[np.ndarray, np.ndarray]:
     """Two spirals in the plane (after Lang & Witbrock, 1988): x (N, 2) within about [-1, 1]^2, labels (N,) 0 or 1."""
-    labels = jnp.arange(examples) % 2
-    along, around = jax.random.split(key)
-    radius = jnp.sqrt(jax.random.uniform(along, (examples,), minval=0.01))
-    angle = 2 * jnp.pi * turns * radius + jnp.pi * labels
-    x = radius[:, None] * jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=1)
-    return x + noise * jax.random.normal(around, x.shape), labels
+    labels = np.arange(examples) % 2
+    radius = np.sqrt(rng.uniform(0.01, 1, examples))
+    angle = 2 * np.pi * turns * radius + np.pi * labels
+    x = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    return x + noise * rng.standard_normal(x.shape), labels
 
 
-def parity(bits: int) -> tuple[Float[Array, "N D"], Int[Array, " N"]]:
+def parity(bits: int) -> tuple[np.ndarray, np.ndarray]:
     """All 2^bits inputs of zeros and ones, and whether the number of ones is odd. Two bits: exclusive or."""
-    x = (jnp.arange(2**bits)[:, None] >> jnp.arange(bits)[None, :]) & 1
-    return x.astype(float), jnp.sum(x, axis=1) % 2
+    x = (np.arange(2**bits)[:, None] >> np.arange(bits)) & 1
+    return x.astype(float), x.sum(axis=1) % 2
 
 
 def sawtooth(x: Float[Array, "..."], pieces: int) -> Float[Array, "..."]:

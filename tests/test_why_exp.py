@@ -1,4 +1,4 @@
-"""Why exp: normalisers against closed forms and jax.grad, and claims that fall where something wrong is put in."""
+"""Why exp: normalisers against closed forms and jax.grad, and claims that fall if a number is wrong."""
 
 import dataclasses
 
@@ -8,16 +8,24 @@ import mpmath
 import numpy as np
 import pytest
 from latex2mathml import converter
+from matplotlib import pyplot
 from scipy import special
 
 import mlp_jax
 from experiments import why_exp
+from experiments.frame import claims, plots
+from experiments.frame.numbers import Numbers, measured
 from experiments.why_exp import in_practice, laws, normalisers, origins, price
 from experiments.why_exp.normalisers import NORMALISERS
 
 
-def verdicts(claims):
-    return {claim.name: claim.verdict for claim in claims}
+def verdicts(module, n):
+    return {one.name: one.verdict for one in claims.all_judged(module, n)}
+
+
+def changed(n, name, change):
+    """The numbers with another array of this name."""
+    return dataclasses.replace(n, arrays={**n.arrays, name: change(n[name].copy())})
 
 
 @pytest.mark.parametrize("module", why_exp.MEASUREMENTS)
@@ -82,59 +90,58 @@ def test_softplus_scores_keep_their_digits_far_out(z):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NORMALISERS)
 def test_hand_derived_gradient_is_the_gradient(name, float64):
-    z = 3 * jax.random.normal(jax.random.key(0), (8, 5), float)
-    labels = jnp.arange(8) % 5
+    z, labels = 3 * np.random.default_rng(0).standard_normal((8, 5)), np.arange(8) % 5
     loss = NORMALISERS[name].loss
-    np.testing.assert_allclose(loss.logits_gradient(z, labels), jax.grad(loss.value)(z, labels), atol=1e-13, rtol=1e-12)
+    by_hand, by_autodiff = jax.jit(lambda z: (loss.logits_gradient(z, labels), jax.grad(loss.value)(z, labels)))(z)
+    np.testing.assert_allclose(by_hand, by_autodiff, atol=1e-13, rtol=1e-12)
 
 
 # ---- laws
 
 
-SMALL = laws.Config(draws=20)
+BROKEN = {
+    "exp": [],
+    "square": ["order", "shift", "convex", "bounded", "gradient"],
+    "taylor": ["order", "shift", "convex", "gradient"],
+    "softplus": ["shift", "convex", "gradient"],
+    "sigmoid": ["shift", "convex", "gradient"],
+    "sparsemax": ["positive", "independence"],
+    "stablemax": ["shift", "convex", "gradient"],
+}
 
 
-@pytest.fixture(scope="module")
+@pytest.mark.slow
+def test_laws_hold_for_exp_alone():
+    n = measured(laws, laws.Config(draws=20))
+    for name, size in zip(n["normaliser"], n["size"], strict=True):
+        assert list(n["law"][size > laws.ROUNDING]) == BROKEN[name], name
+    assert set(verdicts(laws, n).values()) == {"holds"}
+
+
 def sizes():
-    return laws.measure(SMALL, jax.random.key(0), lambda share: None).data["sizes"]
+    """Numbers by which each law is broken by 0.5."""
+    size = [[0.5 * (law in broken) for law in laws.LAWS] for broken in BROKEN.values()]
+    arrays = {"normaliser": list(BROKEN), "law": list(laws.LAWS), "size": size}
+    return Numbers({name: np.array(array) for name, array in arrays.items()}, laws.FULL)
 
 
-@pytest.mark.slow
-def test_laws_hold_for_exp_alone(sizes):
-    kept = {name: [law for law, size in row.items() if size <= laws.ROUNDING] for name, row in sizes.items()}
-    assert kept == {
-        "exp": list(laws.LAWS),
-        "square": ["positive", "independence"],
-        "taylor": ["positive", "independence", "bounded"],
-        "softplus": ["positive", "order", "independence", "bounded"],
-        "sigmoid": ["positive", "order", "independence", "bounded"],
-        "sparsemax": ["order", "shift", "convex", "bounded", "gradient"],
-        "stablemax": ["positive", "order", "independence", "bounded"],
-    }
-    assert set(verdicts(laws.claims(SMALL, sizes)).values()) == {"holds"}
-
-
-@pytest.mark.slow
-def test_an_exp_with_a_wrong_gradient_loses_its_claim(monkeypatch):
-    exp = NORMALISERS["exp"]
-    wrong = mlp_jax.Loss(exp.loss.value, lambda z, labels: 0.999 * exp.loss.logits_gradient(z, labels))
-    table = NORMALISERS | {"exp": dataclasses.replace(exp, loss=wrong)}
-    monkeypatch.setattr(laws, "NORMALISERS", {name: table[name] for name in ("exp", *laws.BROKEN)})
-    claims = laws.measure(SMALL, jax.random.key(0), lambda share: None).claims
-    assert verdicts(claims)["laws of exp"] == "does not hold"
-    assert claims[0].measured == 6 and claims[0].exact
-
-
-def test_a_second_normaliser_with_all_laws_would_be_seen():
-    row = dict.fromkeys(laws.LAWS, 0.0)
-    made = verdicts(laws.claims(SMALL, dict.fromkeys(("exp", *laws.BROKEN), row)))
-    assert made.pop("laws of exp") == "holds"
-    assert set(made.values()) == {"does not hold"}
-
-
-@pytest.mark.parametrize("size, text", [(0.123, ".12"), (0.999, "1.0"), (998.7, "999"), (2.4e6, "2e6")])
-def test_sizes_are_shown_in_few_letters(size, text):
-    assert laws.shown(size) == text
+@pytest.mark.parametrize(
+    "row, law, size, falls",
+    [
+        (0, "positive", 0.0, set()),
+        (0, "gradient", 1e-3, {"laws_of_exp"}),
+        (5, "independence", 0.0, set()),
+        (5, slice(None), 0.0, {"laws_of_others", "sparsemax_breaks_positive"}),
+        (2, "order", 0.01, {"breaks_order_taylor"}),
+        (6, "shift", 0.0, {"breaks_shift_stablemax"}),
+    ],
+)
+def test_claims_of_laws_can_fall(row, law, size, falls):
+    n = sizes()
+    column = law if isinstance(law, slice) else n.at(law=law)
+    n["size"][row, column] = size
+    found = verdicts(laws, n)
+    assert {name for name, verdict in found.items() if verdict != "holds"} == falls
 
 
 # ---- origins
@@ -154,24 +161,28 @@ def test_highest_entropy_is_exp_of_a_multiple(m):
     np.testing.assert_allclose(origins.exp_with_mean(z, m), p, rtol=1e-12)
 
 
-TINY = origins.Config(draws=20_000, third=(0.0,), problems=2)
+@pytest.fixture(scope="module")
+def choices():
+    return measured(origins, origins.Config(draws=20_000, third=(-1.0, 0.0, 1.0), problems=2), seed=1)
+
+
+def test_claims_of_origins_hold(choices):
+    assert set(verdicts(origins, choices).values()) == {"holds"}
 
 
 @pytest.mark.parametrize(
-    "broken, wrong",
+    "name, change, falls",
     [
-        (None, None),
-        ("Gumbel", ("drawn", lambda draw, z, draws: special.softmax(1.1 * np.array(z)))),
-        ("Gumbel odds", ("chosen", lambda f, F, z: special.softmax(1.0001 * np.array(z)))),
-        ("Gaussian odds with", ("chosen", lambda f, F, z: special.softmax(np.array(z)))),
-        ("entropy", ("exp_with_mean", lambda z, m: special.softmax(z))),
+        ("share", lambda share: share + 0.02, {"Gumbel"}),
+        ("two", lambda P: P * [1.0001, 1], {"Gumbel_odds", "Gaussian_odds_without"}),
+        ("three", lambda P: P[::-1], {"Gumbel_odds", "Gaussian_odds_with", "draws"}),
+        ("drawn", lambda P: P * [1.2, 1, 1], {"draws"}),
+        ("exp", lambda p: p + 1e-9, {"entropy"}),
     ],
 )
-def test_claims_of_origins_can_fall(monkeypatch, broken, wrong):
-    if wrong is not None:
-        monkeypatch.setattr(origins, *wrong)
-    made = verdicts(origins.measure(TINY, jax.random.key(1), lambda share: None).claims)
-    assert (made[broken] == "does not hold") if broken else set(made.values()) == {"holds"}
+def test_claims_of_origins_can_fall(choices, name, change, falls):
+    found = verdicts(origins, changed(choices, name, change))
+    assert {name for name, verdict in found.items() if verdict != "holds"} == falls
 
 
 # ---- in practice
@@ -179,14 +190,14 @@ def test_claims_of_origins_can_fall(monkeypatch, broken, wrong):
 
 def test_scores_of_known_predictions():
     p = np.array([[0.9, 0.1], [0.2, 0.8], [1.0, 0.0], [0.6, 0.4]])
-    found = in_practice.scores(in_practice.QUICK, p, np.array([0, 1, 1, 1]))
-    assert found["error"] == 0.5
-    assert found["log-loss"] == pytest.approx(-np.mean(np.log([0.9, 0.8, 1e-6, 0.4])))
+    log_loss, error, calibration = in_practice.scores(in_practice.FULL, p, np.array([0, 1, 1, 1]))
+    assert error == 0.5
+    assert log_loss == pytest.approx(-np.mean(np.log([0.9, 0.8, 1e-6, 0.4])))
     # 15 bins: 0.9 and 0.8, 1.0 and 0.6 are in bins of their own
-    assert found["calibration"] == pytest.approx((0.1 + 0.2 + 1.0 + 0.6) / 4)
+    assert calibration == pytest.approx((0.1 + 0.2 + 1.0 + 0.6) / 4)
 
 
-def test_calibration_error_is_small_where_confidence_is_right():
+def test_calibration_error_is_small_if_confidence_is_right():
     rng = np.random.default_rng(0)
     confidence = rng.uniform(0.1, 1, 200_000)
     right = rng.random(200_000) < confidence
@@ -194,78 +205,131 @@ def test_calibration_error_is_small_where_confidence_is_right():
     assert in_practice.calibration_error(confidence, rng.random(200_000) < confidence**2, 15) > 0.1
 
 
-def results_where_exp_scores(exp):
-    """Four seeds at three rates; at the second rate all score 1, but exp; the third diverges."""
-    scored = np.full((4, len(NORMALISERS), 3), 1.0) + 0.01 * np.arange(4)[:, None, None]
-    scored[:, :, 0] += 1
-    scored[:, 0, 1] += exp - 1
-    rule = scored.copy()
-    rule[0, :, 2] = np.nan
-    on_test = dict.fromkeys(in_practice.METRICS, scored)
-    return in_practice.chosen(in_practice.FULL, rule, on_test)
+def scores_where_exp_scores(exp, spread=0.01):
+    """Four seeds at three rates; at the second rate all score 1, but exp; the first is worse, the third diverges."""
+    test = np.full((3, 4, len(NORMALISERS), 3), 1.0)
+    test[..., 0] += 1
+    test[:, :, 0, 1] = exp + spread * np.arange(-1.5, 2)
+    validation = test.copy()
+    validation[:, 0, :, 2] = np.nan
+    arrays = {
+        f"{data} {split}": of for data in in_practice.DATA for split, of in (("validation", validation), ("test", test))
+    }
+    return Numbers(
+        {"metric": np.array(in_practice.METRICS), "normaliser": np.array(list(NORMALISERS)), **arrays}, in_practice.FULL
+    )
 
 
-@pytest.mark.parametrize("exp, wins", [(0.9, True), (1.1, False)])
-def test_claims_in_practice_follow_the_differences(exp, wins):
-    result = results_where_exp_scores(exp)
-    assert set(result["rates"].values()) == {3e-3}
-    assert result["differences"]["error"]["taylor"][0] == pytest.approx(1 - exp)
-    made = in_practice.claims(in_practice.FULL, {"digits": dict.fromkeys(in_practice.RULES, result)})
-    assert verdicts(made)["digits log-loss"] == ("holds" if wins else "does not hold")
-    assert verdicts(made)["digits taylor by error"] == ("does not hold" if wins else "holds")
-    assert in_practice.means(result, "error", "square") == f" (1.0150 at 0.003 and {exp + 0.015:.4f} at 0.003)"
-    assert verdicts(made)["mnist1d error"] == "not run"
+@pytest.mark.parametrize(
+    "exp, spread, rivals, taylor",
+    [
+        (0.9, 0.01, "holds", "does not hold"),
+        (1.1, 0.01, "does not hold", "holds"),
+        (1.1, 0.2, "not decided", "not decided"),
+    ],
+)
+def test_claims_in_practice_follow_the_differences_at_the_best_rate(exp, spread, rivals, taylor):
+    n = scores_where_exp_scores(exp, spread)
+    assert in_practice.less_exp(n, "digits", "error", "error")["taylor"].value == pytest.approx(1 - exp)
+    for name, verdict in verdicts(in_practice, n).items():
+        assert verdict == (taylor if name.startswith("taylor") else rivals), name
+
+
+def test_what_a_quick_run_leaves_out_is_not_run():
+    n = measured(in_practice, in_practice.QUICK)
+    assert {one.verdict for one in claims.all_judged(in_practice, n)} == {"not run"}
+    assert plots.drawn(in_practice, n) is None
+
+
+@pytest.mark.slow
+def test_networks_are_trained_with_every_normaliser():
+    config = in_practice.Config({"digits": ()}, {"digits": 20}, seeds=2, rates=(1e-2,), batch=1259)
+    n = measured(in_practice, config)
+    assert n["digits test"].shape == (3, 2, len(NORMALISERS), 1)
+    assert np.all(n["digits test"][n.at(metric="error")] < 0.5) and n.missing.keys() == {
+        "MNIST-1D validation",
+        "MNIST-1D test",
+    }
+    assert len(np.unique(n["digits test"][0, 0])) == len(NORMALISERS), "each has its own loss"
 
 
 @pytest.mark.slow
 def test_the_chosen_loss_is_the_ith():
-    params = mlp_jax.init_params(jax.random.key(0), (3, 4, 5))
-    x, labels = jax.random.normal(jax.random.key(1), (6, 3)), jnp.arange(6) % 5
-    for i, normaliser in enumerate(NORMALISERS.values()):
-        found = jax.jit(in_practice._gradient_of, static_argnums=(4, 5))(
-            i, params, x, labels, mlp_jax.relu, mlp_jax.cross_entropy
-        )
-        expected = mlp_jax.autodiff(params, x, labels, mlp_jax.relu, normaliser.loss)
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), found, expected)
+    rng = np.random.default_rng(0)
+    params = (mlp_jax.Layer(rng.standard_normal((3, 5), np.float32), np.zeros(5, np.float32)),)
+    x, labels = rng.standard_normal((6, 3), np.float32), np.arange(6) % 5
+    rest = params, x, labels, mlp_jax.relu
+    by_hand = jax.jit(lambda i: in_practice._gradient_of(i, *rest, mlp_jax.cross_entropy))
+    by_autodiff = jax.jit(lambda: [mlp_jax.autodiff(*rest, normaliser.loss) for normaliser in NORMALISERS.values()])
+    for i, expected in enumerate(by_autodiff()):
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), by_hand(i), expected)
 
 
 # ---- price
 
 
-@pytest.mark.parametrize("classes", [2, 10, 113])
-def test_gaps_in_numpy_are_those_of_theory(classes):
-    assert price.gap_of_zero(price.one_by_one, classes) == pytest.approx(24 * np.log(2), abs=1e-5)
-    last = price.gap_of_zero(price.losers_first, classes)
-    assert last == pytest.approx(np.log((classes - 1) * 2.0**24), abs=1e-5)
-
-
 def test_truth_is_minus_what_the_others_have():
     np.testing.assert_allclose(
-        price.truth(np.array([[0.0, 0.0], [40.0, 0.0]])), [-0.5, -4.248354255291589e-18], rtol=1e-15
+        price.truth(np.array([[0, 0], [40, 0]], np.float32)), [-0.5, -4.248354255291589e-18], rtol=1e-15
     )
+    z = np.random.default_rng(0).uniform(-40, 40, (20, 9)).astype(np.float32)
+    with mpmath.workdps(50):
+        S = [mpmath.fsum(mpmath.exp(mpmath.mpf(float(rival)) - float(row[0])) for rival in row[1:]) for row in z]
+        expected = [float(-s / (1 + s)) for s in S]
+    np.testing.assert_allclose(price.truth(z), expected, rtol=1e-15)
 
 
-SHORT = price.Config(classes=(2, 10), gaps=11)
+@pytest.mark.parametrize("z", [[[0, 0]], [[3, 1, -2, 0]]])
+def test_numpy_formulas_are_right_at_small_gaps(z):
+    z = np.array(z, np.float32)
+    for formula in price.IN_NUMPY.values():
+        assert formula(z) == pytest.approx(price.truth(z)[0], rel=1e-6)
 
 
 @pytest.mark.slow
 def test_claims_of_price_hold():
-    made = price.measure(SHORT, jax.random.key(0), lambda share: None).claims
-    assert set(verdicts(made).values()) == {"holds"}
-    of_others = ("gap jax", "gap optax")  # what other libraries do may change with their versions
-    assert all(claim.exact != claim.name.startswith(of_others) for claim in made)
+    found = claims.all_judged(price, measured(price, price.Config(gaps=11)))
+    assert {one.verdict for one in found} == {"holds"}
+    for one in found:  # what other libraries do may change with their versions
+        assert one.must != one.name.startswith(("gap_jax", "gap_optax")), one.name
 
 
-@pytest.mark.slow
-def test_the_usual_formula_in_the_place_of_ours_is_caught(monkeypatch):
-    def usual(z, labels):
-        return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(z), labels[:, None], axis=1))
+def prices():
+    """Numbers by which every claim of the price holds."""
+    zero = [np.full(3, price.LEAST)] + 3 * [price.LEAST + np.log(np.array(price.CLASSES) - 1)] + [np.full(3, 87.3)]
+    arrays = {
+        "classes": price.CLASSES,
+        "formula": price.FORMULAS,
+        "zero": zero,
+        "gap": np.linspace(0, 90, 7),
+        "gradient": -np.ones((5, 7)),
+        "by": ["by hand", "by jax.grad"],
+        "error": np.full((2, 3, 4), 0.5),
+        "JAX #40384": [[5.551115123125776e-17], [0]],
+        "scipy #18295": [[4.248354255291589e-18], [0]],
+        "PyTorch #113708": [[price.loss(price.LOST)], [0]],
+        "PyTorch #11752": [4 * [price.loss(0)], [0, 0.7, 0.7, 0.7]],
+        "MLX #4188": [3 * [price.loss(3)], [0.06, 0.05, 0.05]],
+    }
+    return Numbers({name: np.array(array) for name, array in arrays.items()}, price.FULL)
 
-    loss = mlp_jax.Loss(usual, lambda z, labels: (jax.nn.softmax(z) - jax.nn.one_hot(labels, z.shape[1])) / len(z))
-    monkeypatch.setattr(mlp_jax, "cross_entropy", loss)
-    monkeypatch.setattr(mlp_jax, "log_softmax", lambda z: z - jnp.log(jnp.sum(jnp.exp(z))))
-    price.ours.clear_cache()
-    made = verdicts(price.measure(SHORT, jax.random.key(0), lambda share: None).claims)
-    price.ours.clear_cache()
-    for name in ("gap ours", "ours by hand", "ours by jax.grad", "JAX 40384", "scipy 18295", "PyTorch 113708"):
-        assert made[name] == "does not hold", name
+
+def test_claims_of_price_follow_the_numbers():
+    n = prices()
+    assert set(verdicts(price, n).values()) == {"holds"}
+    usual = {name: array[::-1] for name, array in n.arrays.items() if "#" in name}
+    wrong = {"zero": n["zero"] + [[1e-4], [-1e-4], [1e-4], [-20], [-60]], "error": n["error"] + 1}
+    found = verdicts(price, dataclasses.replace(n, arrays={**n.arrays, **usual, **wrong}))
+    assert set(found.values()) == {"does not hold"}
+
+
+# ---- pictures
+
+
+@pytest.mark.parametrize("module, n", [(laws, sizes()), (in_practice, scores_where_exp_scores(0.9)), (price, prices())])
+def test_pictures_are_drawn_from_numbers(module, n):
+    pyplot.close(plots.drawn(module, n))
+
+
+def test_odds_are_drawn_from_numbers(choices):
+    pyplot.close(plots.drawn(origins, choices))

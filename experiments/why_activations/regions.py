@@ -8,11 +8,11 @@ The networks shown have the median accuracy of their seeds.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
 import numpy as np
 import optax
 from matplotlib.colors import LinearSegmentedColormap
@@ -20,18 +20,16 @@ from matplotlib.figure import Figure
 
 import mlp_jax
 from experiments import tasks
-from experiments.intervals import share_and_interval
-from experiments.protocol import Claim, Finding, Progress
-from experiments.runs_at_once import at_best_rate
-from mlp_jax import Activation
+from experiments.frame.claims import at_least, at_most
+from experiments.frame.numbers import Numbers, Progress
+from experiments.frame.plots import image_axes, panels
+from experiments.frame.statistics import Statistic, largest, share
+from experiments.runs_at_once import over_runs
+from experiments.why_activations.shared import LABELS, starts
+from mlp_jax import Activation, Params
 from mlp_jax.activations import ACTIVATIONS
 
 FORMULA = r"p(1 \mid x) = \mathrm{softmax}(\varphi(\varphi(x W_1 + b_1) W_2 + b_2) W_3 + b_3)_1"
-CAPTION = (
-    "The probability of the orange spiral while a network of two hidden layers of 32 learns. Without an activation the "
-    "border is a straight line, however long it trains."
-)
-ROWS = {"identity": "no activation", "sigmoid": "sigmoid", "tanh": "tanh", "relu": "ReLU"}
 GRID = 44  # points along each side of the pictures
 EDGE = 1.15
 MAP = LinearSegmentedColormap.from_list("spirals", ["#0b5394", "#9fc5e8", "#f7f7f7", "#f9cb9c", "#b45f06"], N=16)
@@ -41,7 +39,7 @@ MAP = LinearSegmentedColormap.from_list("spirals", ["#0b5394", "#9fc5e8", "#f7f7
 class Config:
     """The activation is varied, the rest is held fixed."""
 
-    activations: tuple[str, ...] = tuple(ROWS)
+    activations: tuple[str, ...] = ("identity", "sigmoid", "tanh", "relu")
     seeds: int = 10
     examples: int = 300
     validation: int = 1000
@@ -51,95 +49,126 @@ class Config:
 
 
 FULL = Config()
-QUICK = Config(activations=("identity", "relu"), seeds=2, rates=(0.03,), shown=(10, 30, 100, 600), validation=300)
+QUICK = Config(
+    activations=("identity", "relu"), seeds=2, rates=(0.03,), shown=(10, 30, 100, 600), examples=150, validation=300
+)
 
 
-def measure(config: Config, key: jax.Array, progress: Progress) -> Finding:
-    """Train every activation on the same spirals."""
-    of_train, of_validation, of_runs = jax.random.split(key, 3)
-    train, validation = tasks.spirals(of_train, config.examples), tasks.spirals(of_validation, config.validation)
-    grid = jnp.stack(jnp.meshgrid(*2 * (jnp.linspace(-EDGE, EDGE, GRID),)), axis=-1).reshape(-1, 2)
-    keys = jax.random.split(of_runs, config.seeds)
-    line = best_line_accuracy(*map(np.asarray, train))
-    found = {}
-    for i, name in enumerate(config.activations):
-        progress(i / len(config.activations))
-        run = _run(config, ACTIVATIONS[name])
-        found[name] = at_best_rate(
-            run, keys, config.rates, lambda r: 1 - r["validation"].mean(axis=1), (train, validation, grid)
-        )
-    straight = found["identity"].results["right"] / config.examples
-    claims = [
-        Claim(
-            "straight line",
-            "Without an activation no network does better on its spirals than the best straight line.",
-            "<=",
-            line,
-            f"the best of all lines, found: {line:.1%} of the {config.examples} training examples",
-            float(np.max(straight)),
-            "training accuracy at the end, the best of all seeds",
-            seeds=config.seeds,
-            exact=True,
-        )
-    ]
-    for name in config.activations[1:]:
-        share, interval = share_and_interval(found[name].results["validation"][:, -1] >= 0.99)
-        claims.append(
-            Claim(
-                f"{name} spirals",
-                f"With {ROWS[name]} the same network tells the spirals apart.",
-                ">=",
-                0.5,
-                "fixed before looking: most seeds",
-                share,
-                f"share of seeds with 99 % or more of {config.validation:,} new examples right after "
-                f"{config.shown[-1]:,} steps; learning rate {found[name].rate:g}, best of {config.rates}",
-                interval,
-                config.seeds,
-            )
-        )
-    pictures = {
-        name: np.round(99 * tuned.results["pictures"][_median_run(tuned.results["validation"][:, -1])]).astype(int)
-        for name, tuned in found.items()
+def measure(config: Config, key: jax.Array, progress: Progress) -> dict[str, np.ndarray]:
+    """Train every activation at every rate on the same spirals.
+
+    Returns:
+      "accuracy" on new examples (activations, rates, seeds, shown), the training examples that are "right" at the end
+      (activations, rates, seeds), and the "pictures" of the chosen networks, in percent (activations, shown, y, x).
+    """
+    rng = tasks.generator(key)
+    train, new = tasks.spirals(rng, config.examples), tasks.spirals(rng, config.validation)
+    points = np.stack(np.meshgrid(*2 * (np.linspace(-EDGE, EDGE, GRID),)), axis=-1).reshape(-1, 2)
+    sizes, seed = (2, config.width, config.width, 2), rng.integers(2**31)
+    of_all = [starts(np.random.default_rng(seed), config.seeds, sizes, name) for name in config.activations]
+    of_rates = jax.tree.map(lambda a: np.concatenate(len(config.rates) * [a]), of_all)
+    runs = of_rates, np.repeat(config.rates, config.seeds)
+    found = over_runs(partial(_trained, config), runs, (train, new, points))
+    by_rate = {
+        name: np.stack(arrays).reshape(-1, len(config.rates), config.seeds, *arrays[0].shape[1:])
+        for name, arrays in found.items()
     }
-    data = {
-        "shown": list(config.shown),
-        "pictures": pictures,
-        "points": np.round(np.asarray(train[0]), 3),
-        "labels": np.asarray(train[1]),
-        "accuracy": {name: np.median(tuned.results["validation"][:, -1]) for name, tuned in found.items()},
+    accuracy = by_rate["accuracy"]
+    chosen = [(i, rate, _median_run(accuracy[i, rate, :, -1])) for i, rate in enumerate(best_rates(accuracy))]
+    return {
+        "activation": np.array(config.activations),
+        "shown": np.array(config.shown),
+        "points": train[0].astype(np.float32),
+        "labels": train[1].astype(np.uint8),
+        "best line": np.array(best_line_accuracy(*train)),
+        "accuracy": accuracy,
+        "right": by_rate["right"],
+        "pictures": np.stack([np.round(100 * by_rate["pictures"][run]).astype(np.uint8) for run in chosen]),
     }
-    return Finding(tuple(claims), data)
 
 
-def _run(config: Config, phi: Activation) -> Any:
-    """A run: train in stages, from picture to picture."""
+def _trained(config: Config, starts: list[Params], rate: jax.Array, *data: Any) -> dict[str, list[jax.Array]]:
+    """Train every activation in stages, from picture to picture; return lists over activations."""
+    names = zip(config.activations, starts, strict=True)
+    found = [_in_stages(config, ACTIVATIONS[name], start, rate, *data) for name, start in names]
+    return {name: [one[name] for one in found] for name in found[0]}
 
-    def run(key: jax.Array, rate: jax.Array, train: Any, validation: Any, grid: Any) -> dict[str, jax.Array]:
-        params = mlp_jax.init_params(key, (2, config.width, config.width, 2), phi)
-        optimizer = optax.adam(rate)
 
-        def step(_: int, carry: Any) -> Any:
-            params, state = carry
-            gradients = mlp_jax.backprop(params, train[0], train[1], phi)[1]
-            updates, state = optimizer.update(gradients, state)
-            return optax.apply_updates(params, updates), state
+def _in_stages(
+    config: Config, phi: Activation, params: Params, rate: jax.Array, train: Any, new: Any, points: Any
+) -> dict[str, jax.Array]:
+    optimizer = optax.adam(rate)
 
-        def stage(carry: Any, steps: jax.Array) -> tuple[Any, Any]:
-            params, state = jax.lax.fori_loop(0, steps, step, carry)
-            p = mlp_jax.softmax(mlp_jax.forward(params, grid, phi))[:, 1]
-            right = mlp_jax.predict(mlp_jax.forward(params, validation[0], phi)) == validation[1]
-            return (params, state), (p.reshape(GRID, GRID), jnp.mean(right))
+    def step(_: int, carry: Any) -> Any:
+        params, state = carry
+        gradients = mlp_jax.backprop(params, train[0], train[1], phi)[1]
+        updates, state = optimizer.update(gradients, state)
+        return optax.apply_updates(params, updates), state
 
-        stages = jnp.diff(jnp.array((0, *config.shown)))
-        (params, _), (pictures, accuracy) = jax.lax.scan(stage, (params, optimizer.init(params)), stages)
-        return {
-            "pictures": pictures,
-            "right": jnp.sum(mlp_jax.predict(mlp_jax.forward(params, train[0], phi)) == train[1]),
-            "validation": accuracy,
-        }
+    def stage(carry: Any, steps: jax.Array) -> tuple[Any, Any]:
+        params, state = jax.lax.fori_loop(0, steps, step, carry)
+        p = mlp_jax.softmax(mlp_jax.forward(params, points, phi))[:, 1]
+        right = mlp_jax.predict(mlp_jax.forward(params, new[0], phi)) == new[1]
+        return (params, state), (p.reshape(GRID, GRID), jnp.mean(right))
 
-    return run
+    stages = jnp.diff(jnp.array((0, *config.shown)))
+    (params, _), (pictures, accuracy) = jax.lax.scan(stage, (params, optimizer.init(params)), stages)
+    right = mlp_jax.predict(mlp_jax.forward(params, train[0], phi)) == train[1]
+    return {"pictures": pictures, "right": jnp.sum(right), "accuracy": accuracy}
+
+
+def best_rates(accuracy: np.ndarray) -> np.ndarray:
+    """Return the index of each activation's best learning rate, from accuracy (activations, rates, seeds, shown)."""
+    return accuracy.mean(axis=(2, 3)).argmax(axis=1)
+
+
+def at_best_rate(n: Numbers, name: str) -> np.ndarray:
+    """Return an array at each activation's best rate, (activations, seeds, ...)."""
+    return np.stack([runs[rate] for runs, rate in zip(n[name], best_rates(n["accuracy"]), strict=True)])
+
+
+@at_most(
+    lambda n: n["best line"],
+    "Without an activation no network does better on its spirals than the best straight line.",
+    source="the best of all lines, found: {expected:.1%} of the {n.config.examples} training examples",
+    how="training accuracy at the end",
+    must=True,
+)
+def straight_line(n: Numbers) -> Statistic:
+    return largest(at_best_rate(n, "right")[n.at(activation="identity")] / n.config.examples)
+
+
+@at_least(
+    0.5,
+    "With {phi} the same network tells the spirals apart.",
+    phi=("sigmoid", "tanh", "ReLU"),
+    source="fixed before looking: most seeds",
+    how="99 % or more of {n.config.validation:,} new examples right after the last of {n.config.shown} steps; learning "
+    "rate: best of {n.config.rates}",
+)
+def spirals(n: Numbers, phi: str) -> Statistic:
+    return share(at_best_rate(n, "accuracy")[n.at(activation=phi.lower()), :, -1] >= 0.99)
+
+
+def picture(n: Numbers) -> Figure:
+    """Draw the networks with the median accuracy, activations down and time across."""
+    shape = n["pictures"].shape[:2]
+    figure, axes = panels(*shape, figsize=(7.0, 0.3 + 1.75 * shape[0]), sharex=True, sharey=True, dpi=60)
+    points, labels = n["points"][:70], n["labels"][:70]
+    right = np.median(at_best_rate(n, "accuracy")[:, :, -1], axis=1)
+    for (i, j), panel in np.ndenumerate(axes):
+        image_axes(panel).imshow(
+            n["pictures"][i, j], origin="lower", extent=(-EDGE, EDGE, -EDGE, EDGE), cmap=MAP, vmin=0, vmax=100,
+            interpolation="bilinear", interpolation_stage="data",
+        )  # fmt: skip
+        for label, color in enumerate(("#04203f", "#5c2d00")):
+            panel.plot(*_dots(points[labels == label]), color=color, lw=2.2, solid_capstyle="round")
+        panel.set(xticks=[], yticks=[])
+        if i == 0:
+            panel.set_title(f"{n['shown'][j]:,} steps", fontsize=10)
+        if j == 0:
+            panel.set_ylabel(f"{LABELS[str(n['activation'][i])]}\n{right[i]:.0%} right", fontsize=10)
+    return figure
 
 
 def best_line_accuracy(x: np.ndarray, labels: np.ndarray) -> float:
@@ -166,30 +195,3 @@ def _dots(points: np.ndarray) -> np.ndarray:
     """Points as one line of tiny dashes, x and y: as a line they take a tenth of the space in an SVG file."""
     gaps = np.full_like(points, np.nan)
     return np.stack([points, points + 0.004, gaps], axis=1).reshape(-1, 2).T
-
-
-def picture(data: dict[str, Any]) -> Figure:
-    """Activations down, time across."""
-    shown, pictures = data["shown"], data["pictures"]
-    figure, axes = plt.subplots(
-        len(pictures),
-        len(shown),
-        figsize=(7.0, 0.3 + 1.75 * len(pictures)),
-        layout="constrained",
-        sharex=True,
-        sharey=True,
-        dpi=60,
-    )
-    points, labels = np.array(data["points"])[:70], np.array(data["labels"])[:70]
-    for row, (name, over_time) in zip(axes, pictures.items(), strict=True):
-        for axis, steps, values in zip(row, shown, over_time, strict=True):
-            extent = (-EDGE, EDGE, -EDGE, EDGE)
-            axis.imshow(values, origin="lower", extent=extent, cmap=MAP, vmin=0, vmax=99, interpolation="bilinear",
-                        interpolation_stage="data")  # fmt: skip
-            for label, color in ((0, "#04203f"), (1, "#5c2d00")):
-                axis.plot(*_dots(points[labels == label]), color=color, lw=2.2, solid_capstyle="round")
-            axis.set(xticks=[], yticks=[])
-            if name == "identity":
-                axis.set_title(f"{steps:,} steps", fontsize=10)
-        row[0].set_ylabel(f"{ROWS[name]}\n{data['accuracy'][name]:.0%} right", fontsize=10)
-    return figure
