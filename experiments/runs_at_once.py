@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from mlp_jax.sweeps import over_devices, padded
@@ -23,7 +24,7 @@ def over_runs(run: Callable[..., Any], runs: tuple[Any, ...], shared: tuple[Any,
 
 
 def _on_host(a: Any) -> Any:
-    return a if jax.dtypes.issubdtype(a.dtype, jax.dtypes.prng_key) else np.asarray(a)
+    return a if jnp.issubdtype(a.dtype, jax.dtypes.prng_key) else np.asarray(a)
 
 
 def first_epoch(accuracy: np.ndarray, goal: float) -> np.ndarray:

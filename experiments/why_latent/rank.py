@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -21,7 +20,6 @@ from experiments.frame.numbers import Numbers, Progress
 from experiments.frame.plots import panels
 from experiments.frame.statistics import Statistic, largest, smallest
 from experiments.tasks import generator
-from mlp_jax import Layer
 
 FORMULA = r"\log p = H W + \mathbf{1} b^\top - c\,\mathbf{1}^\top, \qquad \mathrm{rank}\,(\log p) \le d + 2"
 ROUNDING = 1e-12  # unit roundoff is 1.1e-16, and the matrix has 200 x 50 entries
@@ -125,11 +123,11 @@ def logits(config: Config, rng: np.random.Generator, d: int) -> tuple[np.ndarray
     """Return logits (N, C) of a random network whose last hidden layer has d units, with and without output bias."""
     sizes = (16, 32, d, config.classes)
     drawn = [(rng.standard_normal((n, m)) / np.sqrt(n), rng.standard_normal(m)) for n, m in pairwise(sizes)]
-    x = rng.standard_normal((config.examples, sizes[0]))
-    with jax.enable_x64(True):
-        params = tuple(Layer(jnp.asarray(weight), jnp.asarray(bias)) for weight, bias in drawn)
-        z = np.asarray(mlp_jax.forward(params, x, mlp_jax.tanh))
-    return z, z - drawn[-1][1]
+    h = rng.standard_normal((config.examples, sizes[0]))
+    for weight, bias in drawn[:-1]:
+        h = np.tanh(h @ weight + bias)
+    z = h @ drawn[-1][0]
+    return z + drawn[-1][1], z
 
 
 def log_softmax(z: np.ndarray) -> np.ndarray:
