@@ -1,4 +1,4 @@
-"""Euler's identities of relu networks: what the forward pass fixes in every layer's gradient.
+"""Euler's identities of relu networks.
 
 relu is positively homogeneous, h = z phi'(z), so that without biases <W_l, dL/dW_l> is the same number in every layer,
 and the forward pass alone gives it: <z_L, delta_L> = sum (p - y) z_L / B. It is how fast |W_l|^2 falls under gradient
@@ -16,14 +16,16 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
 import mlp_jax
-from experiments.protocol import Claim, Finding, Progress
+from experiments.frame.claims import at_least, at_most, equals
+from experiments.frame.numbers import Numbers, Progress
+from experiments.frame.plots import panels
+from experiments.frame.statistics import Statistic, largest, median, smallest
 from experiments.runs_at_once import over_runs
-from experiments.why_forward.networks import initial
+from experiments.why_forward.networks import initial, keys
 from mlp_jax import Activation, Layer, Params, backprop, datasets
 from mlp_jax.activations import ACTIVATIONS
 from mlp_jax.backpropagation import backprop_with_trace
@@ -32,10 +34,9 @@ FORMULA = (
     r"\langle W_l, \partial L / \partial W_l \rangle = \langle z_L, \delta_L \rangle \;\; \text{for every } l, \qquad "
     r"\frac{\mathrm{d}}{\mathrm{d}t} \left( \lVert W_{l+1} \rVert^2 - \lVert W_l \rVert^2 \right) = 0"
 )
-CAPTION = (
-    "How far training moves the differences of layers' squared norms, which gradient flow keeps for relu and not for "
-    "tanh: a tenth of the learning rate, a tenth of the drift, for relu alone."
-)
+ROUNDING = 1e-12
+PHIS = {"relu": mlp_jax.relu, "tanh": mlp_jax.tanh}
+BIASES = (0.0, 0.5)  # their size
 
 
 @dataclass(frozen=True)
@@ -50,202 +51,190 @@ class Config:
     examples: int = 256
     rates: tuple[float, ...] = (0.1, 0.01, 0.001)  # a tenth each time
     time: float = 5.0  # learning rate times steps
+    moments: int = 50  # at which the drift is recorded; they divide the steps of every rate
     trainings: int = 5  # seeds
 
 
 FULL = Config()
-QUICK = Config(depths=(4,), seeds=4, examples=64, rates=(0.01, 0.001), time=0.2, trainings=2)
+QUICK = Config(depths=(3,), seeds=4, examples=64, rates=(0.01, 0.001), time=0.2, moments=20, trainings=2)
 
 
-def measure(config: Config, key: jax.Array, progress: Progress) -> Finding:
-    """Check the identities at every depth, then train at several learning rates for the same time."""
-    of_identities, of_training = jax.random.split(key)
+def measure(config: Config, key: jax.Array, progress: Progress) -> dict[str, Any]:
+    """Check the identities at every depth, then train at several learning rates for the same time.
+
+    Returns:
+      The worst layer's error of each identity, "without biases", "with biases" and "tanh" (depths, seeds). Of the
+      trainings, "relu drift" and "tanh drift" of the differences (rates, seeds, moments, pairs of layers), and what the
+      squares of the steps add up to, "relu squares" and "tanh squares" (rates, seeds, pairs of layers).
+    """
+    of_identities, of_training = keys(key, 2)
     with jax.enable_x64(True):
         x, labels = datasets.load_digits(dtype=np.float64).train
-        errors: dict[str, list[float]] = {name: [] for name in ("without biases", "with biases", "tanh")}
-        for depth in config.depths:
-            sizes, runs = (64, *(depth - 1) * (config.width,), 10), (config.seeds,)
-            nets = tuple(initial(of_identities, sizes, mlp_jax.relu, runs, bias) for bias in (0.0, 0.5))
-            for name, found in over_runs(_identities, nets, (x[: config.batch], labels[: config.batch])).items():
-                errors[name] += found.tolist()
-        drifts: dict[tuple[str, float], Any] = {}
-        for name in ("relu", "tanh"):
+        arrays = {name: np.empty((len(config.depths), len(BIASES), config.seeds)) for name in PHIS}
+        for i, depth in enumerate(config.depths):
+            each = [
+                initial(of_identities, (64, *(depth - 1) * (config.width,), 10), mlp_jax.relu, (config.seeds,), b)
+                for b in BIASES
+            ]
+            nets = jax.tree.map(lambda *a: np.concatenate(a), *each)
+            for name, s in over_runs(_gradients, (nets,), (x[: config.batch], labels[: config.batch])).items():
+                arrays[name][i] = euler_error(nets, *s).reshape(len(BIASES), -1)
+        for i, name in enumerate(("relu", "tanh")):
+            progress(0.2 + 0.4 * i)
             start = initial(of_training, (64, *config.hidden, 10), ACTIVATIONS[name], (config.trainings,))
-            for rate in config.rates:
-                progress(0.2 + 0.8 * len(drifts) / (2 * len(config.rates)))
-                run = partial(_descent, ACTIVATIONS[name], rate, round(config.time / rate))
-                drifts[name, rate] = over_runs(run, (start,), (x[: config.examples], labels[: config.examples]))
-    return Finding((*_of_identities(config, errors), *_of_drift(config, drifts)), _data(config, drifts))
-
-
-# ---- identities
-
-
-def _identities(plain: Params, with_biases: Params, x: jax.Array, labels: jax.Array) -> dict[str, jax.Array]:
-    """The worst layer's error of each identity."""
-    return {
-        "without biases": euler_error(plain, x, labels, mlp_jax.relu),
-        "with biases": euler_error(with_biases, x, labels, mlp_jax.relu),
-        "tanh": euler_error(plain, x, labels, mlp_jax.tanh),
+            descent = jax.jit(jax.vmap(partial(_descent, config, ACTIVATIONS[name]), (0, None, None, None)))
+            found = [descent(start, rate, x[: config.examples], labels[: config.examples]) for rate in config.rates]
+            arrays[f"{name} drift"], arrays[f"{name} squares"] = (np.stack(a) for a in zip(*found, strict=True))
+    return arrays | {
+        "depth": np.array(config.depths),
+        "rate": np.array(config.rates),
+        "time": config.time * np.arange(1, config.moments + 1) / config.moments,
     }
 
 
-def euler_error(params: Params, x: Any, labels: Any, phi: Activation) -> jax.Array:
-    """How far <W_l, dW_l> + <b_l, db_l> is from <W_{l+1}, dW_{l+1}>, or from <z_L, delta_L> at the last layer.
+def sizes(n: Numbers, activation: str) -> np.ndarray:
+    """Return the drift's norm over layers (rates, seeds, moments)."""
+    return np.linalg.norm(n[f"{activation} drift"], axis=-1)
 
-    Relative to the sum of the sizes of the terms on the left; the worst layer.
+
+def _coarse_over_fine(n: Numbers, activation: str) -> Statistic:
+    *_, coarse, fine = sizes(n, activation)[..., -1]
+    return median(coarse / fine)
+
+
+NETWORKS = "{n.config.depths} layers of {n.config.width}"
+WORST = f"the worst layer, relative to the sum of |W_ij dW_ij|, in float64: rounding; {NETWORKS}"
+DRIFT = (
+    "norm over layers after time {n.config.time:g}, the last two learning rates of {n.config.rates}; hidden layers "
+    "{n.config.hidden}, {n.config.examples} digits, float64"
+)
+
+
+@at_most(
+    ROUNDING,
+    "In a relu network without biases <W_l, dL/dW_l> is <z_L, delta_L> in every layer.",
+    source="Du, Hu & Lee (2018); derived: <z, phi'(z) dh> = <h, dh> for h = phi'(z) z",
+    how=WORST,
+    must=True,
+)
+def Euler(n: Numbers) -> Statistic:
+    return largest(n["relu"][:, 0])
+
+
+@at_most(
+    ROUNDING,
+    "With biases every layer passes on <W_l, dW_l> + <b_l, db_l>.",
+    source="derived: z_l = h_{{l-1}} W_l + b_l in <z_l, delta_l>",
+    how=WORST,
+    must=True,
+)
+def Euler_with_biases(n: Numbers) -> Statistic:
+    return largest(n["relu"][:, 1])
+
+
+@at_least(
+    1e-6,
+    "For tanh, which is not homogeneous, it does not hold.",
+    source="derived: tanh(z) is not z tanh'(z)",
+    how=f"the worst layer of the network in which it is smallest, far above rounding; {NETWORKS}",
+    must=True,
+)
+def Euler_for_tanh(n: Numbers) -> Statistic:
+    return smallest(n["tanh"][:, 0])
+
+
+@equals(
+    10,
+    "For relu a tenth of the learning rate moves |W_{{l+1}}|^2 - |W_l|^2 a tenth as far in the same time.",
+    within=1,
+    source="Du, Hu & Lee (2018): gradient flow keeps it; derived: a step adds a square, eta^2",
+    how=f"{DRIFT}; of first order, and the next term is about the larger rate",
+)
+def drift_per_decade(n: Numbers) -> Statistic:
+    return _coarse_over_fine(n, "relu")
+
+
+@equals(
+    1,
+    "For tanh it moves as far however small the learning rate.",
+    within=0.2,
+    source="derived: gradient flow does not keep it",
+    how=DRIFT,
+)
+def drift_for_tanh(n: Numbers) -> Statistic:
+    return _coarse_over_fine(n, "tanh")
+
+
+@at_most(
+    1e-8,
+    "The drift of relu is the sum of the steps' own squares, eta^2 (|dW_{{l+1}}|^2 - |dW_l|^2), and no more.",
+    source="derived: |W - eta dW|^2 = |W|^2 - 2 eta <W, dW> + eta^2 |dW|^2, with Euler's identity",
+    how=f"relative error, float64: rounding of |W|^2 over a small drift; every rate and seed; {DRIFT}",
+    must=True,
+)
+def drift_accounted_for(n: Numbers) -> Statistic:
+    unexplained = n["relu drift"][..., -1, :] - n["relu squares"]
+    return largest(np.linalg.norm(unexplained, axis=-1) / sizes(n, "relu")[..., -1])
+
+
+def picture(n: Numbers) -> Figure:
+    """Draw the drift of the first seed over time, for both activations and every learning rate."""
+    figure, axes = panels(figsize=(6.5, 4.4))
+    for name, color in {"relu": "C0", "tanh": "C1"}.items():
+        for rate, size, style in zip(n["rate"], sizes(n, name)[:, 0], ("-", "--", ":"), strict=False):
+            axes.plot(n["time"], size, style, color=color, label=f"{name}, learning rate {rate:g}")
+    axes.set(yscale="log", xlabel="time: learning rate × steps", ylabel="change of $\\|W_{l+1}\\|^2 - \\|W_l\\|^2$")
+    axes.set_title("What gradient flow keeps, and gradient descent nearly")
+    axes.set_ylim(bottom=sizes(n, "relu")[:, 0].min() / 100)
+    axes.legend(loc="lower right", ncols=2)
+    return figure
+
+
+def _gradients(params: Params, x: jax.Array, labels: jax.Array) -> dict[str, tuple[Params, jax.Array, jax.Array]]:
+    """Return gradients, z_L and delta_L for both activations."""
+    traces = {name: backprop_with_trace(params, x, labels, phi) for name, phi in PHIS.items()}
+    return {name: (s.gradients, s.forward.z[-1], s.delta[-1]) for name, s in traces.items()}
+
+
+def euler_error(params: Params, gradients: Params, z: Any, delta: Any) -> np.ndarray:
+    """Return how far <W_l, dW_l> + <b_l, db_l> is from <W_{l+1}, dW_{l+1}>, or from <z_L, delta_L> at the last layer.
+
+    Relative to the sum of the sizes of the terms on the left; the worst layer. All arrays may have a leading axis of
+    networks.
     """
-    s = backprop_with_trace(params, x, labels, phi)
-    worst, above = jnp.zeros(()), jnp.vdot(s.forward.z[-1], s.delta[-1])
-    for (W, b), (dW, db) in zip(reversed(params), reversed(s.gradients), strict=True):
-        size = jnp.sum(jnp.abs(W * dW)) + jnp.sum(jnp.abs(b * db))
-        worst = jnp.maximum(worst, jnp.abs(jnp.vdot(W, dW) + jnp.vdot(b, db) - above) / size)
-        above = jnp.vdot(W, dW)
+    worst, above = np.zeros(()), np.sum(z * delta, axis=(-2, -1))
+    for (W, b), (dW, db) in zip(reversed(params), reversed(gradients), strict=True):
+        size = np.sum(abs(W * dW), axis=(-2, -1)) + np.sum(abs(b * db), axis=-1)
+        of_weights = np.sum(W * dW, axis=(-2, -1))
+        worst = np.maximum(worst, abs(of_weights + np.sum(b * db, axis=-1) - above) / size)
+        above = of_weights
     return worst
 
 
-def _of_identities(config: Config, errors: dict[str, list[float]]) -> list[Claim]:
-    networks = f"{min(config.depths)} to {max(config.depths)} layers of {config.width}, {config.seeds} seeds each"
-    reason = f"the worst layer, relative to the sum of |W_ij dW_ij|, in float64: rounding; {networks}"
-    return [
-        Claim(
-            "Euler",
-            "In a relu network without biases <W_l, dL/dW_l> is <z_L, delta_L> in every layer.",
-            "<=",
-            1e-12,
-            "Du, Hu & Lee (2018); derived: <z, phi'(z) dh> = <h, dh> for h = phi'(z) z",
-            max(errors["without biases"]),
-            reason,
-            seeds=config.seeds,
-            exact=True,
-        ),
-        Claim(
-            "Euler with biases",
-            "With biases every layer passes on <W_l, dW_l> + <b_l, db_l>.",
-            "<=",
-            1e-12,
-            "derived: z_l = h_{l-1} W_l + b_l in <z_l, delta_l>",
-            max(errors["with biases"]),
-            reason,
-            seeds=config.seeds,
-            exact=True,
-        ),
-        Claim(
-            "Euler for tanh",
-            "For tanh, which is not homogeneous, it does not hold.",
-            ">=",
-            1e-6,
-            "derived: tanh(z) is not z tanh'(z)",
-            min(errors["tanh"]),
-            f"the worst layer of the network in which it is smallest, far above rounding; {networks}",
-            seeds=config.seeds,
-            exact=True,
-        ),
-    ]
-
-
-# ---- conservation
-
-
 def _descent(
-    phi: Activation, rate: float, steps: int, params: Params, x: jax.Array, labels: jax.Array
-) -> dict[str, jax.Array]:
-    """Gradient descent on the weights alone: how the differences of |W_l|^2 drift, and what the steps' squares add."""
+    config: Config, phi: Activation, start: Params, rate: Any, x: jax.Array, labels: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Return how the differences of |W_l|^2 drift in gradient descent on the weights, and the squares of its steps.
 
-    def step(params: Params, _: Any) -> tuple[Params, tuple[jax.Array, jax.Array]]:
+    The number of steps is an argument of the program, so that one program serves all rates.
+    """
+
+    def step(_: Any, state: tuple[Params, jax.Array]) -> tuple[Params, jax.Array]:
+        params, squares = state
         _, gradients = backprop(params, x, labels, phi)
         stepped = tuple(Layer(W - rate * dW, b) for (W, b), (dW, _) in zip(params, gradients, strict=True))
-        return stepped, (differences(params), differences(gradients))
+        return stepped, squares + rate**2 * differences(gradients)
 
-    last, (before, of_gradients) = jax.lax.scan(step, params, length=steps)
-    of_weights = jnp.concatenate([before, differences(last)[None]])
-    return {"drift": of_weights - of_weights[:1], "squares of steps": rate**2 * of_gradients.sum(axis=0)}
+    def until_next_moment(state: tuple[Params, jax.Array], _: None) -> tuple[tuple[Params, jax.Array], jax.Array]:
+        steps = jnp.round(config.time / rate / config.moments).astype(int)
+        state = jax.lax.fori_loop(0, steps, step, state)
+        return state, differences(state[0])
+
+    at_start = differences(start)
+    (_, squares), of_weights = jax.lax.scan(until_next_moment, (start, jnp.zeros_like(at_start)), length=config.moments)
+    return of_weights - at_start, squares
 
 
 def differences(layers: Params) -> jax.Array:
-    """|W_{l+1}|^2 - |W_l|^2 of all neighbouring layers."""
+    """Return |W_{l+1}|^2 - |W_l|^2 of all neighbouring layers."""
     return jnp.diff(jnp.array([jnp.sum(layer.weight**2) for layer in layers]))
-
-
-def _of_drift(config: Config, drifts: dict[tuple[str, float], Any]) -> list[Claim]:
-    coarse, fine = config.rates[-2:]
-    sizes = {setting: np.linalg.norm(found["drift"][:, -1], axis=1) for setting, found in drifts.items()}
-    ratio = {name: np.median(sizes[name, coarse] / sizes[name, fine]) for name in ("relu", "tanh")}
-    accounted = max(
-        np.max(np.linalg.norm(found["drift"][:, -1] - found["squares of steps"], axis=1) / sizes[setting])
-        for setting, found in drifts.items()
-        if setting[0] == "relu"
-    )
-    reason = (
-        f"norm over layers after time {config.time:g}, learning rates {coarse:g} and {fine:g}, median of "
-        f"{config.trainings} seeds; 64-{'-'.join(map(str, config.hidden))}-10, {config.examples} digits, float64"
-    )
-    return [
-        Claim(
-            "drift per decade",
-            "For relu a tenth of the learning rate moves |W_{l+1}|^2 - |W_l|^2 a tenth as far in the same time.",
-            "=",
-            10.0,
-            "Du, Hu & Lee (2018): gradient flow keeps it; derived: a step adds a square, eta^2",
-            float(ratio["relu"]),
-            f"{reason}; of first order, and the next term is about the larger rate",
-            seeds=config.trainings,
-            tolerance=1.0,
-        ),
-        Claim(
-            "drift for tanh",
-            "For tanh it moves as far however small the learning rate.",
-            "=",
-            1.0,
-            "derived: gradient flow does not keep it",
-            float(ratio["tanh"]),
-            reason,
-            seeds=config.trainings,
-            tolerance=0.2,
-        ),
-        Claim(
-            "drift accounted for",
-            "The drift of relu is the sum of the steps' own squares, eta^2 (|dW_{l+1}|^2 - |dW_l|^2), and no more.",
-            "<=",
-            1e-8,
-            "derived: |W - eta dW|^2 = |W|^2 - 2 eta <W, dW> + eta^2 |dW|^2, with Euler's identity",
-            float(accounted),
-            f"relative error, float64: rounding of |W|^2 over a drift of {min(sizes['relu', fine]):.0e}; every "
-            f"rate and seed; {reason}",
-            seeds=config.trainings,
-            exact=True,
-        ),
-    ]
-
-
-def _data(config: Config, drifts: dict[tuple[str, float], Any]) -> dict[str, Any]:
-    """The drift of the first seed over time, at 50 moments."""
-    curves = []
-    for (name, rate), found in drifts.items():
-        size = np.linalg.norm(found["drift"][0], axis=1)
-        marks = np.unique(np.linspace(1, len(size) - 1, 50).astype(int))
-        curves.append({"activation": name, "rate": rate, "time": rate * marks, "drift": size[marks]})
-    return {"curves": curves}
-
-
-def picture(data: dict[str, Any]) -> Figure:
-    """The drift over time, for both activations and every learning rate."""
-    figure, axes = plt.subplots(figsize=(6.5, 4.4), layout="constrained")
-    colors = {"relu": "tab:blue", "tanh": "tab:orange"}
-    styles = ["-", "--", ":"]
-    rates = sorted({curve["rate"] for curve in data["curves"]}, reverse=True)
-    for curve in data["curves"]:
-        axes.plot(
-            curve["time"], curve["drift"], styles[rates.index(curve["rate"]) % 3], color=colors[curve["activation"]],
-            label=f"{curve['activation']}, learning rate {curve['rate']:g}",
-        )  # fmt: skip
-    axes.set(
-        yscale="log",
-        xlabel="time: learning rate × steps",
-        ylabel="change of $\\|W_{l+1}\\|^2 - \\|W_l\\|^2$",
-        title="What gradient flow keeps, and gradient descent nearly",
-    )
-    axes.grid(alpha=0.3)
-    axes.set_ylim(bottom=min(min(curve["drift"]) for curve in data["curves"]) / 100)
-    axes.legend(fontsize=8, loc="lower right", ncols=2)
-    return figure

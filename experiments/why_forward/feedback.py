@@ -4,10 +4,10 @@ What reaches h_l comes back through B_l or C_l, drawn once, where backprop has t
 
     delta_l = (delta_{l+1} (s W_{l+1}^T + B_l) + delta_L C_l) * phi'(z_l),    B_l (d_{l+1}, d_l), C_l (C, d_l)
 
-    BP      s = 1, B = 0, C = 0     backprop
-    FA      s = 0, B random         feedback alignment (Lillicrap et al., 2016)
-    DFA     s = 0, C random         direct feedback alignment (Nøkland, 2016)
-    last    all 0                   only the last layer learns
+    backprop                    s = 1, B = 0, C = 0
+    feedback alignment          s = 0, B random         (Lillicrap et al., 2016)
+    direct feedback alignment   s = 0, C random         (Nøkland, 2016)
+    last layer alone            all 0
 
 and dW_l = h_{l-1}^T delta_l stays: the forward values are kept. So all rules are runs of one program.
 """
@@ -26,7 +26,7 @@ from mlp_jax import Activation, Loss, Params
 from mlp_jax.backpropagation import linear_gradient
 from mlp_jax.network import forward_with_trace
 
-RULES = ("BP", "FA", "DFA", "last")
+BP, FA, DFA, LAST = RULES = "backprop", "feedback alignment", "direct feedback alignment", "last layer alone"
 
 
 class Feedback(NamedTuple):
@@ -53,15 +53,15 @@ def gradient_by(
 def feedback_for(rule: str, key: jax.Array, params: Params) -> Feedback:
     """Draw the feedback of a rule for networks (their leading axes alike), as long as what backprop has there at first.
 
-    That is |W_{l+1}| for B_l, and for C_l the length of the whole way W_{l+1} ... W_L, but for the activations.
+    That is |W_{l+1}| for B_l, and for C_l the length of the whole way W_{l+1} ... W_L, without the activations.
     """
     weights: list[Any] = [np.asarray(layer.weight) for layer in params[1:]]
     ways = [reduce(np.matmul, weights[l:]) for l in range(len(weights))]
     B, C = (
-        tuple(is_drawn * like(W.swapaxes(-1, -2), rng) for W in matrices)
-        for is_drawn, matrices, rng in ((rule == "FA", weights, generator(key)), (rule == "DFA", ways, generator(key)))
+        tuple((rule == drawn) * like(W.swapaxes(-1, -2), rng) for W in matrices)
+        for drawn, matrices, rng in ((FA, weights, generator(key)), (DFA, ways, generator(key)))
     )
-    s: Any = np.full(weights[0].shape[:-2], float(rule == "BP"))
+    s: Any = np.full(weights[0].shape[:-2], float(rule == BP))
     return Feedback(s, B, C)
 
 
@@ -73,14 +73,18 @@ def like(W: Any, rng: np.random.Generator) -> Any:
 
 
 def angles(feedback: Feedback, params: Params, x: Any, targets: Any, activation: Activation) -> jax.Array:
-    """Return the angle between a rule's dW_l and the true one in degrees, for every layer."""
-    _, ours = gradient_by(feedback, params, x, targets, activation, mlp_jax.cross_entropy)
-    _, true = mlp_jax.backprop(params, x, targets, activation)
-    return jnp.array([angle(a.weight, b.weight) for a, b in zip(ours, true, strict=True)])
+    """Return the angle between a rule's dW_l and the true one in degrees, for every hidden layer.
+
+    The rule and backprop are two ways back after one forward pass.
+    """
+    way_of_backprop = Feedback(jnp.ones(()), *jax.tree.map(jnp.zeros_like, feedback[1:]))
+    both = jax.tree.map(lambda *ways: jnp.stack(ways), feedback, way_of_backprop)
+    _, gradients = jax.vmap(lambda way: gradient_by(way, params, x, targets, activation, mlp_jax.cross_entropy))(both)
+    return jnp.array([angle(*layer.weight) for layer in gradients[:-1]])
 
 
 def angle(a: jax.Array, b: jax.Array) -> jax.Array:
-    """Return the angle of two matrices in degrees; 90 where one is 0."""
+    """Return the angle of two matrices in degrees; 90 if one is 0."""
     lengths = jnp.linalg.norm(a) * jnp.linalg.norm(b)
     cosine = jnp.where(lengths > 0, jnp.vdot(a, b) / jnp.where(lengths > 0, lengths, 1), 0)
     return jnp.degrees(jnp.arccos(jnp.clip(cosine, -1, 1)))

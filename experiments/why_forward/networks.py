@@ -26,3 +26,8 @@ def initial(
         )
         for a, b in pairwise(sizes)
     )
+
+
+def keys(key: jax.Array, count: int) -> tuple[jax.Array, ...]:
+    """Return independent keys, by one small program."""
+    return jax.jit(lambda key: tuple(jax.random.split(key, count)))(key)

@@ -1,4 +1,4 @@
-"""Backprop with another example's hidden values: what the stored forward values are worth.
+"""Backprop with another example's hidden values.
 
 The gradient of an untrained and a trained network on all training digits, once as it is and once with every h_{l-1}
 taken from another example, all else right: the cosine of the two over all weights, mean over several shifts of the
@@ -9,41 +9,40 @@ Under a random permutation the first part stays, the second has mean 0 and the m
 
     cos = <m D^T, dW> / (|dW| sqrt(|m D^T|^2 + |r|^2 |delta - mean|^2 / (B - 1))).
 
-Pixels standardised one by one (mean 0) or raw (0 to 1). And what need not be kept: z, since phi' follows from h for
-sigmoid and tanh, and from one bit a unit for relu.
+Pixels are standardised one by one (mean 0) or raw (0 to 1). And what need not be kept: z, since phi' follows from h for
+sigmoid and tanh, and from one bit per unit for relu.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
 import numpy as np
 import optax
 from matplotlib.figure import Figure
 
 import mlp_jax
-from experiments.intervals import mean_and_interval
-from experiments.protocol import Claim, Finding, Progress
+from experiments.frame.claims import Because, at_least, at_most, equals
+from experiments.frame.numbers import Numbers, Progress
+from experiments.frame.plots import panels
+from experiments.frame.statistics import Statistic, largest, mean
 from experiments.runs_at_once import over_runs
 from experiments.tasks import as_drawn
 from experiments.why_forward.networks import initial
 from mlp_jax import Activation, Params, datasets
 from mlp_jax.activations import ACTIVATIONS
-from mlp_jax.backpropagation import BackwardTrace, backprop_with_trace, linear_gradient
+from mlp_jax.backpropagation import backprop_with_trace
 
 FORMULA = (
     r"\mathrm{d}W_l = h_{l-1}^\top \delta_l = m D^\top + (h_{l-1} - m)^\top \delta_l, \qquad "
     r"m = \frac{1}{B} \sum_i h_{l-1,i}, \quad D = \sum_i \delta_{l,i}"
 )
-CAPTION = (
-    "The gradient with another example's hidden values against the true one: the cosine is what the mean of the hidden "
-    "values leaves of it, and nothing where that is 0."
-)
-PIXELS = ("standardised", "raw")
-WHEN = ("start", "trained")
+WHEN = ("untrained", "trained")
+Matrices = Sequence[np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -51,39 +50,151 @@ class Config:
     """Activation, pixels and training are varied, the network is held fixed."""
 
     activations: tuple[str, ...] = ("tanh", "sigmoid", "relu")
-    pixels: tuple[str, ...] = PIXELS
+    pixels: tuple[str, ...] = ("standardised", "raw")
     hidden: tuple[int, ...] = (64, 64)
-    epochs: int = 20  # of Adam
+    epochs: int = 20  # of Adam; 0 measures untrained networks only
     learning_rate: float = 3e-3
     batch_size: int = 32
-    shifts: int = 100  # of the batch, a seed
+    shifts: int = 100  # of the batch, per seed
     seeds: int = 20
 
 
 FULL = Config()
-QUICK = Config(activations=("tanh",), pixels=("standardised",), epochs=3, shifts=30, seeds=4)
+QUICK = Config(activations=("tanh",), pixels=("standardised",), epochs=0, shifts=10, seeds=4)
 
 
-def measure(config: Config, key: jax.Array, progress: Progress) -> Finding:
-    """Take the gradient with another example's h before and after training, and without z."""
+def measure(config: Config, key: jax.Array, progress: Progress) -> dict[str, np.ndarray]:
+    """Take the gradient with another example's h before and after training, and without z.
+
+    Returns:
+      The cosine to the true gradient and its prediction, "cosine" and "predicted", and the errors of what is exact,
+      "shifts" and "kept", each (pixels, activations, when, seeds).
+    """
+    when = WHEN if config.epochs else WHEN[:1]
     cells = [(pixels, name) for pixels in config.pixels for name in config.activations]
-    found: dict[str, dict[str, np.ndarray]] = {}
-    shifts, kept = [], []
-    with jax.enable_x64(True):
-        keys = jax.random.split(key, config.seeds)
-        for i, (pixels, name) in enumerate(cells):
-            progress(i / len(cells))
-            phi = ACTIVATIONS[name]
+    found = []
+    for i, (pixels, name) in enumerate(cells):
+        progress(i / len(cells))
+        phi = ACTIVATIONS[name]
+        with jax.enable_x64(True):
             params = initial(key, (64, *config.hidden, 10), phi, (config.seeds,))
-            results = over_runs(partial(_run, config, phi), (keys, params), digits(pixels))
-            for moment, when in enumerate(WHEN):
-                found[f"{name} {pixels} {when}"] = {what: values[:, moment] for what, values in results.items()}
-            shifts.append(results["shifts"].max())
-            kept.append(results["kept"].max())
-    return Finding(
-        (*_cosines(config, found), *_exact(config, max(shifts), max(kept))),
-        {name: {what: result[what] for what in ("cosine", "predicted")} for name, result in found.items()},
-    )
+            traces = over_runs(partial(_traces, config, phi), (params,), digits(pixels))
+        networks = [jax.tree.map(lambda a, at=at: a[at], traces) for at in np.ndindex(config.seeds, len(when))]
+        found.append([compared(config, phi, *network) for network in networks])
+    shape = len(config.pixels), len(config.activations), config.seeds, len(when)
+    names = ("cosine", "predicted", "shifts", "kept")
+    arrays = np.transpose(np.reshape(found, (*shape, len(names))), (4, 0, 1, 3, 2))
+    return dict(zip(names, arrays, strict=True)) | {
+        "pixels": np.array(config.pixels),
+        "activation": np.array(config.activations),
+        "when": np.array(when),
+    }
+
+
+NETWORK = "hidden layers {n.config.hidden}, float64, all training digits, {n.config.shifts} shifts per seed"
+COSINE: dict[str, Any] = {
+    "how": f"cosine of all weights' gradients; trained by {{n.config.epochs}} epochs of Adam; {NETWORK}",
+    "when": WHEN,
+}
+EVERY = "the worst leaf of {n.config.activations}, before and after training"
+
+
+@at_most(
+    0.02,
+    "In every network the cosine is what the mean of h predicts.",
+    source="derived: first and second moments of a random permutation",
+    how="the largest gap between the means over seeds; the ratio of moments is not the mean of ratios; " + NETWORK,
+)
+def cosine_by_the_mean_of_h(n: Numbers) -> Statistic:
+    return largest(abs(np.mean(n["cosine"] - n["predicted"], axis=-1)))
+
+
+@equals(
+    0,
+    "With another example's h, standardised pixels, the gradient of {when} tanh networks says nothing of the true one.",
+    within=0.1,
+    source="derived: only the mean of h survives, and that is about 0; the number is ours",
+    **COSINE,
+)
+def tanh(n: Numbers, when: str) -> Statistic:
+    return _cosine(n, "tanh", when)
+
+
+KEEPS: dict[str, Any] = {
+    "source": "derived: only the mean of h survives, and h is not negative; the number is ours",
+    "because": Because(
+        "training has left less of the gradient to the mean of h, which predicts this cosine", cosine_by_the_mean_of_h
+    ),
+    **COSINE,
+}
+
+
+@at_least(
+    0.3,
+    "With another example's h, standardised pixels, the gradient of {when} sigmoid networks keeps a part of the true "
+    "one.",
+    **KEEPS,
+)
+def sigmoid(n: Numbers, when: str) -> Statistic:
+    return _cosine(n, "sigmoid", when)
+
+
+@at_least(
+    0.3,
+    "With another example's h, standardised pixels, the gradient of {when} relu networks keeps a part of the true one.",
+    **KEEPS,
+)
+def relu(n: Numbers, when: str) -> Statistic:
+    return _cosine(n, "relu", when)
+
+
+@at_most(
+    1e-10,
+    "Averaged over all shifts of the batch, the gradient with another's h is the mean of h times the sum of delta.",
+    source="derived: every h meets every delta once",
+    how="relative L2 error, float64, 32 examples; a sum of B terms that may cancel; " + EVERY,
+    must=True,
+)
+def mean_over_shifts(n: Numbers) -> Statistic:
+    return largest(n["shifts"])
+
+
+@at_most(
+    1e-11,
+    "Without any z the gradient is the same: sigmoid and tanh need the output h only, relu one bit per unit.",
+    source="derived: s' = h (1 - h), tanh' = 1 - h^2, relu' = 1 where h > 0",
+    how="relative L2 error, float64; 1 - h loses the digits that a saturated unit has no use for; " + EVERY,
+    must=True,
+)
+def outputs_are_enough(n: Numbers) -> Statistic:
+    return largest(n["kept"])
+
+
+def _cosine(n: Numbers, activation: str, when: str) -> Statistic:
+    return mean(n["cosine"][n.at(pixels="standardised"), n.at(activation=activation), n.at(when=when)])
+
+
+def picture(n: Numbers) -> Figure:
+    """Draw the measured cosine over the predicted one, one point per network."""
+    figure, axes = panels(figsize=(6.0, 5.0))
+    axes.plot([0, 1], [0, 1], "k-", lw=1)
+    colors, markers = {"tanh": "C0", "sigmoid": "C1", "relu": "C2"}, {"untrained": "o", "trained": "^"}
+    for (i, pixels), (j, name), (k, when) in product(
+        *(enumerate(n[axis]) for axis in ("pixels", "activation", "when"))
+    ):
+        face = colors[name] if pixels == "standardised" else "none"
+        style = {"color": colors[name], "mfc": face, "ms": 5, "mew": 1, "alpha": 0.7}
+        axes.plot(n["predicted"][i, j, k], n["cosine"][i, j, k], markers[when], **style)
+    for name in n["activation"]:
+        axes.plot([], [], "s", color=colors[name], label=name)
+    for when, marker in markers.items():
+        axes.plot([], [], marker, color="0.4", label=when)
+    if "raw" in n["pixels"]:
+        axes.plot([], [], "s", color="0.4", mfc="none", label="open: raw pixels")
+    axes.set(xlabel="cosine predicted from the mean of h alone", ylabel="cosine measured")
+    axes.set_title("Gradient with another example's h against the true one")
+    axes.legend(loc="upper left")
+    return figure
 
 
 def digits(pixels: str) -> tuple[np.ndarray, np.ndarray]:
@@ -95,199 +206,103 @@ def digits(pixels: str) -> tuple[np.ndarray, np.ndarray]:
     return datasets.standardise(raw, *datasets.mean_and_scale(raw, images=False), np.float64), dataset.train.labels
 
 
-def _run(
-    config: Config, phi: Activation, key: jax.Array, params: Params, x: jax.Array, labels: jax.Array
-) -> dict[str, jax.Array]:
-    """What is compared, at initialisation and after training."""
-    trained = mlp_jax.train(
-        key,
-        params,
-        (x, labels),
-        optimizer=optax.adam(config.learning_rate),
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        activation=phi,
-        shuffle=False,  # their order is random
-    ).params
-    both = jax.tree.map(lambda *moments: jnp.stack(moments), params, trained)
-    return jax.lax.map(lambda params: _compared(config, backprop_with_trace(params, x, labels, phi), params, phi), both)
+def _traces(
+    config: Config, phi: Activation, params: Params, x: jax.Array, labels: jax.Array
+) -> tuple[Params, Params, Any, Any]:
+    """Return weights, gradients, hidden values and deltas of the network, untrained and trained on a leading axis."""
+    networks = [params]
+    if config.epochs:
+        result = mlp_jax.train(
+            jax.random.key(0),  # without shuffling nothing is random
+            params,
+            (x, labels),
+            optimizer=optax.adam(config.learning_rate),
+            epochs=config.epochs,
+            batch_size=config.batch_size,
+            activation=phi,
+            shuffle=False,  # their order is random
+        )
+        networks.append(result.params)
+    each = jax.tree.map(lambda *a: jnp.stack(a), *networks)
+    s = jax.lax.map(lambda params: backprop_with_trace(params, x, labels, phi), each)
+    return each, s.gradients, s.forward.h, s.delta
 
 
-def _compared(config: Config, s: BackwardTrace, params: Params, phi: Activation) -> dict[str, jax.Array]:
-    """The cosine over shifts, its prediction, and the errors of what is exact."""
-    hs, deltas = s.forward.h, s.delta
+def compared(
+    config: Config, phi: Activation, params: Params, gradients: Params, hs: Matrices, deltas: Matrices
+) -> tuple[float, float, float, float]:
+    """Return the mean cosine over shifts, its prediction, and the errors of what is exact, for one network."""
     dW, examples = weight_gradients(hs, deltas), len(hs[0])
-    shifts = examples * jnp.arange(1, config.shifts + 1) // (config.shifts + 1)  # none is 0: never itself
-    few = [[a[:32] for a in arrays] for arrays in (hs, deltas)]
-    return {
-        "cosine": jnp.mean(jax.lax.map(lambda k: cosine(weight_gradients(shifted(hs, k), deltas), dW), shifts)),
-        "predicted": predicted_cosine(hs, deltas),
-        "shifts": error_of_shifts(*few),
-        "kept": relative_error(gradients_from_outputs(params, hs, deltas[-1], phi), s.gradients),
-    }
+    shifts = examples * np.arange(1, config.shifts + 1) // (config.shifts + 1)  # none is 0: never itself
+    few = [[a[:32] for a in matrices] for matrices in (hs, deltas)]
+    return (
+        float(np.mean([cosine(weight_gradients(shifted(hs, int(k)), deltas), dW) for k in shifts])),
+        predicted_cosine(hs, deltas),
+        error_of_shifts(*few),
+        relative_error(gradients_from_outputs(params, hs, deltas[-1], phi.name), jax.tree.leaves(gradients)),
+    )
 
 
-def shifted(hs: Any, k: Any) -> list[jax.Array]:
-    """The hidden values, each of the example k places before."""
-    return [jnp.roll(h, k, axis=0) for h in hs]
+def shifted(hs: Matrices, k: int) -> Matrices:
+    """Return the hidden values, each of the example k places before."""
+    return [np.roll(h, k, axis=0) for h in hs]
 
 
-def weight_gradients(hs: Any, deltas: Any) -> list[jax.Array]:
-    """Every dW_l = h_{l-1}^T delta_l."""
+def weight_gradients(hs: Matrices, deltas: Matrices) -> Matrices:
+    """Return every dW_l = h_{l-1}^T delta_l."""
     return [h.T @ delta for h, delta in zip(hs, deltas, strict=True)]
 
 
-def predicted_cosine(hs: Any, deltas: Any) -> jax.Array:
-    """The cosine that the means of h explain, by the formula above, summed over layers."""
-    means = [jnp.outer(h.mean(axis=0), delta.sum(axis=0)) for h, delta in zip(hs, deltas, strict=True)]
+def of_means(hs: Matrices, deltas: Matrices) -> Matrices:
+    """Return m D^T of every layer, what the mean of h carries."""
+    return [np.outer(h.mean(axis=0), delta.sum(axis=0)) for h, delta in zip(hs, deltas, strict=True)]
+
+
+def predicted_cosine(hs: Matrices, deltas: Matrices) -> float:
+    """Return the cosine that the means of h explain, by the formula above, summed over layers."""
+    means, dW = of_means(hs, deltas), weight_gradients(hs, deltas)
     rest = sum(spread(h) * spread(delta) / (len(h) - 1) for h, delta in zip(hs, deltas, strict=True))
-    dW = weight_gradients(hs, deltas)
-    return inner(means, dW) / jnp.sqrt(inner(dW, dW) * (inner(means, means) + rest))
+    return inner(means, dW) / np.sqrt(inner(dW, dW) * (inner(means, means) + rest))
 
 
-def spread(a: jax.Array) -> jax.Array:
-    """The sum of squares about the mean over examples."""
-    return jnp.sum((a - a.mean(axis=0)[None, :]) ** 2)
+def spread(a: np.ndarray) -> float:
+    """Return the sum of squares about the mean over examples."""
+    return np.sum((a - a.mean(axis=0)) ** 2)
 
 
-def error_of_shifts(hs: Any, deltas: Any) -> jax.Array:
-    """Averaged over all B shifts of the batch, the gradient is m D^T exactly: the relative error."""
-    every = jax.lax.map(lambda k: weight_gradients(shifted(hs, k), deltas), jnp.arange(len(hs[0])))
-    means = [jnp.outer(h.mean(axis=0), delta.sum(axis=0)) for h, delta in zip(hs, deltas, strict=True)]
-    return relative_error([a.mean(axis=0) for a in every], means)
+def error_of_shifts(hs: Matrices, deltas: Matrices) -> float:
+    """Return how far the mean gradient over all B shifts of the batch is from m D^T, relative: exactly 0."""
+    every = [weight_gradients(shifted(hs, k), deltas) for k in range(len(hs[0]))]
+    return relative_error([np.mean(a, axis=0) for a in zip(*every, strict=True)], of_means(hs, deltas))
 
 
-def gradients_from_outputs(params: Params, hs: Any, delta: jax.Array, phi: Activation) -> Params:
-    """The gradients without any z: phi' from the outputs h of the units, for relu from one bit a unit."""
-    gradients = [linear_gradient(hs[-1], delta)]
-    for h_below, h, (W, _) in zip(hs[-2::-1], hs[:0:-1], params[:0:-1], strict=True):
-        delta = (delta @ W.T) * _derivative_from_output(phi, h)
-        gradients.insert(0, linear_gradient(h_below, delta))
-    return tuple(gradients)
+def gradients_from_outputs(params: Params, hs: Matrices, delta: np.ndarray, activation: str) -> Matrices:
+    """Return the gradients, leaf by leaf, without any z: phi' from the outputs h of the units."""
+    leaves = [hs[-1].T @ delta, delta.sum(axis=0)]
+    for below, h, (W, _) in zip(hs[-2::-1], hs[:0:-1], params[:0:-1], strict=True):
+        delta = (delta @ W.T) * derivative_from_output(activation, h)
+        leaves = [below.T @ delta, delta.sum(axis=0), *leaves]
+    return leaves
 
 
-def _derivative_from_output(phi: Activation, h: jax.Array) -> jax.Array:
-    if phi.name == "relu":
-        bits = jnp.packbits(h > 0, axis=1)
-        return jnp.unpackbits(bits, axis=1, count=h.shape[1]).astype(h.dtype)
-    return h * (1 - h) if phi.name == "sigmoid" else 1 - h**2
+def derivative_from_output(activation: str, h: np.ndarray) -> np.ndarray:
+    """Return phi' from phi, for relu from one bit per unit."""
+    if activation == "relu":
+        bits = np.packbits(h > 0, axis=1)
+        return np.unpackbits(bits, axis=1, count=h.shape[1]).astype(h.dtype)
+    return h * (1 - h) if activation == "sigmoid" else 1 - h**2
 
 
-def inner(a: Any, b: Any) -> jax.Array:
-    """The inner product of two lists of matrices."""
-    return sum((jnp.vdot(u, v) for u, v in zip(a, b, strict=True)), jnp.zeros(()))
+def inner(a: Matrices, b: Matrices) -> float:
+    """Return the inner product of two lists of matrices."""
+    return float(sum(np.vdot(u, v) for u, v in zip(a, b, strict=True)))
 
 
-def cosine(a: Any, b: Any) -> jax.Array:
-    """The cosine of two lists of matrices, each taken as one vector."""
-    return inner(a, b) / jnp.sqrt(inner(a, a) * inner(b, b))
+def cosine(a: Matrices, b: Matrices) -> float:
+    """Return the cosine of two lists of matrices, each taken as one vector."""
+    return float(inner(a, b) / np.sqrt(inner(a, a) * inner(b, b)))
 
 
-def relative_error(actual: Any, expected: Any) -> jax.Array:
-    """The worst relative L2 error of a leaf."""
-    pairs = zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True)
-    return jnp.max(jnp.array([jnp.linalg.norm(a - b) / jnp.linalg.norm(b) for a, b in pairs]))
-
-
-def _cosines(config: Config, found: Any) -> list[Claim]:
-    network = f"64-{'-'.join(map(str, config.hidden))}-10, float64, all training digits, {config.shifts} shifts a seed"
-    claims = []
-    for name in config.activations:
-        for when in WHEN:
-            result = found[f"{name} standardised {when}"]
-            mean, interval = mean_and_interval(result["cosine"])
-            about_0 = name == "tanh"
-            moment = "at initialisation" if when == "start" else f"after {config.epochs} epochs of Adam"
-            claims.append(
-                Claim(
-                    name if when == "start" else f"{name} trained",
-                    f"With another example's h, standardised pixels, the gradient of a {name} network "
-                    f"{'says nothing of' if about_0 else 'keeps a part of'} the true one, {moment}.",
-                    "=" if about_0 else ">=",
-                    0.0 if about_0 else 0.3,
-                    f"derived: only the mean of h survives, and {'that is about 0' if about_0 else 'h is not negative'}"
-                    "; the number is ours",
-                    mean,
-                    f"cosine of all weights' gradients, mean over seeds; standardised pixels; {network}",
-                    interval,
-                    config.seeds,
-                    0.1 if about_0 else 0.0,
-                    "training has left less of the gradient to the mean of h: the formula, which knows no more, gives "
-                    f"{np.mean(result['predicted']):.2f}"
-                    if when == "trained" and not about_0
-                    else "",
-                )
-            )
-    gaps = {name: abs(np.mean(result["cosine"] - result["predicted"])) for name, result in found.items()}
-    worst = max(gaps, key=lambda name: gaps[name])
-    claims.append(
-        Claim(
-            "cosine by the mean of h",
-            "In every network the cosine is what the mean of h predicts.",
-            "<=",
-            0.02,
-            "derived: first and second moments of a random permutation",
-            float(gaps[worst]),
-            f"the largest gap between the means over seeds, of {len(found)} settings: {worst}; the ratio of moments "
-            f"is not the mean of ratios; {network}",
-            seeds=config.seeds,
-        )
-    )
-    return claims
-
-
-def _exact(config: Config, shifts: float, kept: float) -> list[Claim]:
-    every = f"the worst leaf of {len(config.activations)} activations, before and after training, {config.seeds} seeds"
-    return [
-        Claim(
-            "mean over shifts",
-            "Averaged over all shifts of the batch, the gradient with another's h is the mean of h times the sum of "
-            "delta.",
-            "<=",
-            1e-10,
-            "derived: every h meets every delta once",
-            float(shifts),
-            f"relative L2 error, float64, 32 examples; a sum of B terms that may cancel; {every}",
-            seeds=config.seeds,
-            exact=True,
-        ),
-        Claim(
-            "outputs are enough",
-            "Without any z the gradient is the same: sigmoid and tanh need the output h only, relu one bit a unit.",
-            "<=",
-            1e-11,
-            "derived: s' = h (1 - h), tanh' = 1 - h^2, relu' = 1 where h > 0",
-            float(kept),
-            f"relative L2 error, float64; 1 - h loses the digits that a saturated unit has no use for; {every}",
-            seeds=config.seeds,
-            exact=True,
-        ),
-    ]
-
-
-def picture(data: dict[str, Any]) -> Figure:
-    """The measured cosine over the predicted one, one point a network."""
-    figure, axes = plt.subplots(figsize=(6.0, 5.0), layout="constrained")
-    colors = {"tanh": "tab:blue", "sigmoid": "tab:orange", "relu": "tab:green"}
-    axes.plot([0, 1], [0, 1], "k-", lw=1)
-    for setting, result in data.items():
-        name, pixels, when = setting.split()
-        marker = {"start": "o", "trained": "^"}[when]
-        face = colors[name] if pixels == "standardised" else "none"
-        axes.plot(
-            result["predicted"], result["cosine"], marker, ms=5, mew=1, color=colors[name], mfc=face, alpha=0.7
-        )  # fmt: skip
-    for name, color in colors.items():
-        axes.plot([], [], "s", color=color, label=name)
-    for marker, label in (("o", "at initialisation"), ("^", "trained")):
-        axes.plot([], [], marker, color="0.4", label=label)
-    if any("raw" in setting for setting in data):
-        axes.plot([], [], "s", color="0.4", mfc="none", label="open: raw pixels")
-    axes.set(
-        xlabel="cosine predicted from the mean of h alone",
-        ylabel="cosine measured",
-        title="Gradient with another example's h against the true one",
-    )
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=9, loc="upper left")
-    return figure
+def relative_error(actual: Matrices, expected: Matrices) -> float:
+    """Return the worst relative L2 error of a leaf."""
+    return max(float(np.linalg.norm(a - b) / np.linalg.norm(b)) for a, b in zip(actual, expected, strict=True))

@@ -1,4 +1,4 @@
-"""What softmax and cross-entropy learn is the Bayes posterior, where classes are Gaussian with one covariance.
+"""Softmax regression on Gaussian classes with one covariance, against the true posterior.
 
 C = 4 classes in D = 5 dimensions, priors 0.4, 0.3, 0.2, 0.1, means the first four unit vectors, covariance S with
 S_ij = 0.5^|i - j|. By Bayes' rule the true posterior is softmax(W^T x + b) with w_k = S^-1 mu_k and
@@ -13,23 +13,22 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 from scipy import stats
 
 import mlp_jax
 from experiments import tasks
-from experiments.intervals import Interval, mean_and_interval
-from experiments.protocol import Claim, Finding, Progress
+from experiments.frame.claims import at_most, equals
+from experiments.frame.numbers import NotMeasuredError, Numbers, Progress
+from experiments.frame.plots import panels
+from experiments.frame.statistics import Statistic, exact, largest, mean
 from experiments.runs_at_once import over_runs
 
 FORMULA = (
     r"P(k \mid x) = \mathrm{softmax}_k(W^\top x + b), \qquad "
     r"\mathbb{E} \, \mathrm{KL} \approx \frac{(C - 1)(D + 1)}{2 n}"
 )
-CAPTION = "Softmax regression comes as close to the true posterior as theory says, however many examples there are."
-
 PRIORS = np.array([0.4, 0.3, 0.2, 0.1])
 MEANS = np.eye(4, 5)
 COVARIANCE = 0.5 ** np.abs(np.subtract.outer(np.arange(5), np.arange(5)))
@@ -48,12 +47,17 @@ class Config:
 
 
 FULL = Config()
-QUICK = Config(examples=(1_000, 10_000), runs=48)
+QUICK = Config(examples=(1_000,), runs=24)
 
 
-def measure(config: Config, key: jax.Array, progress: Progress) -> Finding:
-    """Fit softmax regression to every number of examples, many times."""
-    divergence, weight_error, residual = [], [], 0.0
+def measure(config: Config, key: jax.Array, progress: Progress) -> dict[str, Any]:
+    """Fit softmax regression to every number of examples, many times.
+
+    Returns:
+      The "divergence" from the true posterior, the "weight error", relative L2, and the largest entry of the "gradient"
+      that is left (examples, runs); and how far the linear posterior is from Bayes' rule.
+    """
+    found = []
     with jax.enable_x64(True):
         for i, examples in enumerate(config.examples):
             progress(sum(config.examples[:i]) / sum(config.examples))
@@ -61,56 +65,112 @@ def measure(config: Config, key: jax.Array, progress: Progress) -> Finding:
             run = partial(fit_one_after_another, n=examples, config=config)
             groups = keys.reshape(config.side_by_side, -1)
             results = over_runs(run, (groups,), (MEANS, np.linalg.cholesky(COVARIANCE), PRIORS, lda()))
-            kl, error, gradient = (np.ravel(result) for result in results)
-            divergence.append(kl)
-            weight_error.append(error)
-            residual = max(residual, float(gradient.max()))
-    n = np.array(config.examples)
-    ratios = [mean_and_interval(2 * n_i * kl / FREE) for n_i, kl in zip(n, divergence, strict=True)]
-    setting = f"n from {n[0]:,} to {n[-1]:,}, {config.runs} runs at each"
-    claims = (
-        Claim(
-            "posterior",
-            "The posterior of Gaussian classes with one covariance is a softmax of linear functions.",
-            "<=",
-            1e-12,
-            "derived: the quadratic terms cancel",
-            posterior_error(),
-            "softmax of the linear functions against Bayes' rule on the densities, 1,000 points: largest difference; "
-            "rounding of exponents of about 100 in float64",
-            exact=True,
-        ),
-        Claim(
-            "converged",
-            "Newton's method has found the minimum of cross-entropy.",
-            "<=",
-            1e-10,
-            "derived: the gradient is 0 there; 1e-10 is 1e-7 of the distance to the truth",
-            residual,
-            f"the largest entry of the gradient after {config.newton_steps} steps; {setting}",
-            seeds=config.runs,
-        ),
-        *(ratio_claim(n_i, *ratio, config) for n_i, ratio in zip(config.examples, ratios, strict=True)),
-        slope_claim("KL slope", "The divergence from the true posterior falls like 1/n.", -1, n, divergence, setting),
-        slope_claim(
-            "weight slope",
-            "The learned weights come to those of linear discriminant analysis like 1 / sqrt(n).",
-            -0.5,
-            n,
-            weight_error,
-            setting,
-        ),
-    )
-    data = {
-        "examples": n,
-        "divergence": [mean_and_interval(kl) for kl in divergence],
-        "weight_error": [mean_and_interval(error) for error in weight_error],
+            found.append([np.ravel(result) for result in results])
+    divergence, weight_error, gradient = np.moveaxis(np.array(found), 1, 0)
+    return {
+        "examples": np.array(config.examples),
+        "divergence": divergence,
+        "weight error": weight_error,
+        "gradient": gradient,
+        "posterior error": posterior_error(),
     }
-    return Finding(claims, data)
+
+
+def over_theory(n: Numbers, examples: int) -> Statistic:
+    """Return the divergence over (C - 1)(D + 1) / 2n, for a number of examples."""
+    return mean(2 * examples * n["divergence"][n.at(examples=examples)] / FREE)
+
+
+def tolerance(n: Numbers, examples: int) -> float:
+    """Return three standard errors, and (C - 1)(D + 1) / n for the next term in 1 / n."""
+    ratios = 2 * examples * n["divergence"][n.at(examples=examples)] / FREE
+    return float(3 * ratios.std(ddof=1) / np.sqrt(len(ratios)) + FREE / examples)
+
+
+def power(n: Numbers, name: str) -> Statistic:
+    """Return the slope of the logarithms over n, fitted to run i at every n: its mean over runs."""
+    if len(n["examples"]) < 2:
+        raise NotMeasuredError("one number of examples has no slope: run without --quick")
+    return mean(np.polyfit(np.log(n["examples"]), np.log(n[name]), 1)[0])
+
+
+@at_most(
+    1e-12,
+    "The posterior of Gaussian classes with one covariance is a softmax of linear functions.",
+    source="derived: the quadratic terms cancel",
+    how="softmax of the linear functions against Bayes' rule on the densities, 1,000 points: largest difference; "
+    "rounding of exponents of about 100 in float64",
+    must=True,
+)
+def posterior(n: Numbers) -> Statistic:
+    return exact(n["posterior error"])
+
+
+@at_most(
+    1e-10,
+    "Newton's method has found the minimum of cross-entropy.",
+    source="derived: the gradient is 0 there; 1e-10 is 1e-7 of the distance to the truth",
+    how="the largest entry of the gradient after {n.config.newton_steps} steps",
+)
+def converged(n: Numbers) -> Statistic:
+    return largest(n["gradient"])
+
+
+@equals(
+    1,
+    "After {examples:,} examples the expected divergence from the true posterior is (C - 1)(D + 1) / 2n.",
+    within=tolerance,
+    examples=(1_000, 3_000, 10_000, 30_000, 100_000),
+    source="derived: half the number of free parameters over n, as 2n KL tends to chi-squared of so many",
+    how="divergence over theory's; three standard errors, and (C - 1)(D + 1) / n for the next term in 1 / n",
+)
+def KL(n: Numbers, examples: int) -> Statistic:
+    return over_theory(n, examples)
+
+
+LIKELIHOOD = "derived: estimates by maximum likelihood have a variance of order 1/n"
+
+
+@equals(
+    -1,
+    "The divergence from the true posterior falls like 1/n.",
+    within=0.05,
+    source=LIKELIHOOD,
+    how="slope of the logarithms over n; 0.05 for the least n and chance",
+)
+def KL_slope(n: Numbers) -> Statistic:
+    return power(n, "divergence")
+
+
+@equals(
+    -0.5,
+    "The learned weights come to those of linear discriminant analysis like 1 / sqrt(n).",
+    within=0.05,
+    source=LIKELIHOOD,
+    how="slope of the logarithms over n; 0.05 for the least n and chance",
+)
+def weight_slope(n: Numbers) -> Statistic:
+    return power(n, "weight error")
+
+
+def picture(n: Numbers) -> Figure:
+    """Draw the divergence over the number of examples, and theory."""
+    figure, axes = panels()
+    examples = n["examples"]
+    axes.plot(examples, FREE / (2 * examples), color="black", ls="--", lw=1, label="theory, (C − 1)(D + 1) / 2n")
+    found = [mean(divergence) for divergence in n["divergence"]]
+    values = np.array([one.value for one in found])
+    low, high = np.array([one.interval for one in found]).T
+    label = "measured, mean and 95 % interval"
+    axes.errorbar(examples, values, (values - low, high - values), fmt="o", color="tab:blue", capsize=4, label=label)
+    axes.set(xscale="log", yscale="log", xlabel="examples n", ylabel="KL from the true posterior (nats)")
+    axes.set_title("Softmax regression on Gaussian classes")
+    axes.legend(loc="upper right")
+    return figure
 
 
 def lda() -> np.ndarray:
-    """The weights (D + 1, C - 1) of the true posterior, the bias last: differences to the last class."""
+    """Return the weights (D + 1, C - 1) of the true posterior, the bias last: differences to the last class."""
     w = np.linalg.solve(COVARIANCE, MEANS.T)
     b = np.log(PRIORS) - np.sum(MEANS.T * w, axis=0) / 2
     theta = np.vstack([w, b])
@@ -118,7 +178,7 @@ def lda() -> np.ndarray:
 
 
 def posterior_error() -> float:
-    """The largest difference between the softmax of linear functions and Bayes' rule, within 4 of the origin."""
+    """Return the largest difference between the softmax of linear functions and Bayes' rule, within 4 of the origin."""
     x = np.random.default_rng(0).uniform(-4, 4, (1000, MEANS.shape[1]))
     log_joint = [
         np.log(p) + stats.multivariate_normal(m, COVARIANCE).logpdf(x) for p, m in zip(PRIORS, MEANS, strict=True)
@@ -126,22 +186,23 @@ def posterior_error() -> float:
     joint = np.exp(log_joint - np.max(log_joint, axis=0))
     by_rule = (joint / joint.sum(axis=0)).T
     with jax.enable_x64(True):
-        by_softmax = np.asarray(mlp_jax.softmax(logits(jnp.asarray(lda()), with_one(jnp.asarray(x)))))
+        z = np.concatenate([np.concatenate([x, np.ones((len(x), 1))], axis=1) @ lda(), np.zeros((len(x), 1))], axis=1)
+        by_softmax = np.asarray(mlp_jax.softmax(z))
     return float(np.max(np.abs(by_softmax - by_rule)))
 
 
 def with_one(x: Any) -> Any:
-    """The examples with a last feature 1, whose weight is the bias."""
+    """Return the examples with a last feature 1, whose weight is the bias."""
     return jnp.concatenate([x, jnp.ones((len(x), 1), x.dtype)], axis=1)
 
 
 def logits(theta: jax.Array, x: jax.Array) -> jax.Array:
-    """The logits (N, C), 0 for the last class."""
+    """Return the logits (N, C), 0 for the last class."""
     return jnp.concatenate([x @ theta, jnp.zeros((len(x), 1), x.dtype)], axis=1)
 
 
 def fit_one_after_another(keys: jax.Array, *task: jax.Array, n: int, config: Config) -> Any:
-    """What `fit_and_compare` returns for every key; only one run's examples are in memory."""
+    """Return what `fit_and_compare` does for every key; only one run's examples are in memory."""
     return jax.lax.map(lambda key: fit_and_compare(key, *task, n=n, config=config), keys)
 
 
@@ -178,63 +239,3 @@ def softmax_regression(x: jax.Array, labels: jax.Array, classes: int, steps: int
 
     theta, _ = jax.lax.scan(newton, jnp.zeros((features, free), x.dtype), length=steps)
     return theta, gradient_and_probabilities(theta)[0]
-
-
-def ratio_claim(n: int, ratio: float, interval: Interval, config: Config) -> Claim:
-    """The expected divergence is that of theory."""
-    error = (interval[1] - interval[0]) / 2 / stats.t.ppf(0.975, config.runs - 1)
-    return Claim(
-        f"KL {n}",
-        f"After {n:,} examples the expected divergence from the true posterior is (C - 1)(D + 1) / 2n.",
-        "=",
-        1,
-        "derived: half the number of free parameters over n, as 2n KL tends to chi-squared of so many",
-        ratio,
-        "divergence over theory's, mean; three standard errors, and (C - 1)(D + 1) / n for the next term in 1 / n",
-        interval,
-        config.runs,
-        3 * error + FREE / n,
-    )
-
-
-def slope_claim(
-    name: str, statement: str, expected: float, n: np.ndarray, values: list[np.ndarray], setting: str
-) -> Claim:
-    """A power law in n: the slope of the logarithms, fitted to run i at every n."""
-    slopes = np.polyfit(np.log(n), np.log(values), 1)[0]
-    slope, interval = mean_and_interval(slopes)
-    return Claim(
-        name,
-        statement,
-        "=",
-        expected,
-        "derived: estimates by maximum likelihood have a variance of order 1/n",
-        slope,
-        f"slope of the logarithms over n, mean over runs; {setting}; 0.05 for the least n and chance",
-        interval,
-        len(slopes),
-        0.05,
-    )
-
-
-def picture(data: dict[str, Any]) -> Figure:
-    """The divergence over the number of examples, and theory."""
-    figure, axes = plt.subplots(figsize=(6.5, 4.0), layout="constrained")
-    n = np.array(data["examples"])
-    axes.plot(n, FREE / (2 * n), color="black", ls="--", lw=1, label="theory, (C − 1)(D + 1) / 2n")
-    mean = np.array([value for value, _ in data["divergence"]])
-    low, high = np.array([interval for _, interval in data["divergence"]]).T
-    axes.errorbar(
-        n,
-        mean,
-        (mean - low, high - mean),
-        fmt="o",
-        color="tab:blue",
-        capsize=4,
-        label="measured, mean and 95 % interval",
-    )
-    axes.set(xscale="log", yscale="log", xlabel="examples n", ylabel="KL from the true posterior (nats)")
-    axes.set_title("Softmax regression on Gaussian classes")
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=9, loc="upper right")
-    return figure

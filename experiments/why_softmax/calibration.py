@@ -1,4 +1,4 @@
-"""Where the probability itself is used it has to be right: calibration by temperature.
+"""Temperatures fitted to labels that were drawn with a known one, and the calibration error before and after.
 
 Labels drawn from softmax(z / T0), for normal logits z of 10 classes, are predicted by softmax(z), which is too sure of
 itself. The temperature T that minimises cross-entropy of z / T is found by Newton's method (Guo et al., 2017); the
@@ -12,24 +12,22 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 from scipy import stats
 
 import mlp_jax
-from experiments.intervals import mean_and_interval
-from experiments.protocol import Claim, Finding, Progress
+from experiments.frame.claims import at_least, at_most, equals
+from experiments.frame.numbers import Numbers, Progress
+from experiments.frame.plots import panels
+from experiments.frame.statistics import Statistic, exact, mean
 from experiments.runs_at_once import over_runs
+from experiments.tasks import generator
 
 FORMULA = (
     r"p = \mathrm{softmax}(z / T), \qquad "
     r"\mathrm{ECE} = \sum_b \frac{n_b}{n} \, | \mathrm{right}_b - \mathrm{confidence}_b |"
 )
-CAPTION = (
-    "How often a prediction of some confidence is right: too rarely before, as often as it says after calibration."
-)
-
 BINS = 15
 NEWTON_STEPS = 10
 
@@ -50,19 +48,6 @@ FULL = Config()
 QUICK = Config(seeds=10)
 
 
-def measure(config: Config, key: jax.Array, progress: Progress) -> Finding:
-    """Calibrate for many seeds."""
-    with jax.enable_x64(True):
-        found = over_runs(partial(calibrate, config=config), (jax.random.split(key, config.seeds),))
-    data = {
-        "before": found.before.bins.sum(axis=0),
-        "after": found.after.bins.sum(axis=0),
-        "temperature": config.temperature,
-        "ece": {"before": float(found.before.ece.mean()), "after": float(found.after.ece.mean())},
-    }
-    return Finding((*temperature_claims(config, found), *calibration_claims(config, found)), data)
-
-
 class Reliability(NamedTuple):
     """Of some predictions.
 
@@ -74,11 +59,11 @@ class Reliability(NamedTuple):
       accepted: the share that is right of those with a confidence at the threshold or above.
     """
 
-    bins: jax.Array
-    ece: jax.Array
-    limit: jax.Array
-    floor: jax.Array
-    accepted: jax.Array
+    bins: Any
+    ece: Any
+    limit: Any
+    floor: Any
+    accepted: Any
 
 
 class Calibration(NamedTuple):
@@ -91,11 +76,114 @@ class Calibration(NamedTuple):
     changed: Any
 
 
-def calibrate(key: jax.Array, *, config: Config) -> Calibration:
-    """Draw logits and labels, fit the temperature to the first half and measure on the second."""
-    of_logits, of_labels = jax.random.split(key)
-    z = config.logit_scale * jax.random.normal(of_logits, (2, config.examples, config.classes))
-    labels = jax.random.categorical(of_labels, z / config.temperature)
+def measure(config: Config, key: jax.Array, progress: Progress) -> dict[str, np.ndarray]:
+    """Calibrate for many seeds, and return the fields of `Calibration` and `Reliability`, seeds first."""
+    rng = generator(key)
+    z = config.logit_scale * rng.standard_normal((config.seeds, 2, config.examples, config.classes))
+    labels = np.argmax(z / config.temperature + rng.gumbel(size=z.shape), axis=-1)  # from softmax(z / T0)
+    with jax.enable_x64(True):
+        found = over_runs(partial(calibrate, config=config), (z, labels))
+    named = {name: getattr(found, name) for name in ("temperature", "information", "changed")}
+    for when, reliability in (("before", found.before), ("after", found.after)):
+        named |= {f"{name} {when}": values for name, values in reliability._asdict().items()}
+    return named
+
+
+def standard_error(n: Numbers) -> float:
+    """Return theory's standard deviation of a fitted temperature, T0^2 / sqrt(n I)."""
+    return n.config.temperature**2 / math.sqrt(n.config.examples * float(np.mean(n["information"])))
+
+
+FITTED = "labels from softmax(z / {n.config.temperature:g}), T fitted to {n.config.examples:,} of them"
+BINNED = "expected calibration error; 15 bins, {n.config.examples:,} fresh examples"
+
+
+@equals(
+    lambda n: n.config.temperature,
+    "The temperature that minimises cross-entropy is the one the labels were drawn with.",
+    within=lambda n: 3 * standard_error(n) / math.sqrt(n.config.seeds) + standard_error(n) ** 2,
+    source="derived: cross-entropy is least at the truth; Guo et al. (2017) have the method",
+    how=FITTED + "; three standard errors of theory, and its bias, of order 1/n",
+)
+def temperature(n: Numbers) -> Statistic:
+    return mean(n["temperature"])
+
+
+@equals(
+    1,
+    "It is as uncertain as the Fisher information says.",
+    within=lambda n: 3 / math.sqrt(2 * n.config.seeds),
+    source="derived: T0^2 / sqrt(n I), where I is the mean variance of the logits under p",
+    how=FITTED + ": standard deviation over seeds over theory's; three standard errors",
+)
+def temperature_error(n: Numbers) -> Statistic:
+    k = len(n["temperature"])
+    ratio = float(np.std(n["temperature"], ddof=1)) / standard_error(n)
+    low, high = ratio * np.sqrt((k - 1) / stats.chi2.ppf([0.975, 0.025], k - 1))
+    return Statistic(ratio, "standard deviation over theory's", k, (float(low), float(high)))
+
+
+@equals(
+    lambda n: n["limit before"].mean(),
+    "Probabilities from logits that are too large are too sure of themselves.",
+    within=lambda n: n["floor after"].mean(),
+    source="derived: the calibration error with the true probability of being right in place of being right",
+    how=BINNED + "; the tolerance is what sampling alone adds at most",
+)
+def ECE_before(n: Numbers) -> Statistic:
+    return mean(n["ece before"])
+
+
+@equals(
+    lambda n: n["floor after"].mean(),
+    "Divided by the temperature they are calibrated: what is left of the error is sampling.",
+    within=lambda n: 0.1 * n["floor after"].mean() + 3 * n["ece after"].std(ddof=1) / math.sqrt(n.config.seeds),
+    source="derived: the mean of |right - expected| of each bin, as of a normal variable",
+    how=BINNED + "; three standard errors, and 10 % for bins with few examples and for the error of T",
+)
+def ECE_after(n: Numbers) -> Statistic:
+    return mean(n["ece after"])
+
+
+@at_least(
+    lambda n: n.config.threshold,
+    "After that, answers given with a confidence of {n.config.threshold:g} or more are right that often or more.",
+    source="derived: calibrated predictions are right as often as their mean confidence",
+    how="share of accepted answers that are right",
+)
+def threshold(n: Numbers) -> Statistic:
+    return mean(n["accepted after"])
+
+
+@at_most(
+    0,
+    "The temperature changes no prediction.",
+    source="derived: z / T has the order of z",
+    how="of {n.config.examples:,} for each seed, in float64",
+    must=True,
+)
+def predictions_changed_by_T(n: Numbers) -> Statistic:
+    return exact(n["changed"].sum())
+
+
+def picture(n: Numbers) -> Figure:
+    """Draw reliability before and after."""
+    figure, axes = panels(figsize=(5.5, 4.6))
+    axes.plot([0, 1], [0, 1], color="black", ls="--", lw=1, label="calibrated")
+    styles = {"before": ("s-", "tab:orange", "softmax(z)"), "after": ("o-", "tab:blue", "softmax(z / T), T fitted")}
+    for name, (marker, color, what) in styles.items():
+        bins = n[f"bins {name}"].sum(axis=0)
+        counts, confidence, right, _ = bins[:, bins[0] >= 100]
+        label = f"{what}: ECE {n[f'ece {name}'].mean():.3f}"
+        axes.plot(confidence / counts, right / counts, marker, color=color, ms=5, label=label)
+    axes.set(xlabel="confidence, the largest p", ylabel="share of predictions that are right", xlim=(0, 1), ylim=(0, 1))
+    axes.set_title(f"Labels drawn from softmax(z / {n.config.temperature:g})")
+    axes.legend(loc="upper left")
+    return figure
+
+
+def calibrate(z: jax.Array, labels: jax.Array, *, config: Config) -> Calibration:
+    """Fit the temperature to the first half and measure on the second."""
     (z, test_z), (labels, test_labels) = z, labels
     T = fitted_temperature(z, labels)
     truth = mlp_jax.softmax(test_z / config.temperature)
@@ -105,7 +193,7 @@ def calibrate(key: jax.Array, *, config: Config) -> Calibration:
 
 
 def variance(z: jax.Array, p: jax.Array) -> jax.Array:
-    """The variance of z_j under p, of every row."""
+    """Return the variance of z_j under p, of every row."""
     return jnp.sum(p * z**2, axis=1) - jnp.sum(p * z, axis=1) ** 2
 
 
@@ -141,115 +229,3 @@ def reliability(p: jax.Array, truth: jax.Array, labels: jax.Array, threshold: fl
         floor=jnp.sum(jnp.sqrt(2 / jnp.pi * spread)) / n,
         accepted=jnp.sum(right * accepted) / jnp.sum(accepted),
     )
-
-
-def temperature_claims(config: Config, found: Calibration) -> list[Claim]:
-    """The fitted temperature is the true one, and as uncertain as Fisher's information says."""
-    n, k, T0 = config.examples, config.seeds, config.temperature
-    error = T0**2 / math.sqrt(n * float(np.mean(found.information)))
-    mean, interval = mean_and_interval(found.temperature)
-    ratio = float(np.std(found.temperature, ddof=1)) / error
-    low, high = np.sqrt((k - 1) / stats.chi2.ppf([0.975, 0.025], k - 1))
-    setting = f"labels from softmax(z / {T0:g}), T fitted to {n:,} of them"
-    return [
-        Claim(
-            "temperature",
-            "The temperature that minimises cross-entropy is the one the labels were drawn with.",
-            "=",
-            T0,
-            "derived: cross-entropy is least at the truth; Guo et al. (2017) have the method",
-            mean,
-            f"{setting}, mean; three standard errors of theory, and its bias, of order 1/n",
-            interval,
-            k,
-            3 * error / math.sqrt(k) + error**2,
-        ),
-        Claim(
-            "temperature error",
-            "It is as uncertain as the Fisher information says.",
-            "=",
-            1,
-            "derived: T0^2 / sqrt(n I), where I is the mean variance of the logits under p",
-            ratio,
-            f"{setting}: standard deviation over seeds over theory's, {error:.2g}; three standard errors",
-            (ratio * float(low), ratio * float(high)),
-            k,
-            3 / math.sqrt(2 * k),
-        ),
-    ]
-
-
-def calibration_claims(config: Config, found: Calibration) -> list[Claim]:
-    """Before and after, and what does not change."""
-    k = config.seeds
-    limit, floor = float(found.before.limit.mean()), float(found.after.floor.mean())
-    ece = {name: mean_and_interval(r.ece) for name, r in (("before", found.before), ("after", found.after))}
-    error = float(found.after.ece.std(ddof=1)) / math.sqrt(k)
-    accepted = mean_and_interval(found.after.accepted)
-    setting = f"{BINS} bins, {config.examples:,} fresh examples, mean over seeds"
-    return [
-        Claim(
-            "ECE before",
-            "Probabilities from logits that are too large are too sure of themselves.",
-            "=",
-            limit,
-            "derived: the calibration error with the true probability of being right in place of being right",
-            ece["before"][0],
-            f"expected calibration error; {setting}; the tolerance is what sampling alone adds at most",
-            ece["before"][1],
-            k,
-            floor,
-        ),
-        Claim(
-            "ECE after",
-            "Divided by the temperature they are calibrated: what is left of the error is sampling.",
-            "=",
-            floor,
-            "derived: the mean of |right - expected| of each bin, as of a normal variable",
-            ece["after"][0],
-            f"expected calibration error; {setting}; three standard errors, and 10 % for bins with few examples "
-            "and for the error of T",
-            ece["after"][1],
-            k,
-            0.1 * floor + 3 * error,
-        ),
-        Claim(
-            "threshold",
-            f"After that, answers given with a confidence of {config.threshold:g} or more are right that often or "
-            "more.",
-            ">=",
-            config.threshold,
-            "derived: calibrated predictions are right as often as their mean confidence",
-            accepted[0],
-            f"share of accepted answers that are right, mean over seeds; before: {found.before.accepted.mean():.1%}",
-            accepted[1],
-            k,
-        ),
-        Claim(
-            "predictions changed by T",
-            "The temperature changes no prediction.",
-            "<=",
-            0,
-            "derived: z / T has the order of z",
-            int(found.changed.sum()),
-            f"of {k * config.examples:,}, in float64",
-            exact=True,
-        ),
-    ]
-
-
-def picture(data: dict[str, Any]) -> Figure:
-    """Reliability before and after."""
-    figure, axes = plt.subplots(figsize=(5.5, 4.6), layout="constrained")
-    axes.plot([0, 1], [0, 1], color="black", ls="--", lw=1, label="calibrated")
-    styles = {"before": ("s-", "tab:orange", "softmax(z)"), "after": ("o-", "tab:blue", "softmax(z / T), T fitted")}
-    for name, (marker, color, what) in styles.items():
-        bins = np.array(data[name])
-        counts, confidence, right, _ = bins[:, bins[0] >= 100]
-        label = f"{what}: ECE {data['ece'][name]:.3f}"
-        axes.plot(confidence / counts, right / counts, marker, color=color, ms=5, label=label)
-    axes.set(xlabel="confidence, the largest p", ylabel="share of predictions that are right", xlim=(0, 1), ylim=(0, 1))
-    axes.set_title(f"Labels drawn from softmax(z / {data['temperature']:g})")
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=9, loc="upper left")
-    return figure
