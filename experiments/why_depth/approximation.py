@@ -1,4 +1,4 @@
-r"""One hidden layer of ReLUs on x^2: the best error falls as 1/n^2, by networks written down; and what training finds.
+r"""The error of one hidden layer of ReLUs on x^2: the best there is, by networks written down, and the trained one.
 
 A network 1-n-1 is piecewise linear with at most n knots. On a piece of length H a line misses x^2 by at least H^2 / 8
 (Chebyshev: the error is extreme at both ends and in the middle, with alternating signs), a line that does not rise by
