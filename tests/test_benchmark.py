@@ -15,7 +15,6 @@ import pytest
 from problems import quick
 
 import mlp_jax
-from experiments import records
 from experiments.benchmark import command, files, problems, rounds, summary, table, worker, workloads
 from experiments.benchmark.sides import gradients
 from experiments.benchmark.statistics import paired_ratios, slopes
@@ -38,6 +37,7 @@ from experiments.benchmark.workloads import (
     Side,
     Workload,
 )
+from experiments.frame import questions
 from mlp_jax import _doors, derivatives
 
 # ---- numbers
@@ -395,13 +395,13 @@ LATER = RESULT | {
 def test_new_workloads_join_the_recorded_ones(tmp_path):
     path = tmp_path / "benchmark-cpu.json"
     recorded = RESULT | {"workloads": {EPOCHS[0].name: "old", EAGER_CALL.name: "old", "gone": "old"}}
-    records.write_json(path, recorded)
+    files.write_json(path, recorded)
     workloads = {EPOCHS[0].name: "old", EAGER_CALL.name: LATER["workloads"][EAGER_CALL.name]}
     assert files.merged(path, LATER) == recorded | {"workloads": workloads}
 
 
 NOT_JOINED = {  # what is recorded, what is new, the words
-    "nothing is recorded": (None, {}, "expected a recorded result"),
+    "nothing is recorded": (None, {}, "expected a result in"),
     "another machine": ({"cores": 64}, {}, "expected cores 64, as recorded, got 2"),
     "another version": ({}, {"versions": {"python": "3.13.0"}}, "expected python 3.11.7, as recorded, got 3.13.0"),
     "a missing side": ({}, {"workloads": RESULT["workloads"]}, "epoch: gone: torch is not installed"),
@@ -412,14 +412,14 @@ NOT_JOINED = {  # what is recorded, what is new, the words
 def test_a_result_does_not_join_the_recorded_one_with(recorded, new, words, tmp_path):
     path = tmp_path / "benchmark-cpu.json"
     if recorded is not None:
-        records.write_json(path, RESULT | recorded)
+        files.write_json(path, RESULT | recorded)
     with pytest.raises(ValueError, match=words):
         files.merged(path, LATER | new)
 
 
 @pytest.mark.parametrize("name", ["benchmark-cpu.json", "benchmark-gpu.json"])
 def test_the_recorded_result_is_whole(name):
-    path = records.RESULTS / name
+    path = questions.RESULTS / name
     if not path.exists():
         pytest.skip(f"{name} is not recorded")
     result = json.loads(path.read_text(encoding="utf-8"))

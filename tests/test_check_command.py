@@ -14,7 +14,7 @@ import pytest
 from commands import full_disk, run, run_process
 from problems import quick
 
-from experiments.readme import EXAMPLE
+from experiments.frame.readme import EXAMPLE
 from mlp_jax.check import _files
 from mlp_jax.check._child.entry import CONSTANTS
 from mlp_jax.check._networks.problems import FORMS, LAYOUTS, Settings

@@ -281,7 +281,9 @@ def test_an_answer_is_short(name, language, what, most_words, most_numbers):
     assert words.of_page(language)["not_measured"] not in text
 
 
-@pytest.mark.parametrize("text, count", [("MNIST-1D has 4,000 in float32", 1), ("1.5 and 2", 2), ("x2", 0), ("2e-14", 1)])
+@pytest.mark.parametrize(
+    "text, count", [("MNIST-1D has 4,000 in float32", 1), ("1.5 and 2", 2), ("x2", 0), ("2e-14", 1)]
+)
 def test_numbers_in_a_text_are_counted(text, count):
     assert len(said_numbers(text)) == count
 

@@ -15,9 +15,9 @@ import matplotlib
 from rich.console import Console
 from rich.table import Table
 
-from experiments import records
 from experiments.benchmark import files, rounds, table, worker, workloads
 from experiments.benchmark.workloads import Workload
+from experiments.frame import questions
 from mlp_jax.command_line import check_choice, progress_bars
 
 matplotlib.use("svg")
@@ -47,7 +47,9 @@ def main(
     if table:
         result = files.recorded()
         if result is None:
-            raise ValueError(f"--table: expected a recorded result in {records.RESULTS}, got none: --record writes one")
+            raise ValueError(
+                f"--table: expected a recorded result in {questions.RESULTS}, got none: --record writes one"
+            )
         show(result, times)
         return
     chosen = workloads.chosen(quick, only)
@@ -56,7 +58,7 @@ def main(
     paths = [files.unfinished(workload, repeats_of(workload, quick)) for workload in chosen]
     result, finished = measured(chosen, paths, quick, only)
     show(result, times)
-    result_path = files.result_path(records.RESULTS if record and finished else records.RUNS, result["backend"])
+    result_path = files.result_path(questions.RESULTS if record and finished else questions.RUNS, result["backend"])
     files.write(result_path, files.merged(result_path, result) if record and only and finished else result)
     print(f"\nresult: {result_path}")
     if not finished:

@@ -2,28 +2,32 @@
 
 import importlib.metadata
 import json
+import math
 import os
 import platform
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 
-from experiments import benchmark, protocol, records
+from experiments import benchmark
 from experiments.benchmark import plots
 from experiments.benchmark.workloads import WORKLOADS, Workload
+from experiments.frame import numbers, questions
 
 NAME = "benchmark"
-PACKAGES = (*protocol.PACKAGES, "torch", "scikit-learn", "equinox", "flax")
+PACKAGES = (*numbers.PACKAGES, "torch", "scikit-learn", "equinox", "flax")
 
 
 def result_path(folder: Path, backend: str) -> Path:
     """Return the file of a result: the recorded ones are named by the kind of machine."""
-    return folder / (f"{NAME}-{backend}.json" if folder == records.RESULTS else f"{NAME}.json")
+    return folder / (f"{NAME}-{backend}.json" if folder == questions.RESULTS else f"{NAME}.json")
 
 
-def recorded(folder: Path = records.RESULTS) -> dict[str, Any] | None:
+def recorded(folder: Path = questions.RESULTS) -> dict[str, Any] | None:
     """Return the recorded result: of the CPU or, where there is none, of a GPU."""
     paths = [result_path(folder, backend) for backend in ("cpu", "gpu")]
     return next((json.loads(path.read_text(encoding="utf-8")) for path in paths if path.exists()), None)
@@ -54,7 +58,7 @@ def merged(path: Path, result: Mapping[str, Any]) -> dict[str, Any]:
 def write(path: Path, result: Mapping[str, Any]) -> None:
     """Write a result as JSON, and its pictures as SVG beside it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    records.write_json(path, records.plain(result))
+    write_json(path, plain(result))
     for name, draw in plots.PICTURES.items():
         figure = draw(result)
         with plt.rc_context({"svg.hashsalt": f"{path.stem}-{name}"}):
@@ -65,13 +69,14 @@ def write(path: Path, result: Mapping[str, Any]) -> None:
 def unfinished(workload: Workload, repeats: int) -> Path:
     """Return where a measured workload is kept until its run has ended."""
     surroundings = (versions(), processor(), *(os.environ.get(name) for name in ("JAX_PLATFORMS", "MLP_JAX_DATA")))
-    return records.unfinished(benchmark, (workload, repeats, *surroundings), 0)
+    path = questions.unfinished(benchmark, (workload, repeats, *surroundings), 0)
+    return path.with_name(f"{path.name}.json")
 
 
 def keep(path: Path, record: Mapping[str, Any]) -> None:
     """Keep the record of a workload."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    records.write_json(path, records.plain(record))
+    write_json(path, plain(record))
 
 
 def kept(path: Path) -> dict[str, Any] | None:
@@ -98,3 +103,25 @@ def processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def plain(value: Any) -> Any:
+    """Arrays as lists, numbers with six digits (pictures need no more), and null for what is not finite."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    if hasattr(value, "tolist"):
+        return plain(np.asarray(value).tolist())
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return value
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write to another name first: a file is whole or not there."""
+    text = json.dumps(value, indent=1, ensure_ascii=False)
+    text = re.sub(r"\[[\s\d.,e+\-nul]*\]", lambda numbers: " ".join(numbers[0].split()), text)
+    temporary = path.with_suffix(".part")
+    temporary.write_text(text + "\n", encoding="utf-8")
+    temporary.replace(path)

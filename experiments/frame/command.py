@@ -1,13 +1,12 @@
 """The command of the experiments: measure, and say each answer as soon as it is there."""
 
-import hashlib
 import sys
 import webbrowser
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Literal
 
 import matplotlib
 
@@ -18,8 +17,6 @@ from experiments.frame.questions import QUESTIONS, RESULTS, RUNS, Answer
 from mlp_jax.command_line import check_choice, check_seed, use_all_cores
 
 matplotlib.use("svg")
-
-ROOT = Path(__file__).parent.parent.parent
 
 
 def main(
@@ -90,7 +87,7 @@ def answer(
             measured: dict[str, Numbers] = {}
             for module in package.MEASUREMENTS:
                 config = module.QUICK if quick else module.FULL
-                path = unfinished(module, config, seed)
+                path = questions.unfinished(module, config, seed)
                 move = partial(_move, report, done, weights[module], f"{name}: {name_of(module)}")
                 move(0.0)
                 if not numbers.exists(path):
@@ -104,21 +101,6 @@ def answer(
     for path in used:
         numbers.remove(path)
     return answers
-
-
-def unfinished(module: ModuleType, config: Any, seed: int) -> Path:
-    """Return where the numbers of a run that may be interrupted are kept: by configuration, seed and all our code."""
-    key = f"{module.__name__} {config} {seed} {_code()}"
-    return RUNS / "unfinished" / f"{module.__name__}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
-
-
-def _code() -> str:
-    """Return a hash of the code that a measurement can depend on."""
-    sources = sorted(path for root in ("experiments", "mlp_jax") for path in (ROOT / root).rglob("*.py"))
-    digest = hashlib.sha256()
-    for path in sources:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 def _weight(name: str, module: ModuleType, quick: bool) -> float:

@@ -16,12 +16,13 @@ and a measurement is a module with
     picture         n -> a matplotlib figure; left out if there is nothing to look at
 """
 
+import hashlib
 import time
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from experiments.frame import claims, numbers, plots, words
 from experiments.frame.claims import Judged
@@ -129,3 +130,18 @@ def new_folder(parent: Path) -> Path:
         except FileExistsError:
             continue
     raise FileExistsError(f"{parent / name}: expected a new folder")
+
+
+def unfinished(module: ModuleType, config: Any, seed: int) -> Path:
+    """Return where the numbers of a run that may be interrupted are kept: by configuration, seed and all our code."""
+    key = f"{module.__name__} {config} {seed} {_code()}"
+    return RUNS / "unfinished" / f"{module.__name__}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+
+
+def _code() -> str:
+    """Return a hash of the code that a measurement can depend on."""
+    sources = sorted(path for root in (FOLDER, FOLDER.parent / "mlp_jax") for path in root.rglob("*.py"))
+    digest = hashlib.sha256()
+    for path in sources:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

@@ -40,7 +40,7 @@ class Config:
     """The activation is varied, the rest is held fixed."""
 
     activations: tuple[str, ...] = ("identity", "sigmoid", "tanh", "relu")
-    seeds: int = 10
+    seeds: int = 20
     examples: int = 300
     validation: int = 1000
     shown: tuple[int, ...] = (10, 100, 300, 2000)  # steps after which pictures are taken
@@ -153,7 +153,7 @@ def spirals(n: Numbers, phi: str) -> Statistic:
 def picture(n: Numbers) -> Figure:
     """Draw the networks with the median accuracy, activations down and time across."""
     shape = n["pictures"].shape[:2]
-    figure, axes = panels(*shape, figsize=(7.0, 0.3 + 1.75 * shape[0]), sharex=True, sharey=True, dpi=60)
+    figure, axes = panels(*shape, figsize=(7.0, 0.3 + 1.75 * shape[0]), sharex=True, sharey=True, squeeze=False, dpi=60)
     points, labels = n["points"][:70], n["labels"][:70]
     right = np.median(at_best_rate(n, "accuracy")[:, :, -1], axis=1)
     for (i, j), panel in np.ndenumerate(axes):

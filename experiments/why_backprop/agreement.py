@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
+import optax
 from matplotlib.figure import Figure
 
 import mlp_jax
@@ -28,6 +28,7 @@ from mlp_jax.activations import ACTIVATIONS, HE
 
 FORMULA = r"\delta_l = (\delta_{l+1} W_{l+1}^\top) * \varphi'(z_l), \qquad \mathrm{d}W_l = h_{l-1}^\top \delta_l"
 DTYPES = ("float32", "float64")
+KINKED = ("relu", "leaky_relu")
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def measure(config: Config, key: jax.Array, progress: Progress) -> dict[str, np.
                     errors["worst leaf"][d, a, i] = np.max([*map(_errors, *map(jax.tree.leaves, pair))], axis=0)
                     errors["whole"][d, a, i] = _errors(*(_flat(gradient) for gradient in pair))
         with jax.enable_x64(True):
-            by_hand = [_flat(gradient) for gradient, _ in pairs]
+            by_hand = [gradient for gradient, _ in pairs]
             for i, slopes_at in enumerate(_slopes(ACTIVATIONS[name], drawn, by_hand, x, labels)):
                 for values, measured in zip(slopes.values(), slopes_at, strict=True):
                     values[a, i] = measured
@@ -148,7 +149,7 @@ def picture(n: Numbers) -> Figure:
         roundoff = float(np.finfo(dtype).eps) / 2
         axes.axhline(roundoff, color=color, ls=":", lw=1)
         axes.annotate(
-            f"unit roundoff {roundoff:.0e}", (0.99, roundoff), xycoords=("axes fraction", "data"), ha="right", va="top",
+            f"unit roundoff {roundoff:.0e}", (0.01, roundoff), xycoords=("axes fraction", "data"), va="top",
             fontsize=8, color=color,
         )  # fmt: skip
     worst = difference_errors(n).max(axis=(0, 2))
@@ -170,16 +171,15 @@ def digits(count: int | None, dtype: str) -> tuple[np.ndarray, np.ndarray]:
     return dataset.train.x[:count], dataset.train.labels[:count]
 
 
-def _draw(config: Config, rng: np.random.Generator, name: str, depth: int) -> tuple[Any, np.ndarray]:
-    """Return params of all seeds, on a leading axis, and directions (seeds, directions, parameters)."""
+def _draw(config: Config, rng: np.random.Generator, name: str, depth: int) -> tuple[Any, Any]:
+    """Return params of all seeds, on a leading axis, and the directions of each seed."""
     gain = 2 if ACTIVATIONS[name].weight_init is HE else 1
-    S = config.seeds
+    S, R = config.seeds, config.directions
+    shapes = list(pairwise((64, *depth * (config.width,), 10)))
     params = [
-        (rng.standard_normal((S, a, b)) * (gain / a) ** 0.5, 0.5 * rng.standard_normal((S, b)))
-        for a, b in pairwise((64, *depth * (config.width,), 10))
+        (rng.standard_normal((S, a, b)) * (gain / a) ** 0.5, 0.5 * rng.standard_normal((S, b))) for a, b in shapes
     ]
-    count = sum(leaf[0].size for layer in params for leaf in layer)
-    return params, rng.standard_normal((S, config.directions, count))
+    return params, [(rng.standard_normal((S, R, a, b)), rng.standard_normal((S, R, b))) for a, b in shapes]
 
 
 def _network(params: Sequence[Any]) -> Params:
@@ -202,25 +202,21 @@ def _slopes(
 ) -> list[tuple[jax.Array, ...]]:
     """Return <g, v> by hand and by central differences, and whether a kink is crossed, for every depth."""
 
-    def at(params: Any, g: jax.Array, directions: jax.Array) -> tuple[jax.Array, ...]:
-        theta, unravel = ravel_pytree(_network(params))
+    def along(params: Any, g: Params, v: Params) -> tuple[jax.Array, ...]:
+        h = np.cbrt(np.finfo(float).eps) * optax.tree.norm(params) / optax.tree.norm(v)
+        ends = (jax.tree.map(lambda p, d, step=step: p + step * d, params, v) for step in (h, -h))
+        (up, z_up), (down, z_down) = (_loss_and_z(end, x, labels, phi) for end in ends)
+        crosses = [jnp.any((a > 0) != (b > 0)) for a, b in zip(z_up, z_down, strict=True) if phi.name in KINKED]
+        return optax.tree.vdot(g, v), (up - down) / (2 * h), jnp.any(jnp.array(crosses))
 
-        def along(v: jax.Array) -> tuple[jax.Array, ...]:
-            h = np.cbrt(np.finfo(float).eps) * jnp.linalg.norm(theta) / jnp.linalg.norm(v)
-            ends = jnp.stack([theta + h * v, theta - h * v])
-            loss, is_on = jax.vmap(lambda theta: _loss_and_signs(unravel(theta), x, labels, phi))(ends)
-            has_kinks = phi.name in ("relu", "leaky_relu")
-            return g @ v, (loss[0] - loss[1]) / (2 * h), has_kinks & jnp.any(is_on[0] != is_on[1])
-
-        return jax.lax.map(along, directions)
-
-    return [jax.vmap(at)(params, g, v) for (params, v), g in zip(drawn, by_hand, strict=True)]
+    at = jax.vmap(jax.vmap(along, (None, None, 0)))
+    return [at(_network(params), g, _network(v)) for (params, v), g in zip(drawn, by_hand, strict=True)]
 
 
-def _loss_and_signs(params: Params, x: Any, labels: Any, phi: Activation) -> tuple[jax.Array, jax.Array]:
-    """Return the loss, and which units are on."""
+def _loss_and_z(params: Params, x: Any, labels: Any, phi: Activation) -> tuple[jax.Array, Sequence[jax.Array]]:
+    """Return the loss, and z of the hidden layers."""
     logits, trace = mlp_jax.forward_with_trace(params, x, phi)
-    return mlp_jax.cross_entropy(logits, labels), jnp.concatenate([jnp.ravel(z > 0) for z in trace.z[:-1]])
+    return mlp_jax.cross_entropy(logits, labels), trace.z[:-1]
 
 
 def _errors(actual: Any, expected: Any) -> np.ndarray:

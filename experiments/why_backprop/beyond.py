@@ -26,7 +26,7 @@ from experiments.frame.numbers import NotMeasured, Numbers, Progress
 from experiments.frame.plots import panels
 from experiments.frame.statistics import Statistic, exact, largest
 from experiments.tasks import generator
-from experiments.why_backprop.cost import NETWORKS, operations, shapes_of, times_over_first, written
+from experiments.why_backprop.cost import NETWORKS, flops, shapes_of, times_over_first, written
 from mlp_jax import Layer
 from mlp_jax.derivatives import by_autodiff
 
@@ -205,7 +205,7 @@ def counted_ratios(sizes: tuple[int, ...], batch: int) -> tuple[float, float]:
     params = shapes_of(sizes)
     x, labels = jax.ShapeDtypeStruct((batch, sizes[0]), np.float32), jax.ShapeDtypeStruct((batch,), np.int32)
     gradient, hessian, norms, _ = functions().values()
-    counts = [operations(function, params, x, labels, params) for function in (gradient, hessian, norms)]
+    counts = [flops(function, params, x, labels, params) for function in (gradient, hessian, norms)]
     return counts[1] / counts[0], counts[2] / counts[0]
 
 

@@ -109,7 +109,7 @@ def expected(n: Numbers, network: str) -> float:
     "and the loss, which the formula leaves out",
     must=True,
 )
-def operations_of(n: Numbers, network: str) -> Statistic:
+def operations(n: Numbers, network: str) -> Statistic:
     return farthest(n["operations"][n.at(network=network)], expected(n, network))
 
 
@@ -184,8 +184,8 @@ def counted_ratios(sizes: tuple[int, ...], batch: int) -> tuple[float, float]:
     """Return XLA's count for loss and gradient over its count for the loss, by hand and by jax.grad."""
     params = shapes_of(sizes)
     x, labels = jax.ShapeDtypeStruct((batch, sizes[0]), np.float32), jax.ShapeDtypeStruct((batch,), np.int32)
-    loss = operations(_loss, params, x, labels)
-    return operations(backprop, params, x, labels) / loss, operations(autodiff, params, x, labels) / loss
+    loss = flops(_loss, params, x, labels)
+    return flops(backprop, params, x, labels) / loss, flops(autodiff, params, x, labels) / loss
 
 
 def shapes_of(sizes: tuple[int, ...]) -> Params:
@@ -194,7 +194,7 @@ def shapes_of(sizes: tuple[int, ...]) -> Params:
     return tuple(Layer(shape((a, b), np.float32), shape((b,), np.float32)) for a, b in pairwise(sizes))  # type: ignore[arg-type]
 
 
-def operations(function: Callable[..., Any], *arguments: Any) -> float:
+def flops(function: Callable[..., Any], *arguments: Any) -> float:
     """Return the floating-point operations of a compiled function, as XLA counts them."""
     counted: Any = jax.jit(function).lower(*arguments).compile().cost_analysis()
     return counted["flops"]

@@ -84,9 +84,9 @@ def apart(n: Numbers, dtype: str, step: int) -> Statistic:
 
 @at_most(
     0,
-    "After all steps the two networks predict the same class for every digit.",
+    "After the last step the two networks predict the same class for every digit.",
     source="rounding is far smaller than the gap between logits",
-    how="float64, all 1,797 digits, after {n.config.steps} steps",
+    how="float64, all 1,797 digits, after the last of the steps {n.config.steps}",
     must=True,
 )
 def predictions_that_differ(n: Numbers) -> Statistic:

@@ -88,7 +88,7 @@ def expected(n: Numbers, activation: str, kind: str) -> float:
 
 @equals(
     expected,
-    "Each {activation} layer multiplies the squared norm of delta by chi, with weights of the {kind} variance.",
+    "Each {activation} layer multiplies the squared norm of delta by {expected:.4g} (variance of the weights: {kind}).",
     within=lambda n, activation, kind: 0.03 * expected(n, activation, kind),
     activation=("sigmoid", "tanh", "relu"),
     kind=KINDS,
