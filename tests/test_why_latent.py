@@ -1,4 +1,5 @@
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +9,9 @@ from latex2mathml.converter import convert
 
 import mlp_jax
 from experiments import why_latent
-from experiments.why_latent import layers, networks, probes, random_features, rank
+from experiments.frame import claims
+from experiments.frame.numbers import measured
+from experiments.why_latent import layers, least_squares, networks, probes, random_features, rank
 
 
 @pytest.fixture
@@ -19,6 +22,10 @@ def rng():
 @pytest.mark.parametrize("module", why_latent.MEASUREMENTS)
 def test_formulas_are_shown(module):
     assert convert(module.FORMULA).startswith("<math")
+
+
+def fallen(module, n):
+    return {one.name for one in claims.all_judged(module, n) if one.verdict not in ("holds", "not run")}
 
 
 # ---- layers
@@ -79,17 +86,13 @@ def test_probabilities_of_taylor_softmax_sum_to_1(rng):
     assert (p > 0).all()
 
 
-@pytest.mark.slow
-def test_the_rank_bound_holds_and_falls_where_probabilities_are_no_exponentials(monkeypatch):
+def test_the_rank_bound_holds_and_falls_if_probabilities_are_no_exponentials(monkeypatch):
     config = dataclasses.replace(rank.QUICK, widths=(3,), networks=1)
-    verdicts = [claim.verdict for claim in rank.measure(config, jax.random.key(0), lambda share: None).claims]
-    assert verdicts == ["holds"] * 4
+    assert fallen(rank, measured(rank, config)) == set()
     monkeypatch.setattr(rank, "log_softmax", rank.log_taylor_softmax)
-    claims = rank.measure(config, jax.random.key(0), lambda share: None).claims
-    assert [claim.name for claim in claims if claim.verdict == "does not hold"] == ["rank", "rank without bias"]
-    monkeypatch.setattr(rank, "log_taylor_softmax", lambda z: z - np.log(np.exp(z).sum(axis=1, keepdims=True)))
-    claims = rank.measure(config, jax.random.key(0), lambda share: None).claims
-    assert claims[-1].verdict == "does not hold"
+    assert fallen(rank, measured(rank, config)) == {"rank", "rank_without_bias"}
+    monkeypatch.setattr(rank, "log_taylor_softmax", lambda z: z - np.log(np.exp(z).sum(axis=-1, keepdims=True)))
+    assert fallen(rank, measured(rank, config)) >= {"taylor_softmax"}
 
 
 # ---- random features
@@ -104,19 +107,10 @@ def test_least_squares_by_normal_equations_is_least_squares(rng, features):
     weights = np.linalg.lstsq(h, 2.0 * np.eye(10)[labels] - 1, rcond=None)[0]
     expected = np.argmax(h @ weights, axis=1) != labels
     assert 0 < expected.mean() < 0.9
-    assert np.mean(random_features.least_squares_errors(x, labels, x, labels, R) != expected) <= 0.01
-
-
-def test_without_mnist_its_claims_are_not_run():
-    claims = random_features._claims_of_mnist(random_features.QUICK, None, "no MNIST")
-    assert {(claim.verdict, claim.explanation) for claim in claims} == {("not run", "no MNIST")}
-
-
-def test_other_errors_on_mnist_fail_the_claims():
-    wrong = {"linear": np.arange(10000) < 1400, "network": np.arange(10000) < 280}
-    errors = wrong | {"random": np.stack([np.arange(10000) < n for n in (260, 262, 258)])}
-    claims = random_features._claims_of_mnist(random_features.FULL, errors, "")
-    assert [claim.verdict for claim in claims] == ["does not hold", "holds", "does not hold", "does not hold"]
+    raw = (lambda x: x) if R is None else partial(random_features.with_random_features, R)
+    examples = mlp_jax.datasets.Examples(x, labels)
+    (found,) = least_squares.wrong_images(raw, examples, examples)
+    assert np.mean(found != expected) <= 0.01
 
 
 @pytest.mark.slow

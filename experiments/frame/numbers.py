@@ -133,7 +133,7 @@ def read(path: Path, config: type) -> Numbers:
     about = json.loads(_file(path, "json").read_text(encoding="utf-8"))
     with np.load(_file(path, "npz"), allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
-    return Numbers(**{**about, "arrays": arrays, "config": config(**_as_tuples(about["config"]))})
+    return Numbers(**{**about, "arrays": arrays, "config": _as_config(config, about["config"])})
 
 
 def exists(path: Path) -> bool:
@@ -151,10 +151,19 @@ def _file(path: Path, suffix: str) -> Path:
     return path.with_name(f"{path.name}.{suffix}")  # the name may have dots
 
 
+def _as_config(kind: type, values: Mapping[str, Any]) -> Any:
+    """Return a configuration of a type from values of JSON; what it holds are of the types of its defaults."""
+    defaults = {field.name: field.default for field in dataclasses.fields(kind)}
+    return kind(
+        **{
+            name: _as_config(type(defaults[name]), value) if isinstance(value, dict) else _as_tuples(value)
+            for name, value in values.items()
+        }
+    )
+
+
 def _as_tuples(value: Any) -> Any:
     """Return values of JSON with tuples in place of lists, as configurations have them."""
     if isinstance(value, list):
         return tuple(_as_tuples(entry) for entry in value)
-    if isinstance(value, dict):
-        return {name: _as_tuples(entry) for name, entry in value.items()}
     return value

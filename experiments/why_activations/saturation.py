@@ -61,7 +61,7 @@ class Config:
 
 
 FULL = Config()
-QUICK = Config(networks=20, width=200, matrices=3, relu_networks=20, mnist=False)
+QUICK = Config(networks=20, width=100, matrices=3, relu_networks=10, mnist=False)
 
 
 def measure(config: Config, key: jax.Array, progress: Progress) -> dict[str, np.ndarray | NotMeasured]:

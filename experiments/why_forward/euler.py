@@ -232,7 +232,7 @@ def _descent(
 
     at_start = differences(start)
     (_, squares), of_weights = jax.lax.scan(until_next_moment, (start, jnp.zeros_like(at_start)), length=config.moments)
-    return of_weights - at_start, squares
+    return of_weights - at_start[None, :], squares
 
 
 def differences(layers: Params) -> jax.Array:
