@@ -156,7 +156,9 @@ def _as_config(kind: type, values: Mapping[str, Any]) -> Any:
     defaults = {field.name: field.default for field in dataclasses.fields(kind)}
     return kind(
         **{
-            name: _as_config(type(defaults[name]), value) if isinstance(value, dict) else _as_tuples(value)
+            name: _as_config(type(defaults[name]), value)
+            if dataclasses.is_dataclass(defaults[name]) and value
+            else _as_tuples(value)
             for name, value in values.items()
         }
     )
@@ -166,4 +168,6 @@ def _as_tuples(value: Any) -> Any:
     """Return values of JSON with tuples in place of lists, as configurations have them."""
     if isinstance(value, list):
         return tuple(_as_tuples(entry) for entry in value)
+    if isinstance(value, dict):
+        return {name: _as_tuples(entry) for name, entry in value.items()}
     return value
