@@ -58,7 +58,7 @@ class Config:
 
 
 FULL = Config()
-QUICK = Config(networks=3, width=128)
+QUICK = Config(activations=("tanh",), networks=3, width=256)
 
 
 def measure(config: Config, key: jax.Array, progress: Progress) -> dict[str, np.ndarray]:

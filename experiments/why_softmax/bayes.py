@@ -9,21 +9,21 @@ Newton's method from zero, in float64. Its divergence from the true posterior is
 
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing.pool import ThreadPool
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
-from scipy import stats
+from scipy import linalg, stats
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 import mlp_jax
-from experiments import tasks
 from experiments.frame.claims import at_most, equals
 from experiments.frame.numbers import NotMeasuredError, Numbers, Progress
 from experiments.frame.plots import panels
 from experiments.frame.statistics import Statistic, exact, largest, mean
-from experiments.runs_at_once import over_runs
+from experiments.tasks import generator
 
 FORMULA = (
     r"P(k \mid x) = \mathrm{softmax}_k(W^\top x + b), \qquad "
@@ -40,9 +40,8 @@ class Config:
     """The number of examples is varied, the task is held fixed."""
 
     examples: tuple[int, ...] = (1_000, 3_000, 10_000, 30_000, 100_000)
-    runs: int = 200  # at each number of examples, a multiple of those that go side by side
-    side_by_side: int = 8
-    newton_steps: int = 10
+    runs: int = 200  # at each number of examples
+    newton_steps: int = 8
     fresh: int = 10_000  # examples on which the divergence is measured
 
 
@@ -50,29 +49,25 @@ FULL = Config()
 QUICK = Config(examples=(1_000,), runs=24)
 
 
-def measure(config: Config, key: jax.Array, progress: Progress) -> dict[str, Any]:
+def measure(config: Config, key: jax.Array, progress: Progress) -> dict[str, np.ndarray]:
     """Fit softmax regression to every number of examples, many times.
 
     Returns:
       The "divergence" from the true posterior, the "weight error", relative L2, and the largest entry of the "gradient"
       that is left (examples, runs); and how far the linear posterior is from Bayes' rule.
     """
-    found = []
-    with jax.enable_x64(True):
+    rng, found = generator(key), []
+    with threadpool_limits(1), ThreadPool() as pool:  # a run is a thread: such small products gain nothing from two
         for i, examples in enumerate(config.examples):
             progress(sum(config.examples[:i]) / sum(config.examples))
-            keys = jax.random.split(jax.random.fold_in(key, examples), config.runs)
-            run = partial(fit_one_after_another, n=examples, config=config)
-            groups = keys.reshape(config.side_by_side, -1)
-            results = over_runs(run, (groups,), (MEANS, np.linalg.cholesky(COVARIANCE), PRIORS, lda()))
-            found.append([np.ravel(result) for result in results])
-    divergence, weight_error, gradient = np.moveaxis(np.array(found), 1, 0)
+            found.append(pool.map(partial(fit_and_compare, examples, config), rng.spawn(config.runs)))
+    divergence, weight_error, gradient = np.moveaxis(np.array(found), 2, 0)
     return {
         "examples": np.array(config.examples),
         "divergence": divergence,
         "weight error": weight_error,
         "gradient": gradient,
-        "posterior error": posterior_error(),
+        "posterior error": np.array(posterior_error()),
     }
 
 
@@ -185,57 +180,48 @@ def posterior_error() -> float:
     ]
     joint = np.exp(log_joint - np.max(log_joint, axis=0))
     by_rule = (joint / joint.sum(axis=0)).T
-    with jax.enable_x64(True):
-        z = np.concatenate([np.concatenate([x, np.ones((len(x), 1))], axis=1) @ lda(), np.zeros((len(x), 1))], axis=1)
-        by_softmax = np.asarray(mlp_jax.softmax(z))
-    return float(np.max(np.abs(by_softmax - by_rule)))
+    return float(np.max(np.abs(softmax(lda(), with_one(x)) - by_rule)))
 
 
-def with_one(x: Any) -> Any:
+def with_one(x: np.ndarray) -> np.ndarray:
     """Return the examples with a last feature 1, whose weight is the bias."""
-    return jnp.concatenate([x, jnp.ones((len(x), 1), x.dtype)], axis=1)
+    return np.concatenate([x, np.ones((len(x), 1))], axis=1)
 
 
-def logits(theta: jax.Array, x: jax.Array) -> jax.Array:
-    """Return the logits (N, C), 0 for the last class."""
-    return jnp.concatenate([x @ theta, jnp.zeros((len(x), 1), x.dtype)], axis=1)
+def softmax(theta: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Return the probabilities (N, C) of logits x theta, and 0 for the last class."""
+    with jax.enable_x64(True):
+        return np.asarray(mlp_jax.softmax(np.concatenate([x @ theta, np.zeros((len(x), 1))], axis=1)))
 
 
-def fit_one_after_another(keys: jax.Array, *task: jax.Array, n: int, config: Config) -> Any:
-    """Return what `fit_and_compare` does for every key; only one run's examples are in memory."""
-    return jax.lax.map(lambda key: fit_and_compare(key, *task, n=n, config=config), keys)
+def drawn(rng: np.random.Generator, examples: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return examples (N, D + 1) of the Gaussian classes, with a last feature 1, and their labels."""
+    labels = rng.choice(len(PRIORS), examples, p=PRIORS)
+    noise = rng.standard_normal((examples, MEANS.shape[1])) @ np.linalg.cholesky(COVARIANCE).T
+    return with_one(MEANS[labels] + noise), labels
 
 
-def fit_and_compare(
-    key: jax.Array, means: jax.Array, scale: jax.Array, priors: jax.Array, truth: jax.Array, *, n: int, config: Config
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Fit n examples; return the divergence, the relative L2 error of the weights, and the gradient that is left."""
-    x, labels = tasks.gaussian_classes(key, n + config.fresh, means, scale, priors)
-    x, fresh = with_one(x[:n]), with_one(x[n:])
-    theta, gradient = softmax_regression(x, labels[:n], len(priors), config.newton_steps)
-    log_p, log_q = (mlp_jax.log_softmax(logits(t, fresh)) for t in (truth, theta))
-    divergence = jnp.mean(jnp.sum(jnp.exp(log_p) * (log_p - log_q), axis=1))
-    return divergence, jnp.linalg.norm(theta - truth) / jnp.linalg.norm(truth), jnp.max(jnp.abs(gradient))
+def fit_and_compare(examples: int, config: Config, rng: np.random.Generator) -> Any:
+    """Fit new examples; return the divergence, the relative L2 error of the weights, and the gradient that is left."""
+    truth = lda()
+    theta, gradient = softmax_regression(*drawn(rng, examples), len(PRIORS), config.newton_steps)
+    fresh, _ = drawn(rng, config.fresh)
+    p, q = softmax(truth, fresh), softmax(theta, fresh)
+    divergence = np.mean(np.sum(p * np.log(p / q), axis=1))
+    return divergence, np.linalg.norm(theta - truth) / np.linalg.norm(truth), np.max(np.abs(gradient))
 
 
-def softmax_regression(x: jax.Array, labels: jax.Array, classes: int, steps: int) -> tuple[jax.Array, jax.Array]:
+def softmax_regression(x: np.ndarray, labels: np.ndarray, classes: int, steps: int) -> tuple[np.ndarray, np.ndarray]:
     """Minimise cross-entropy by Newton's method from zero; return the weights (D, C - 1) and the last gradient.
 
     The gradient is the mean of x (p - y)^T, the Hessian that of x x^T times diag(p) - p p^T.
     """
-    y = jax.nn.one_hot(labels, classes, dtype=x.dtype)
-    free, features = classes - 1, x.shape[1]
-
-    def gradient_and_probabilities(theta: jax.Array) -> tuple[jax.Array, jax.Array]:
-        p = mlp_jax.softmax(logits(theta, x))
-        return (x.T @ (p - y)[:, :free]) / len(x), p[:, :free]
-
-    def newton(theta: jax.Array, _: None) -> tuple[jax.Array, None]:
-        gradient, p = gradient_and_probabilities(theta)
-        S = p[:, :, None] * (jnp.eye(free)[None] - p[:, None, :])
-        hessian = jnp.einsum("na,nb,nij->iajb", x, x, S) / len(x)
-        step = jnp.linalg.solve(hessian.reshape(theta.size, theta.size), gradient.T.ravel())
-        return theta - step.reshape(free, features).T, None
-
-    theta, _ = jax.lax.scan(newton, jnp.zeros((features, free), x.dtype), length=steps)
-    return theta, gradient_and_probabilities(theta)[0]
+    y, free, features = np.eye(classes)[labels, :-1], classes - 1, np.ascontiguousarray(x.T)
+    theta = np.zeros((x.shape[1], free))
+    for _ in range(steps):
+        p = softmax(theta, x)[:, :-1]
+        p_x = (p.T[:, None] * features).reshape(-1, len(x))  # all products of a p_i and an x_a
+        hessian = linalg.block_diag(*np.split(p_x @ x, free)) - p_x @ p_x.T
+        step = np.linalg.solve(hessian, (x.T @ (p - y)).T.ravel())
+        theta = theta - step.reshape(free, -1).T
+    return theta, x.T @ (softmax(theta, x)[:, :-1] - y) / len(x)

@@ -7,11 +7,9 @@ expected calibration error is measured on as many fresh examples, in 15 bins of 
 
 import math
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 from scipy import stats
@@ -21,7 +19,6 @@ from experiments.frame.claims import at_least, at_most, equals
 from experiments.frame.numbers import Numbers, Progress
 from experiments.frame.plots import panels
 from experiments.frame.statistics import Statistic, exact, mean
-from experiments.runs_at_once import over_runs
 from experiments.tasks import generator
 
 FORMULA = (
@@ -29,6 +26,7 @@ FORMULA = (
     r"\mathrm{ECE} = \sum_b \frac{n_b}{n} \, | \mathrm{right}_b - \mathrm{confidence}_b |"
 )
 BINS = 15
+QUANTITIES = ("examples", "confidence", "right", "truth", "spread")  # spread: of the number that is right
 NEWTON_STEPS = 10
 
 
@@ -48,45 +46,49 @@ FULL = Config()
 QUICK = Config(seeds=10)
 
 
-class Reliability(NamedTuple):
-    """Of some predictions.
-
-    Attributes:
-      bins: the number of examples, and the sums of confidence, right predictions and true probability, (4, BINS).
-      ece: the expected calibration error.
-      limit: what it would be with the true probability of being right in place of being right.
-      floor: what sampling alone makes of it, if the confidence is right: the mean of |a normal| in each bin.
-      accepted: the share that is right of those with a confidence at the threshold or above.
-    """
-
-    bins: Any
-    ece: Any
-    limit: Any
-    floor: Any
-    accepted: Any
-
-
-class Calibration(NamedTuple):
-    """Of one seed: temperature, Fisher information in 1/T, reliability, and how many predictions T changed."""
-
-    temperature: Any
-    information: Any
-    before: Any
-    after: Any
-    changed: Any
-
-
 def measure(config: Config, key: jax.Array, progress: Progress) -> dict[str, np.ndarray]:
-    """Calibrate for many seeds, and return the fields of `Calibration` and `Reliability`, seeds first."""
-    rng = generator(key)
-    z = config.logit_scale * rng.standard_normal((config.seeds, 2, config.examples, config.classes))
+    """Return what `calibrated` finds, seeds first."""
+    rng, found = generator(key), []
+    for i in range(config.seeds):
+        progress(i / config.seeds)
+        found.append(calibrated(rng, config))
+    return {name: np.array([of_seed[name] for of_seed in found]) for name in found[0]}
+
+
+def calibrated(rng: np.random.Generator, config: Config) -> dict[str, Any]:
+    """Draw logits and labels, fit the temperature to one half, and measure on the other.
+
+    Returns:
+      The fitted "temperature"; the Fisher "information" in 1/T; "bins before" and "bins after", of `reliability`; the
+      share "accepted before" and "accepted after" that is right; and how many predictions the temperature "changed".
+    """
+    z = config.logit_scale * rng.standard_normal((2, config.examples, config.classes))
     labels = np.argmax(z / config.temperature + rng.gumbel(size=z.shape), axis=-1)  # from softmax(z / T0)
-    with jax.enable_x64(True):
-        found = over_runs(partial(calibrate, config=config), (z, labels))
-    named = {name: getattr(found, name) for name in ("temperature", "information", "changed")}
-    for when, reliability in (("before", found.before), ("after", found.after)):
-        named |= {f"{name} {when}": values for name, values in reliability._asdict().items()}
-    return named
+    (z, test_z), (labels, test_labels) = z, labels
+    T = fitted_temperature(z, labels)
+    truth = softmax(test_z / config.temperature)
+    found = {
+        "temperature": T,
+        "information": np.mean(variance(test_z, truth)),
+        "changed": np.sum(np.argmax(test_z / T, axis=1) != np.argmax(test_z, axis=1)),
+    }
+    for when, p in (("before", softmax(test_z)), ("after", softmax(test_z / T))):
+        confidence, right = np.max(p, axis=1), np.argmax(p, axis=1) == test_labels
+        found[f"bins {when}"] = reliability(p, truth, right)
+        found[f"accepted {when}"] = np.mean(right[confidence >= config.threshold])
+    return found
+
+
+def calibration_error(n: Numbers, when: str, against: str = "right") -> np.ndarray:
+    """Return the expected calibration error of every seed, against what was right or against its true probability."""
+    bins = dict(zip(QUANTITIES, np.moveaxis(n[f"bins {when}"], 1, 0), strict=True))
+    return np.sum(np.abs(bins[against] - bins["confidence"]), axis=1) / n.config.examples
+
+
+def sampling(n: Numbers) -> float:
+    """Return what sampling alone makes of the error if confidence is right: the mean of |a normal| in each bin."""
+    spread = n["bins after"][:, QUANTITIES.index("spread")]
+    return float(np.mean(np.sum(np.sqrt(2 / np.pi * spread), axis=1)) / n.config.examples)
 
 
 def standard_error(n: Numbers) -> float:
@@ -124,25 +126,25 @@ def temperature_error(n: Numbers) -> Statistic:
 
 
 @equals(
-    lambda n: n["limit before"].mean(),
+    lambda n: calibration_error(n, "before", against="truth").mean(),
     "Probabilities from logits that are too large are too sure of themselves.",
-    within=lambda n: n["floor after"].mean(),
+    within=sampling,
     source="derived: the calibration error with the true probability of being right in place of being right",
     how=BINNED + "; the tolerance is what sampling alone adds at most",
 )
 def ECE_before(n: Numbers) -> Statistic:
-    return mean(n["ece before"])
+    return mean(calibration_error(n, "before"))
 
 
 @equals(
-    lambda n: n["floor after"].mean(),
+    sampling,
     "Divided by the temperature they are calibrated: what is left of the error is sampling.",
-    within=lambda n: 0.1 * n["floor after"].mean() + 3 * n["ece after"].std(ddof=1) / math.sqrt(n.config.seeds),
+    within=lambda n: 0.1 * sampling(n) + 3 * calibration_error(n, "after").std(ddof=1) / math.sqrt(n.config.seeds),
     source="derived: the mean of |right - expected| of each bin, as of a normal variable",
     how=BINNED + "; three standard errors, and 10 % for bins with few examples and for the error of T",
 )
 def ECE_after(n: Numbers) -> Statistic:
-    return mean(n["ece after"])
+    return mean(calibration_error(n, "after"))
 
 
 @at_least(
@@ -173,8 +175,8 @@ def picture(n: Numbers) -> Figure:
     styles = {"before": ("s-", "tab:orange", "softmax(z)"), "after": ("o-", "tab:blue", "softmax(z / T), T fitted")}
     for name, (marker, color, what) in styles.items():
         bins = n[f"bins {name}"].sum(axis=0)
-        counts, confidence, right, _ = bins[:, bins[0] >= 100]
-        label = f"{what}: ECE {n[f'ece {name}'].mean():.3f}"
+        counts, confidence, right, *_ = bins[:, bins[0] >= 100]
+        label = f"{what}: ECE {calibration_error(n, name).mean():.3f}"
         axes.plot(confidence / counts, right / counts, marker, color=color, ms=5, label=label)
     axes.set(xlabel="confidence, the largest p", ylabel="share of predictions that are right", xlim=(0, 1), ylim=(0, 1))
     axes.set_title(f"Labels drawn from softmax(z / {n.config.temperature:g})")
@@ -182,50 +184,30 @@ def picture(n: Numbers) -> Figure:
     return figure
 
 
-def calibrate(z: jax.Array, labels: jax.Array, *, config: Config) -> Calibration:
-    """Fit the temperature to the first half and measure on the second."""
-    (z, test_z), (labels, test_labels) = z, labels
-    T = fitted_temperature(z, labels)
-    truth = mlp_jax.softmax(test_z / config.temperature)
-    before, after = (reliability(mlp_jax.softmax(test_z / t), truth, test_labels, config.threshold) for t in (1.0, T))
-    changed = jnp.sum(mlp_jax.predict(test_z / T) != mlp_jax.predict(test_z))
-    return Calibration(T, jnp.mean(variance(test_z, truth)), before, after, changed)
+def softmax(z: np.ndarray) -> np.ndarray:
+    """Return the probabilities of every row, in float64."""
+    with jax.enable_x64(True):
+        return np.asarray(mlp_jax.softmax(z))
 
 
-def variance(z: jax.Array, p: jax.Array) -> jax.Array:
+def variance(z: np.ndarray, p: np.ndarray) -> np.ndarray:
     """Return the variance of z_j under p, of every row."""
-    return jnp.sum(p * z**2, axis=1) - jnp.sum(p * z, axis=1) ** 2
+    return np.sum(p * z**2, axis=1) - np.sum(p * z, axis=1) ** 2
 
 
-def fitted_temperature(z: jax.Array, labels: jax.Array) -> jax.Array:
+def fitted_temperature(z: np.ndarray, labels: np.ndarray) -> float:
     """Minimise cross-entropy of z / T by Newton's method in 1 / T, in which it is convex, from 1."""
+    beta, y = 1.0, np.eye(z.shape[1])[labels]
+    for _ in range(NEWTON_STEPS):
+        p = softmax(beta * z)
+        beta -= np.sum(z * (p - y)) / np.sum(variance(z, p))
+    return 1 / beta
 
-    def newton(beta: jax.Array, _: None) -> tuple[jax.Array, None]:
-        slope = jnp.sum(z * mlp_jax.cross_entropy.logits_gradient(beta * z, labels))
-        return beta - slope / jnp.mean(variance(z, mlp_jax.softmax(beta * z))), None
 
-    return 1 / jax.lax.scan(newton, jnp.ones((), z.dtype), length=NEWTON_STEPS)[0]
-
-
-def reliability(p: jax.Array, truth: jax.Array, labels: jax.Array, threshold: float) -> Reliability:
-    """Hold confidence, the largest p, against how often the prediction is right."""
-    predicted = mlp_jax.predict(p)
-    confidence = jnp.max(p, axis=1)
-    right = (predicted == labels).astype(p.dtype)
-    true_probability = jnp.take_along_axis(truth, predicted[:, None], axis=1)[:, 0]
-    b = jnp.clip((confidence * BINS).astype(int), 0, BINS - 1)
-
-    def sums(values: jax.Array) -> jax.Array:
-        return jnp.bincount(b, values, length=BINS)
-
-    counts, conf, hits, true = map(sums, (jnp.ones_like(confidence), confidence, right, true_probability))
-    spread = sums(confidence * (1 - confidence))
-    accepted = confidence >= threshold
-    n = len(p)
-    return Reliability(
-        bins=jnp.stack([counts, conf, hits, true]),
-        ece=jnp.sum(jnp.abs(hits - conf)) / n,
-        limit=jnp.sum(jnp.abs(true - conf)) / n,
-        floor=jnp.sum(jnp.sqrt(2 / jnp.pi * spread)) / n,
-        accepted=jnp.sum(right * accepted) / jnp.sum(accepted),
-    )
+def reliability(p: np.ndarray, truth: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return the sums of `QUANTITIES` in each bin of confidence, the largest p (quantities, BINS)."""
+    confidence = np.max(p, axis=1)
+    true_probability = truth[np.arange(len(p)), np.argmax(p, axis=1)]
+    b = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    quantities = np.ones(len(p)), confidence, right, true_probability, confidence * (1 - confidence)
+    return np.array([np.bincount(b, values, BINS) for values in quantities])
