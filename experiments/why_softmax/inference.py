@@ -1,10 +1,10 @@
 """Predictions with and without softmax, and their time.
 
-Rows of 10 normal logits, in float32. They can differ only where
-rounding makes the two largest probabilities equal and the second class comes first. With e = exp of minus the gap
-between the two logits, that is so if e rounds to 1, which takes a gap below 2^-25. At e = 1 - 2^-24 they differ
-already, for the compiler multiplies by the rounded 1 / sum (a division would leave more of them equal). The gap has a
-density f / scale at 0, with f = C (C - 1) times the integral of phi^2 Phi^(C - 2), and so
+Rows of 10 normal logits, in float32. The predictions can differ only where rounding makes the two largest probabilities
+equal and the second class comes first. With e = exp of minus the gap between the two logits, that is so if e rounds to
+1, which takes a gap below 2^-25. At e = 1 - 2^-24 they differ already, for the compiler multiplies by the rounded
+1 / sum (a division would leave more of them equal). The gap has a density f / scale at 0, with f = C (C - 1) times the
+integral of phi^2 Phi^(C - 2), and so
 
     changed rows = rows * f / scale * 2^-25 / 2
 
