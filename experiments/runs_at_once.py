@@ -1,6 +1,7 @@
 """Many runs as one program: vmapped over seeds and settings, and shared out over the devices."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -14,13 +15,18 @@ def over_runs(run: Callable[..., Any], runs: tuple[Any, ...], shared: tuple[Any,
     """Return run(*one of runs, *shared) for every entry of the leading axis of runs, as numpy arrays.
 
     Data that all runs share are arguments, and no constants of the program. Where the runs do not divide evenly over
-    the devices, some are repeated and dropped.
+    the devices, some are repeated and dropped. The same function on the same shapes is compiled once.
     """
     count = len(jax.tree.leaves(runs)[0])
     devices = tuple(jax.devices()[:count])
     runs = jax.tree.map(_on_host, runs)  # from a device each shape would compile a program that shares it out
-    results = jax.jit(over_devices(run, devices))(padded(runs, len(devices)), shared)
+    results = _on_devices(run, devices, padded(runs, len(devices)), shared)
     return jax.tree.map(lambda a: np.asarray(a)[:count], results)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _on_devices(run: Callable[..., Any], devices: tuple[jax.Device, ...], runs: Any, shared: Any) -> Any:
+    return over_devices(run, devices)(runs, shared)
 
 
 def _on_host(a: Any) -> Any:

@@ -11,7 +11,7 @@ import mlp_jax
 from experiments import why_latent
 from experiments.frame import claims
 from experiments.frame.numbers import measured
-from experiments.why_latent import layers, least_squares, networks, probes, random_features, rank
+from experiments.why_latent import layers, least_squares, networks, probes, random_features, rank, same_pixels
 
 
 @pytest.fixture
@@ -31,22 +31,18 @@ def fallen(module, n):
 # ---- layers
 
 
-@pytest.mark.slow
 def test_share_between_classes_is_1_where_each_class_is_one_point_and_0_where_all_have_the_same_mean(rng):
-    labels = jnp.arange(20) % 10
-    h = jnp.asarray(rng.standard_normal((10, 3)))
-    assert np.isclose(layers.between_share(h[labels], labels), 1)
-    assert np.isclose(layers.between_share(jnp.concatenate([h, -h]), labels), 0)
+    labels = np.arange(20) % 10
+    h = rng.standard_normal((10, 3))
+    vectors = np.stack([h[labels], np.concatenate([h, -h])])
+    np.testing.assert_allclose(layers.between_share(vectors, labels), [1, 0], atol=1e-12)
 
 
-@pytest.mark.slow
 def test_share_between_classes_of_normal_classes_is_that_of_their_variances(rng):
     labels = np.repeat(np.arange(10), 2000)
     h = 2 * rng.standard_normal((10, 30))[labels] + rng.standard_normal((20000, 30))
     between = 2 * np.sqrt(np.var(h.reshape(10, 2000, 30).mean(axis=1), axis=0).sum() / 4)
-    assert np.isclose(
-        layers.between_share(jnp.asarray(h), jnp.asarray(labels)), between**2 / (between**2 + 30), atol=0.01
-    )
+    assert np.isclose(layers.between_share(h, labels), between**2 / (between**2 + 30), atol=0.01)
 
 
 def test_a_plane_keeps_the_distances_of_vectors_that_lie_in_one(rng):
@@ -64,13 +60,27 @@ def test_a_turn_is_undone(rng):
     np.testing.assert_allclose(layers.turned(points @ turn, points, labels), points, atol=1e-12)
 
 
+def test_a_split_has_every_example_once(rng):
+    x, labels = np.arange(10.0)[:, None], np.arange(10)
+    order = np.stack([rng.permutation(10) for _ in range(3)])
+    (first, _), (rest, rest_labels) = networks.split(order, x, labels, first=7)
+    assert first.shape == (3, 7, 1) and rest.shape == (3, 3, 1)
+    assert np.sort(np.concatenate([first, rest], axis=1)[..., 0]).tolist() == [list(range(10))] * 3
+    assert rest[..., 0].tolist() == rest_labels.tolist()
+
+
 @pytest.mark.slow
-def test_a_split_has_every_example_once():
-    x, labels = jnp.arange(10.0)[:, None], jnp.arange(10)
-    (first, _), (rest, rest_labels) = networks.split(jax.random.key(0), x, labels, first=7)
-    assert first.shape == (7, 1) and rest.shape == (3, 1)
-    assert sorted([*first[:, 0].tolist(), *rest[:, 0].tolist()]) == list(range(10))
-    assert rest[:, 0].tolist() == rest_labels.tolist()
+def test_latents_are_those_of_the_library_and_the_last_network_has_learnt():
+    _, (x, labels), params = networks.trained(jax.random.key(0), 2, 10)
+    first, last = (jax.tree.map(lambda a, time=time: a[:, time], params) for time in (0, -1))
+    for network in (first, last):
+        expected = mlp_jax.forward_with_trace(jax.tree.map(lambda a: a[1], network), x[1])[1].h
+        for h, h_of_library in zip(networks.latents(network, x), expected, strict=True):
+            np.testing.assert_allclose(h[1], h_of_library, rtol=1e-4, atol=1e-4)
+    untrained, trained = (
+        probes.wrong(network[-1], networks.latents(network, x)[-1], labels) for network in (first, last)
+    )
+    assert (untrained > 0.7).all() and (trained < 0.1).all()
 
 
 # ---- rank
@@ -130,14 +140,32 @@ def test_random_features_stay_as_they_are():
 
 
 @pytest.mark.slow
-def test_a_probe_reads_off_what_is_linear_and_nothing_else():
-    labels = jnp.arange(400) % 10
-    config = dataclasses.replace(probes.QUICK, probe_epochs=20)
-    visible = jax.nn.one_hot(labels, 10) + 0.1 * jax.random.normal(jax.random.key(1), (400, 10))
-    hidden = jax.random.normal(jax.random.key(2), (400, 10))
-    found, missed = (
-        float(probes.probe_error(config, jax.random.key(0), (h[:300], labels[:300]), (h[300:], labels[300:])))
-        for h in (visible, hidden)
-    )
+def test_a_probe_reads_off_what_is_linear_and_nothing_else(rng):
+    labels = np.arange(400) % 10
+    visible = np.eye(10)[labels] + 0.1 * rng.standard_normal((400, 10))
+    h = np.float32(np.stack([visible, rng.standard_normal((400, 10))]))[None]
+    config = dataclasses.replace(probes.QUICK, seeds=1, probe_epochs=20)
+    data, held_out = (h[:, :, :300], labels[None, :300]), (h[:, :, 300:], labels[None, 300:])
+    ((found, missed),) = probes.errors_of_probes(config, jax.random.key(0), data, held_out)
     assert found == 0
     assert missed > 0.7
+
+
+# ---- same pixels
+
+
+@pytest.mark.slow
+def test_learnt_features_are_ahead_where_one_direction_matters(rng):
+    x = np.float32(rng.standard_normal((3000, 20)))
+    labels = (np.abs(x[:, 0]) > 0.7) * 1  # no linear function of the inputs
+    train, test = (mlp_jax.datasets.Examples(x[part], labels[part]) for part in (slice(2000), slice(2000, 3000)))
+    config = same_pixels.Config(widths=(8,), most=16, epochs=300)
+    errors = same_pixels.errors_of(config, jax.random.key(0), train, test)
+    assert [len(errors[name]) for name in same_pixels.MEASURED] == [2, 1, 1]
+    assert errors["learnt"][0] < errors["random"][0] - 0.05
+    assert errors["network"][0] == pytest.approx(errors["learnt"][0], abs=0.05)
+
+
+def test_without_mnist_nothing_is_claimed_of_it():
+    n = measured(same_pixels, same_pixels.QUICK)
+    assert {one.verdict for one in claims.all_judged(same_pixels, n)} == {"not run"}

@@ -12,20 +12,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.tree_util import Partial
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-import mlp_jax
 from experiments.frame.claims import at_least
 from experiments.frame.numbers import Numbers, Progress
 from experiments.frame.plots import panels
 from experiments.frame.statistics import Statistic, difference, smallest
-from experiments.runs_at_once import over_runs
-from experiments.why_latent.networks import SIZES, digits, keys_of, latents, split, trained
-from mlp_jax import Params
+from experiments.why_latent.networks import latents, trained
 
 FORMULA = r"\frac{\mathrm{tr}\,S_B}{\mathrm{tr}\,S_T} = \frac{\sum_n |\mu_{y_n} - \mu|^2}{\sum_n |h_n - \mu|^2}"
 
@@ -51,15 +46,17 @@ def measure(config: Config, key: jax.Array, progress: Progress) -> dict[str, np.
       layers). Of the first network the "labels" (N,) and the planes of its vectors, "pixels" (N, 2) and, at each
       "epoch" of the picture, "hidden" (epochs, layers, N, 2).
     """
-    times = (0, config.during, config.epochs)
-    shares, vectors, labels = over_runs(Partial(run, times), (keys_of(key, config.seeds),), digits())
-    pixels, *hidden = (h[0] for h in vectors)  # of the first network, at each time
+    _, (x, labels), params = trained(key, config.seeds, config.epochs)
+    times = [0, config.during, config.epochs]
+    vectors = [latents(jax.tree.map(lambda a, i=i: a[i], params), x[i][None]) for i in range(config.seeds)]
+    shares = [[between_share(h, of_seed) for h in layers] for layers, of_seed in zip(vectors, labels, strict=True)]
+    pixels, *hidden = vectors[0]
     return {
         "epoch": np.array(times),
-        "share": shares,
+        "share": np.array([np.stack(np.broadcast_arrays(*of_seed), axis=-1) for of_seed in shares]),
         "labels": labels[0],
         "pixels": plane(pixels[0]),
-        "hidden": np.array([[plane(h) for h in layer] for layer in hidden]).swapaxes(0, 1),
+        "hidden": np.array([[plane(h[time]) for h in hidden] for time in times]),
     }
 
 
@@ -138,32 +135,14 @@ def _draw(axes: Any, points: np.ndarray, labels: np.ndarray, share: float) -> No
         spine.set_color("0.8")
 
 
-def run(times: tuple[int, ...], key: jax.Array, x: jax.Array, labels: jax.Array) -> Any:
-    """Train one network, and look at the digits held out.
-
-    Returns:
-      Every layer's share of variance between classes, before training and after each epoch (1 + epochs, layers); every
-      layer's vectors at some times, in epochs; the labels.
-    """
-    of_split, of_params = jax.random.split(key)
-    data, (x, labels) = split(of_split, x, labels)
-    params = mlp_jax.init_params(of_params, SIZES)
-    recorded = trained(key, params, data, max(times), lambda params, *_: params).recorded
-    networks = jax.tree.map(lambda first, later: jnp.concatenate([first[None], later]), params, recorded)
-
-    def shares_of(params: Params) -> jax.Array:
-        return jnp.stack([between_share(h, labels) for h in latents(params, x)])
-
-    at_times = jax.tree.map(lambda a: a[np.array(times)], networks)
-    return jax.lax.map(shares_of, networks), jax.lax.map(lambda params: latents(params, x), at_times), labels
-
-
-def between_share(h: jax.Array, labels: jax.Array, classes: int = 10) -> jax.Array:
-    """Return tr S_B / tr S_T of vectors h (N, d): the share of variance between the means of the classes."""
-    is_class = jax.nn.one_hot(labels, classes, dtype=h.dtype)
-    means = (is_class.T @ h) / jnp.maximum(is_class.sum(axis=0), 1)[:, None]
-    center = h.mean(axis=0, keepdims=True)
-    return jnp.sum((means[labels] - center) ** 2) / jnp.sum((h - center) ** 2)
+def between_share(h: np.ndarray, labels: np.ndarray, classes: int = 10) -> np.ndarray:
+    """Return tr S_B / tr S_T of vectors h (..., N, d): the share of variance between the means of the classes (...)."""
+    is_class = np.eye(classes, dtype=h.dtype)[labels]
+    of_class = is_class.sum(axis=0)[:, None]  # examples
+    means = (is_class.T @ h) / np.maximum(of_class, 1)
+    center = h.mean(axis=-2, keepdims=True)
+    between = np.sum(of_class * (means - center) ** 2, axis=(-2, -1))
+    return between / np.sum((h - center) ** 2, axis=(-2, -1))
 
 
 def plane(h: np.ndarray) -> np.ndarray:

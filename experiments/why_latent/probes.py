@@ -8,12 +8,11 @@ draws its own split.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.tree_util import Partial
 from matplotlib.figure import Figure
 
 import mlp_jax
@@ -22,7 +21,8 @@ from experiments.frame.numbers import Numbers, Progress
 from experiments.frame.plots import panels
 from experiments.frame.statistics import Statistic, difference, largest, mean
 from experiments.runs_at_once import over_runs
-from experiments.why_latent.networks import SIZES, Examples, digits, error, keys_of, latents, split, trained
+from experiments.why_latent.networks import SIZES, Examples, keys_of, latents, parts_of, starts, trained
+from mlp_jax import Layer, Params
 
 FORMULA = r"\min_{W, b}\ -\frac{1}{N} \sum_n \log \mathrm{softmax}(h_l(x_n)\,W + b)_{y_n}"
 
@@ -48,7 +48,19 @@ def measure(config: Config, key: jax.Array, progress: Progress) -> dict[str, np.
       Held-out errors: of the "network" and of the probes on "pixels" (seeds,), and of the probes on hidden layers at
       initialisation, "random", and after training, "trained" (seeds, layers).
     """
-    return over_runs(Partial(errors_of_probes, config), (keys_of(key, config.seeds),), digits())
+    data, held_out, params = trained(key, config.seeds, config.epochs)
+    first, last = (jax.tree.map(lambda a, time=time: a[:, time], params) for time in (0, -1))
+    vectors = [
+        np.stack([*latents(first, x), *latents(last, x)[1:]], axis=1) for x in (data[0], held_out[0])
+    ]  # (seeds, 1 + 2 layers, N, d)
+    errors = errors_of_probes(config, key, (vectors[0], data[1]), (vectors[1], held_out[1]))
+    layers = len(SIZES) - 2
+    return {
+        "network": wrong(last[-1], vectors[1][:, -1], held_out[1]),
+        "pixels": errors[:, 0],
+        "random": errors[:, 1 : 1 + layers],
+        "trained": errors[:, 1 + layers :],
+    }
 
 
 HOW = "held-out digits, 64-64-64-64-10 ReLU, {n.config.epochs} epochs, probes {n.config.probe_epochs}"
@@ -128,35 +140,26 @@ def _by_layer(n: Numbers, name: str) -> np.ndarray:
     return np.concatenate([n["pixels"][:, None], n[name]], axis=1, dtype=float)
 
 
-def errors_of_probes(config: Config, key: jax.Array, x: jax.Array, labels: jax.Array) -> dict[str, jax.Array]:
-    """Return the held-out errors of a seed's network and of the probes on its pixels and hidden layers."""
-    of_split, of_params, of_probes = jax.random.split(key, 3)
-    data, held_out = split(of_split, x, labels)
-    params = mlp_jax.init_params(of_params, SIZES)
-    result = trained(key, params, data, config.epochs).params
-    vectors = [latents(network, examples[0]) for network in (params, result) for examples in (data, held_out)]
-    random = (jnp.stack(vectors[0]), jnp.stack(vectors[1]))  # (layers, N, d)
-    learnt = (jnp.stack(vectors[2][1:]), jnp.stack(vectors[3][1:]))
-    h, h_held_out = (jnp.concatenate(pair) for pair in zip(random, learnt, strict=True))
-    errors = jax.vmap(lambda h, h_held_out: probe_error(config, of_probes, (h, data[1]), (h_held_out, held_out[1])))(
-        h, h_held_out
-    )
-    layers = len(SIZES) - 2
-    return {
-        "pixels": errors[0],
-        "random": errors[1 : 1 + layers],
-        "trained": errors[1 + layers :],
-        "network": error(result, held_out),
-    }
-
-
-def probe_error(config: Config, key: jax.Array, data: Examples, held_out: Examples) -> jax.Array:
-    """Return the held-out error of softmax regression on vectors h (N, d)."""
+def errors_of_probes(config: Config, key: jax.Array, data: Examples, held_out: Examples) -> np.ndarray:
+    """Return the held-out errors (seeds, kinds) of softmax regression on vectors (seeds, kinds, N, d)."""
     (h, labels), (h_held_out, labels_held_out) = data, held_out
-    center = h.mean(axis=0, keepdims=True)
-    scale = jnp.sqrt(jnp.mean((h - center) ** 2))
-    probe = mlp_jax.init_params(key, (h.shape[1], SIZES[-1]), mlp_jax.activations.identity)
-    result = mlp_jax.train(
-        key, probe, ((h - center) / scale, labels), optimizer=optax.adam(config.probe_rate), epochs=config.probe_epochs
-    )
-    return error(result.params, ((h_held_out - center) / scale, labels_held_out))
+    center = h.mean(axis=2, keepdims=True)
+    scale = np.sqrt(np.mean((h - center) ** 2, axis=(2, 3), keepdims=True))
+    *_, of_probes = parts_of(keys_of(key, config.seeds))
+    probe = starts(of_probes, (h.shape[-1], SIZES[-1]), mlp_jax.activations.identity)
+    runs = (of_probes, probe, (h - center) / scale, labels)
+    (fitted,) = over_runs(partial(_fitted, config), runs)
+    return wrong(fitted, (h_held_out - center) / scale, labels_held_out[:, None])
+
+
+def _fitted(config: Config, key: jax.Array, probe: Params, h: jax.Array, labels: jax.Array) -> Params:
+    def fit(h: jax.Array) -> Params:
+        optimizer = optax.adam(config.probe_rate)
+        return mlp_jax.train(key, probe, (h, labels), optimizer=optimizer, epochs=config.probe_epochs).params
+
+    return jax.vmap(fit)(h)
+
+
+def wrong(layer: Layer, h: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the share of vectors h (..., N, d) that a linear classifier gets wrong (...)."""
+    return np.mean(np.argmax(h @ layer.weight + layer.bias[..., None, :], axis=-1) != labels, axis=-1)

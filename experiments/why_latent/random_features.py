@@ -17,6 +17,7 @@ from itertools import product
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.tree_util import Partial
@@ -30,7 +31,16 @@ from experiments.frame.statistics import Statistic, difference, exact, mean
 from experiments.runs_at_once import over_runs
 from experiments.tasks import mnist_or_reason
 from experiments.why_latent.least_squares import on_used_pixels, wrong_images
-from experiments.why_latent.networks import digits, error, keys_of, split
+from experiments.why_latent.networks import (
+    EXAMPLES,
+    TRAINED_ON,
+    digits,
+    keys_of,
+    orders,
+    parts_of,
+    split,
+    starts,
+)
 from mlp_jax import Activation, Loss, Params, backprop
 from mlp_jax.datasets import Dataset
 
@@ -183,8 +193,15 @@ def picture(n: Numbers) -> Figure:
 def on_digits(config: Config, keys: jax.Array, width: int) -> list[np.ndarray]:
     """Return validation loss and test error (kinds, rates, seeds) at one width. All runs are one program."""
     learns, rate, seed = map(np.array, zip(*product((0.0, 1.0), config.rates, range(config.seeds)), strict=True))
-    runs = (keys[seed], np.float32(rate), np.float32(learns))
-    found = over_runs(Partial(run_on_digits, width, config.epochs), runs, digits())
+    of_split, of_rest, of_params = parts_of(keys)
+    by_seed = (
+        keys,
+        orders(of_split),
+        orders(of_rest, EXAMPLES - TRAINED_ON),
+        starts(of_params, (64, width, 10)),
+    )
+    shared = (by_seed, *digits())
+    found = over_runs(Partial(run_on_digits, config.epochs), (seed, np.float32(rate), np.float32(learns)), shared)
     return [a.reshape(len(KINDS), len(config.rates), config.seeds) for a in found]
 
 
@@ -197,13 +214,12 @@ def gradient_where_it_learns(
 
 
 def run_on_digits(
-    width: int, epochs: int, key: jax.Array, rate: jax.Array, learns: jax.Array, x: jax.Array, labels: jax.Array
+    epochs: int, seed: jax.Array, rate: jax.Array, learns: jax.Array, by_seed: Any, x: jax.Array, labels: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Train one network, and return its validation loss and test error."""
-    of_split, of_rest, of_params = jax.random.split(key, 3)
-    data, rest = split(of_split, x, labels)
-    validation, test = split(of_rest, *rest, first=179)
-    params = mlp_jax.init_params(of_params, (64, width, 10))
+    """Train the network of one seed, and return its validation loss and test error."""
+    key, order, order_of_rest, params = jax.tree.map(lambda a: a[seed], by_seed)
+    data, rest = split(order, x, labels)
+    validation, test = split(order_of_rest, *rest, first=179)
     result = mlp_jax.train(
         key,
         params,
@@ -213,7 +229,8 @@ def run_on_digits(
         epochs=epochs,
         gradient=Partial(gradient_where_it_learns, learns),
     )
-    return mlp_jax.evaluate(result.params, *validation).loss, error(result.params, test)
+    wrong = mlp_jax.predict(mlp_jax.forward(result.params, test[0])) != test[1]
+    return mlp_jax.evaluate(result.params, *validation).loss, jnp.mean(wrong)
 
 
 def errors_on_mnist(config: Config, key: jax.Array, dataset: Dataset, progress: Progress) -> list[np.ndarray]:
