@@ -51,7 +51,7 @@ class Config:
 
 
 FULL = Config()
-QUICK = Config(epochs=10, seeds=1, every=9)
+QUICK = Config(epochs=6, seeds=1, every=9)
 
 
 def measure(config: Config, key: jax.Array, progress: Progress) -> dict[str, Any]:
