@@ -20,10 +20,10 @@ from matplotlib.figure import Figure
 
 import mlp_jax
 from experiments import tasks
-from experiments.frame.claims import at_least, at_most
+from experiments.frame.claims import at_least, at_most, equals
 from experiments.frame.numbers import Numbers, Progress
 from experiments.frame.plots import image_axes, panels
-from experiments.frame.statistics import Statistic, largest, share
+from experiments.frame.statistics import Statistic, largest, median, share
 from experiments.runs_at_once import over_runs
 from experiments.why_activations.shared import LABELS, starts
 from mlp_jax import Activation, Params
@@ -136,6 +136,17 @@ def at_best_rate(n: Numbers, name: str) -> np.ndarray:
 )
 def straight_line(n: Numbers) -> Statistic:
     return largest(at_best_rate(n, "right")[n.at(activation="identity")] / n.config.examples)
+
+
+@equals(
+    lambda n: n["best line"],
+    "On new examples such a network is right about as often as that line on its own.",
+    within=0.05,
+    source="the best of all lines, on the examples that it was found for: {expected:.1%}",
+    how="{n.config.validation:,} new examples, at the end; 5 %: they are other examples",
+)
+def no_activation(n: Numbers) -> Statistic:
+    return median(at_best_rate(n, "accuracy")[n.at(activation="identity"), :, -1])
 
 
 @at_least(
