@@ -49,7 +49,7 @@ class Config:
 
 
 FULL = Config()
-QUICK = Config(depths=(1, 2, 3, 5, 8), seeds=2, enumerated=(2, 3, 4))
+QUICK = Config(depths=(1, 2, 3, 5, 8), examples=200, seeds=2, enumerated=(2, 3, 4))
 
 
 def measure(config: Config, key: jax.Array, progress: Progress) -> dict[str, np.ndarray]:
