@@ -9,26 +9,26 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import matplotlib
+from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from experiments.benchmark import files, rounds, table, worker, workloads
-from experiments.benchmark.workloads import Workload
+from experiments.benchmark import files, results, rounds, table, worker, workloads
+from experiments.benchmark.results import Missing, Result, WorkloadResult
+from experiments.benchmark.workloads import WORKLOADS, Workload
 from experiments.frame import questions
 from mlp_jax.command_line import check_choice, progress_bars
 
 matplotlib.use("svg")
 
-QUICK_REPEATS = 3
-
 
 def main(
     *, quick: bool = False, only: tuple[str, ...] = (), record: bool = False, table: bool = False, times: bool = False
 ) -> None:
-    """Measure how fast mlp_jax is beside PyTorch, scikit-learn, equinox, flax, and the machine's limits.
+    """Measure how fast mlp_jax is next to PyTorch, scikit-learn, equinox, flax, and the machine's limits.
 
     Args:
       quick: three repeats of fewer and shorter workloads: under three minutes; without it about half an hour.
@@ -36,29 +36,29 @@ def main(
       record: write to experiments/results/, which README quotes, and not to experiments/runs/. With --only, replace
         these workloads in the result that is recorded there, if it is of this machine and these versions.
       table: print the recorded result, and measure nothing.
-      times: print the times of all sides too, and not the ratios alone.
+      times: print the times of all sides too, and not only the ratios.
     """
-    names = [workload.name for workload in workloads.WORKLOADS]
+    names = [workload.name for workload in WORKLOADS]
     for name in only:
         if not any(known.startswith(name) for known in names):
             check_choice("only", name, names)
     if record and quick:
         raise ValueError("--record: expected a full run, got --quick: leave one of them out")
     if table:
-        result = files.recorded()
-        if result is None:
-            raise ValueError(
-                f"--table: expected a recorded result in {questions.RESULTS}, got none: --record writes one"
-            )
-        show(result, times)
+        recorded = files.recorded()
+        if recorded is None:
+            folder = questions.RESULTS
+            raise ValueError(f"--table: expected a recorded result in {folder}, got none: --record writes one")
+        show(recorded, times)
         return
     chosen = workloads.chosen(quick, only)
     if not chosen:
         raise ValueError("only: expected workloads that a quick run has, got none of them: leave --quick out")
-    paths = [files.unfinished(workload, repeats_of(workload, quick)) for workload in chosen]
-    result, finished = measured(chosen, paths, quick, only)
+    paths = [files.unfinished(workload) for workload in chosen]
+    result = measured(chosen, paths, quick, only)
+    finished = len(result.workloads) == len(chosen)
     show(result, times)
-    result_path = files.result_path(questions.RESULTS if record and finished else questions.RUNS, result["backend"])
+    result_path = files.result_path(questions.RESULTS if record and finished else questions.RUNS, result.backend)
     files.write(result_path, files.merged(result_path, result) if record and only and finished else result)
     print(f"\nresult: {result_path}")
     if not finished:
@@ -68,70 +68,63 @@ def main(
         path.unlink(missing_ok=True)
 
 
-def measured(
-    chosen: tuple[Workload, ...], paths: list[Path], quick: bool, only: tuple[str, ...]
-) -> tuple[dict[str, Any], bool]:
-    """Measure workloads, keep each at its path, and return the result and whether all are done; Ctrl-C ends it."""
+def measured(chosen: tuple[Workload, ...], paths: list[Path], quick: bool, only: tuple[str, ...]) -> Result:
+    """Measure workloads, and keep each at its path. Ctrl-C ends it early: the result has what is finished."""
     workers: dict[str, worker.Worker] = {}
     ask = rounds.asking(workers)
-    done: dict[str, Any] = {}
-    finished = True
-    with tempfile.TemporaryDirectory(prefix="mlp_jax-benchmark-") as folder, progress_bar(chosen, quick) as step:
+    backend, device = "cpu", "interrupted"
+    done: dict[str, WorkloadResult] = {}
+    with tempfile.TemporaryDirectory(prefix="mlp_jax-benchmark-") as folder, progress_bar(chosen) as step:
         try:
-            device = ask("mlp_jax", "device")
+            answer = rounds.attempted(ask, "mlp_jax", "device")
+            backend, device = ("cpu", str(answer)) if isinstance(answer, Missing) else answer
             for workload, path in zip(chosen, paths, strict=True):
-                kept = files.kept(path)
-                if kept is None:
-                    kept = rounds.measured(workload, ask, Path(folder), repeats_of(workload, quick), step)
-                    if not any("missing" in side for side in kept["sides"].values()):  # else try again next time
-                        files.keep(path, kept)
-                else:
-                    for _ in range(slices(workload, quick)):
+                if path.exists():
+                    done[workload.name] = results.read_workload(path)
+                    for _ in range(slices(workload)):
                         step(f"{workload.name}: measured before")
-                done[workload.name] = kept
+                    continue
+                done[workload.name] = rounds.measured(workload, ask, Path(folder), step)
+                if not done[workload.name].missing:  # else try again next time
+                    results.write(path, done[workload.name])
         except KeyboardInterrupt:
-            finished = False
-            device = worker.Answer(missing="interrupted") if not done else device
+            pass
         finally:
             for process in workers.values():
                 worker.stop(process)
-    backend, name = device.value or ("cpu", device.missing)
-    left_out = [w.name for w in workloads.WORKLOADS if w.name not in done]
-    sides = [f"{w.name}: {s.name}" for w in workloads.WORKLOADS if quick for s in w.sides
-             if w.name in done and s.name not in done[w.name]["sides"]]  # fmt: skip
-    return {
-        "name": files.NAME,
-        "date": time.strftime("%Y-%m-%d"),
-        "quick": quick,
-        "backend": backend,
-        "device": name,
-        "processor": files.processor(),
-        "cores": os.cpu_count(),
-        "versions": files.versions(),
-        "left out": [] if only else left_out + sides,
-        "workloads": done,
-    }, finished
+    return Result(
+        date=time.strftime("%Y-%m-%d"),
+        quick=quick,
+        backend=backend,
+        device=device,
+        processor=files.processor(),
+        cores=os.cpu_count(),
+        versions=files.versions(),
+        left_out=() if only else left_out(done),
+        workloads=done,
+    )
 
 
-def repeats_of(workload: Workload, quick: bool) -> int:
-    """Return how often the sides of a workload take their turn."""
-    return min(QUICK_REPEATS, workload.repeats) if quick else workload.repeats
+def left_out(done: dict[str, WorkloadResult]) -> tuple[str, ...]:
+    """Return the names of the workloads that are not done, and of the sides of others that took no part."""
+    sides = {(w.name, side.name) for w in WORKLOADS for side in w.sides if w.name in done}
+    return (
+        *(w.name for w in WORKLOADS if w.name not in done),
+        *(f"{name}: {side}" for name, side in sides if side not in {*done[name].sides, *done[name].missing}),
+    )
 
 
-def slices(workload: Workload, quick: bool) -> int:
+def slices(workload: Workload) -> int:
     """Return how often the progress bar moves for a workload."""
-    return len(workload.sides) * (1 + repeats_of(workload, quick))
+    return len(workload.sides) * (1 + workload.repeats)
 
 
-def show(result: dict[str, Any], times: bool = False) -> None:
+def show(result: Result, times: bool = False) -> None:
     """Print the ratios, and what the machine can do."""
-    from rich import box
-    from rich.markup import escape
-
     console = Console(width=None if sys.stdout.isatty() else 150)
     safe = (console.encoding or "").lower().startswith("utf")
 
-    def printed(columns: tuple[str, ...], rows: list[list[str]], left: tuple[str, ...]) -> None:
+    def show_table(columns: tuple[str, ...], rows: list[list[str]], left: tuple[str, ...]) -> None:
         shown = Table(box=box.ROUNDED if safe else box.ASCII, safe_box=not safe)
         for title in columns:
             shown.add_column(title, justify="left" if title in left else "right")
@@ -140,35 +133,22 @@ def show(result: dict[str, Any], times: bool = False) -> None:
         console.print(shown)
 
     if times:
-        columns = (
-            "workload",
-            "side",
-            "unit",
-            "median",
-            "lower quartile",
-            "upper quartile",
-            "least",
-            "most",
-            "first, s",
-        )
-        printed(columns, table.times(result), ("workload", "side", "unit"))
-    printed(table.COLUMNS, [table.cells(row) for row in table.table(result)], ("workload", "of", "verdict"))
-    sources = sorted(
-        {w["source"] for w in result["workloads"].values() if w["settings"]["sizes"][:1] in ([784], (784,))}
-    )
-    words = [f"{result['device']}, {result['processor']}, {result['cores']} cores", *table.limits(result)]
+        show_table(table.TIMES, table.times(result), ("workload", "side", "unit"))
+    show_table(table.COLUMNS, [table.cells(row) for row in table.table(result)], ("workload", "of", "verdict"))
+    sources = sorted({workload.source for workload in result.workloads.values() if 784 in workload.sizes[:1]})
+    words = [f"{result.device}, {result.processor}, {result.cores} cores", *table.limits(result)]
     print("; ".join([*words, *(f"images of 784 pixels: {source}" for source in sources)]))
-    if result["backend"] != "cpu":
+    if result.backend != "cpu":
         print("PyTorch and scikit-learn run on the CPU, the others on the GPU.")
-    if result["left out"]:
-        counts = Counter(name.partition(" ")[0] for name in result["left out"])
+    if result.left_out:
+        counts = Counter(name.partition(" ")[0] for name in result.left_out)
         kinds = (f"{count} {kind}" for kind, count in counts.items())
         print(f"left out, workloads or sides of them (all names are in the result): {', '.join(kinds)}")
 
 
 @contextmanager
-def progress_bar(chosen: tuple[Workload, ...], quick: bool) -> Iterator[Callable[[str], None]]:
+def progress_bar(chosen: tuple[Workload, ...]) -> Iterator[Callable[[str], None]]:
     """Yield a function that says what comes next, and moves the bar on the error stream."""
     with progress_bars() as add_bar:
-        move, done = add_bar("side", sum(slices(workload, quick) for workload in chosen)), count()
+        move, done = add_bar("side", sum(map(slices, chosen))), count()
         yield lambda text: move(next(done), text)

@@ -1,6 +1,7 @@
 """Two pictures of a result: the ratios as bars, and what the cost grows with."""
 
 from collections.abc import Callable
+from itertools import groupby
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -9,40 +10,33 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from experiments.benchmark.statistics import summary
-from experiments.benchmark.table import Result, Row, fact, number, table, values_of
-from experiments.benchmark.worker import Missing
+from experiments.benchmark.results import Result, WorkloadResult
+from experiments.benchmark.statistics import Summary, summary
+from experiments.benchmark.table import Row, number, table
+from experiments.benchmark.workloads import WORKLOADS, Workload
 
 COLOURS = {"met": "tab:blue", "within noise": "tab:cyan", "not met": "tab:red", "reported": "0.65"}
 TICKS = (0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
-GROWTH = (  # workload, what it grows with, its slope, the title
-    ("width", "parameters", 1, "Time of an example"),
-    ("epochs", "epochs", 1, "Time of a run"),
-    ("runs", "runs", 1, "Time of a sweep"),
-    ("compilation", "layers", 1, "Time of compilation"),
-)
 
 
 def ratios(result: Result) -> Figure:
-    """How many times faster mlp_jax is than each peer, on a log axis."""
-    rows = [row for row in table(result) if row.wanted.relation == ">=" and row.wanted.quantity == "ratio"]
-    rows = [row for row in rows if row.measured and not row.wanted.workload.startswith(("memory", "cross", "comp"))]
-    groups = list(dict.fromkeys(row.wanted.workload for row in rows))
-    figure, axes = plt.subplots(figsize=(7.5, 1.2 + 0.24 * len(rows) + 0.3 * len(groups)), layout="constrained")
-    position, ticks, labels = 0.0, [], []
-    for group in groups:
-        axes.text(-0.02, position, group, weight="bold", fontsize=8, ha="right", **_beside(axes))
-        position += 1
-        for row in (row for row in rows if row.wanted.workload == group):
-            _bar(axes, position, row)
-            ticks.append(position)
-            labels.append(row.wanted.of.replace(", over mlp_jax", ""))
+    """Draw how many times as long as mlp_jax each peer takes, on a log axis."""
+    of_peers = [row for row in table(result) if row.aim.relation == ">=" and row.workload.family != "memory"]
+    bars = [(row, row.measured) for row in of_peers if row.measured]
+    groups = [(name, list(group)) for name, group in groupby(bars, lambda bar: bar[0].workload.name)]
+    figure, axes = plt.subplots(figsize=(7.5, 1.2 + 0.24 * len(bars) + 0.3 * len(groups)), layout="constrained")
+    position, labels = 0.0, {}
+    for name, group in groups:
+        axes.text(-0.02, position, name, weight="bold", fontsize=8, ha="right", **_in_row(axes))
+        for row, measured in group:
             position += 1
-        position += 0.3
+            _bar(axes, position, row, measured)
+            labels[position] = row.aim.words or row.side
+        position += 1.3
     axes.axvline(1, color="black", lw=1)
-    least = min((row.measured.lower for row in rows if row.measured), default=1.0)
+    least = min((measured.lower for _, measured in bars), default=1.0)
     axes.set(xscale="log", ylim=(position, -0.7), xlabel="times as long as mlp_jax takes", xlim=(min(0.7, least), None))
-    axes.set_yticks(ticks, labels, fontsize=8)
+    axes.set_yticks([*labels], labels.values(), fontsize=8)
     axes.set_xticks([tick for tick in TICKS if axes.get_xlim()[0] <= tick <= axes.get_xlim()[1]])
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.minorticks_off()
@@ -50,33 +44,28 @@ def ratios(result: Result) -> Figure:
     axes.set_axisbelow(True)
     axes.set_title("The same work by others: time over that of mlp_jax", fontsize=11)
     handles: list[Any] = [Patch(color=colour, label=verdict) for verdict, colour in COLOURS.items()]
-    handles += [
-        Line2D((), (), color="black", lw=2, label="wanted"),
-        Line2D((), (), color="black", lw=1, label="quartiles"),
-    ]
+    handles += [Line2D((), (), color="black", lw=lw, label=label) for lw, label in ((2, "wanted"), (1, "quartiles"))]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8)
     return figure
 
 
 def growth(result: Result) -> Figure:
-    """What the cost grows with, on log axes, beside the slope of theory."""
-    drawn = [entry for entry in GROWTH if entry[0] in result["workloads"]]
+    """Draw what the cost grows with, on log axes, next to a line in proportion."""
+    drawn = [one for one in WORKLOADS if one.growth and one.growth.title and one.name in result.workloads]
     figure, grid = plt.subplots(1, max(1, len(drawn)), figsize=(3.4 * max(1, len(drawn)), 3.4), layout="constrained")
-    for axes, (name, size_name, slope, title) in zip(np.atleast_1d(grid), drawn, strict=False):
-        workload = result["workloads"][name]
-        points = _points(workload)
-        if not points:
+    for axes, workload in zip(np.atleast_1d(grid), drawn, strict=False):
+        points = _points(workload, result.workloads[workload.name])
+        if not points or workload.growth is None:
             continue
         sizes, middle, lower, upper = np.array(points).T
         axes.errorbar(sizes, middle, (middle - lower, upper - middle), fmt="o", color="tab:blue", label="measured")
-        line = middle[-1] * (sizes / sizes[-1]) ** slope
-        axes.plot(sizes, line, ":", color="black", lw=1, label="in proportion")
-        axes.set(xscale="log", yscale="log", xlabel=size_name, ylabel=workload["settings"]["unit"])
+        axes.plot(sizes, middle[-1] * sizes / sizes[-1], ":", color="black", lw=1, label="in proportion")
+        axes.set(xscale="log", yscale="log", xlabel=workload.growth.of, ylabel=workload.unit)
         axes.set_xticks(sizes[::2], [_short(size) for size in sizes[::2]])
         axes.yaxis.set_minor_formatter(lambda value, _: "")
         axes.xaxis.set_minor_formatter(lambda value, _: "")
         axes.xaxis.set_tick_params(which="minor", length=0)
-        axes.set_title(title, fontsize=10)
+        axes.set_title(workload.growth.title, fontsize=10)
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
     return figure
@@ -85,14 +74,12 @@ def growth(result: Result) -> Figure:
 PICTURES: dict[str, Callable[[Result], Figure]] = {"ratios": ratios, "growth": growth}
 
 
-def _bar(axes: Any, position: float, row: Row) -> None:
-    assert row.measured is not None
-    median, lower, upper = row.measured[:3]
-    axes.barh(position, median - 1, left=1, height=0.75, color=COLOURS[row.verdict])
-    axes.plot((lower, upper), (position, position), color="black", lw=1)
-    axes.text(1.01, position, number(median), fontsize=8, **_beside(axes))
-    if row.wanted.bound is not None:
-        axes.plot((row.wanted.bound,) * 2, (position - 0.45, position + 0.45), color="black", lw=2)
+def _bar(axes: Any, position: float, row: Row, measured: Summary) -> None:
+    axes.barh(position, measured.median - 1, left=1, height=0.75, color=COLOURS[row.verdict])
+    axes.plot((measured.lower, measured.upper), (position, position), color="black", lw=1)
+    axes.text(1.01, position, number(measured.median), fontsize=8, **_in_row(axes))
+    if row.aim.bound is not None:
+        axes.plot((row.aim.bound,) * 2, (position - 0.45, position + 0.45), color="black", lw=2)
 
 
 def _short(size: float) -> str:
@@ -100,19 +87,12 @@ def _short(size: float) -> str:
     return f"{size / 1e6:.1f}M" if size >= 1e6 else f"{size / 1e3:.0f}k" if size >= 1e4 else f"{size:,.0f}"
 
 
-def _beside(axes: Any) -> dict[str, Any]:
-    """Text whose x is a share of the axes' width, and whose y is a position."""
+def _in_row(axes: Any) -> dict[str, Any]:
+    """Return options of a text whose x is a share of the axes' width, and whose y is a position."""
     return {"transform": axes.get_yaxis_transform(), "va": "center"}
 
 
-def _points(workload: Any) -> list[tuple[float, float, float, float]]:
-    """Size, median and quartiles of every side that has them, by size; of compilation only the deep networks."""
-    points = []
-    for name in workload["sides"]:
-        try:
-            size, measured = fact(workload, name, "size"), summary(values_of(workload, name))
-        except Missing:
-            continue
-        if not (workload["name"] == "compilation" and "layers" not in name):
-            points.append((size, *measured[:3]))
-    return sorted(points)
+def _points(workload: Workload, result: WorkloadResult) -> list[tuple[float, ...]]:
+    """Return size, median and quartiles of every side that has a size and was measured."""
+    sides = [side for side in workload.sides if side.size and side.name in result.sides]
+    return [(side.size, *summary(result.sides[side.name].values)[:3]) for side in sides]

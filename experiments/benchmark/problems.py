@@ -1,6 +1,6 @@
 """What all sides of a workload share: examples, initial parameters, and the order of the examples."""
 
-from itertools import pairwise
+import pickle
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,29 +19,27 @@ class Problem(NamedTuple):
     Attributes:
       x: (N, D) float32.
       labels: (N,) int64.
-      params: (weight, bias) of every layer, weight (fan_in, fan_out); with a leading axis where there are many nets.
+      params: (weight, bias) of every layer, weight (fan_in, fan_out); with a leading axis if there are many networks.
       order: (N,), the order in which all sides see the examples when they are compared.
-      source: where the examples come from.
     """
 
     x: Array
     labels: Array
     params: list[tuple[Array, Array]]
     order: Array
-    source: str
 
 
 def make(workload: Workload, path: Path) -> str:
-    """Write the problem of a workload, and return where its examples come from. Needs JAX: for one side to do.
+    """Write the problem of a workload, and return where its examples come from. Needs JAX, so one side does it.
 
-    Parameters are drawn as `mlp_jax.sweep` draws them, from one seed a network.
+    Parameters are drawn as `mlp_jax.sweep` draws them, from one seed per network.
     """
     import jax
 
     import mlp_jax
 
     if not workload.sizes:
-        np.savez(path, source="none", x=np.zeros((1, 1), np.float32), labels=np.zeros(1, np.int64), order=np.arange(1))
+        path.write_bytes(pickle.dumps(Problem(np.zeros((1, 1), np.float32), np.zeros(1, np.int64), [], np.arange(1))))
         return "none"
     x, labels, source = examples(workload)
 
@@ -50,25 +48,21 @@ def make(workload: Workload, path: Path) -> str:
         return mlp_jax.init_params(key_params, workload.sizes, mlp_jax.activations.ACTIVATIONS[workload.activation])
 
     seeds = jax.numpy.arange(workload.nets)
-    params = jax.jit(jax.vmap(draw))(seeds) if workload.nets > 1 else draw(0)
-    arrays: dict[str, Any] = {}
-    for i, layer in enumerate(params):
-        arrays |= {f"weight{i}": np.asarray(layer.weight), f"bias{i}": np.asarray(layer.bias)}
+    layers = jax.jit(jax.vmap(draw))(seeds) if workload.nets > 1 else draw(0)
+    params = [(np.array(layer.weight), np.array(layer.bias)) for layer in layers]
     order = np.arange(len(x)) if workload.full_batch else np.random.default_rng(1).permutation(len(x))
-    np.savez(path, x=x, labels=labels, order=order, source=source, **arrays)
+    path.write_bytes(pickle.dumps(Problem(x, labels, params, order)))
     return source
 
 
 def load(path: Path) -> Problem:
     """Return the problem that `make` wrote."""
-    with np.load(path) as file:
-        layers = range(sum(name.startswith("weight") for name in file))
-        params = [(file[f"weight{i}"], file[f"bias{i}"]) for i in layers]
-        return Problem(file["x"], file["labels"], params, file["order"], str(file["source"]))
+    problem: Problem = pickle.loads(path.read_bytes())
+    return problem
 
 
 def examples(workload: Workload) -> tuple[Array, Array, str]:
-    """Return x (N, D), labels (N,) and their source: MNIST where it is at hand, and points that have to be learnt."""
+    """Return x (N, D), labels (N,) and their source: MNIST if it is at hand, else points that can be learnt."""
     rng = np.random.default_rng(0)
     features, classes = workload.sizes[0], workload.sizes[-1]
     if features == 784:
@@ -81,7 +75,7 @@ def examples(workload: Workload) -> tuple[Array, Array, str]:
 
 
 def mnist_examples(count: int) -> tuple[Array, Array] | None:
-    """Return MNIST's first images, standardised, and labels; None where the files are not at hand: no download."""
+    """Return MNIST's first images, standardised, and labels; None if the files are not at hand. Download nothing."""
     from mlp_jax.datasets import read_mnist
 
     try:
@@ -93,14 +87,5 @@ def mnist_examples(count: int) -> tuple[Array, Array] | None:
 
 
 def units_of_training(workload: Workload) -> float:
-    """Return the steps with full batches, and else the share of an epoch of MNIST."""
+    """Return the number of steps if the batch is full, else the share of an epoch of MNIST."""
     return workload.steps if workload.full_batch else workload.examples / MNIST_EXAMPLES
-
-
-def parameters(sizes: tuple[int, ...]) -> int:
-    """Count the weights and biases of a network.
-
-    >>> parameters((2, 32, 32, 2))
-    1218
-    """
-    return sum(a * b + b for a, b in pairwise(sizes))

@@ -36,7 +36,7 @@ def paired_ratios(numerator: Sequence[float], denominator: Sequence[float]) -> l
 
 
 def slopes(sizes: Sequence[float], values: Sequence[Sequence[float]]) -> list[float]:
-    """Return for every repeat the slope of log value over log size: 1 where the cost grows as the size.
+    """Return for every repeat the slope of log value over log size: 1 if the cost grows in proportion.
 
     Args:
       sizes: (S,).

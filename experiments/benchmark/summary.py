@@ -1,84 +1,69 @@
-"""README's table of the benchmark: a row a workload, all its comparisons in one cell."""
+"""README's table of the benchmark: the comparisons of a workload or family in one row."""
 
 import textwrap
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from experiments.benchmark.table import Row, limits, number, table
-from experiments.benchmark.workloads import (
-    AUTODIFF,
-    DERIVATIVES,
-    EAGER_CALL,
-    EPOCHS,
-    GRADIENTS,
-    IMPORT,
-    LARGE_X,
-    LOSSES,
-    MANY,
-    NORMS,
-    PROCESS,
-    PROGRAMS,
-    TINY,
-    TRAININGS,
-    Workload,
-)
+from experiments.benchmark.results import Result
+from experiments.benchmark.table import Row, baseline, limits, number, table
+from experiments.benchmark.workloads import AUTODIFF, Family, Quantity
 
 NOTHING = "–"
-CELLS = (  # workloads that share a row: its name, and theirs
-    *((workload.name, (workload,)) for workload in (*EPOCHS, TINY, *MANY[:2])),
-    ("cross-entropy and its gradient, 8192 x 10; 1024 x 1000", LOSSES),
-    (NORMS.name, (NORMS,)),
-    ("import, and calls without `jit`", (PROGRAMS, EAGER_CALL, LARGE_X, IMPORT)),
-    ("`mlp-jax train --data digits`, second start", (PROCESS,)),
+FAMILIES: tuple[tuple[Family, str], ...] = (  # in this order; without a title each workload has a row
+    ("epoch", ""),
+    ("steps", ""),
+    ("sweep", ""),
+    ("loss", "cross-entropy and its gradient, 8192 x 10; 1024 x 1000"),
+    ("norms", ""),
+    ("call", "import, and calls without `jit`"),
+    ("process", "`mlp-jax train --data digits`, second start"),
 )
+GRADIENTS: tuple[tuple[Family, str], ...] = (("training", "training"), ("gradient", "alone"))
 
 
-def summary_table(result: Mapping[str, Any]) -> str:
-    """Return Markdown: how many times as long others take, what bounds us, the aim behind each, and the machine."""
-    all_rows = table(result)
-    rows = [row for row in all_rows if row.wanted.bound is not None]
+def summary_table(result: Result) -> str:
+    """Return Markdown: how many times as long others take, what bounds us, the aim of each, and the machine."""
+    rows = table(result)
+    bounded = [row for row in rows if row.aim.bound is not None]
+    groups: dict[str, list[Row]] = {}
+    for family, title in FAMILIES:
+        for row in of_family(bounded, family):
+            groups.setdefault(title or row.workload.name, []).append(row)
     lines = ["| workload | theirs / ours: more is better | ours / theirs: less is better |", "|---|---|---|"]
-    for name, workloads in CELLS:
-        of_row = _of(rows, workloads)
-        if not of_row:  # in no record yet
-            continue
-        others, bounds = (
-            "; ".join(words(row) for row in of_row if row.wanted.relation == relation) or NOTHING
+    for title, group in groups.items():
+        theirs, ours = (
+            "; ".join(comparison(row) for row in group if row.aim.relation == relation) or NOTHING
             for relation in (">=", "<=")
         )
-        lines.append(f"| {name} | {others} | {bounds} |")
+        lines.append(f"| {title} | {theirs} | {ours} |")
     of_backprop = "; ".join(
-        f"`autodiff`'s {noun}, {what}: {spread(rows, workloads, quantity)}"
-        for quantity, noun in (("ratio", "time"), ("memory", "memory"))
-        for what, workloads in (("training", TRAININGS), ("alone", GRADIENTS))
+        f"`autodiff`'s {quantity}, {what}: {spread(of_family(bounded, family), quantity)}"
+        for quantity in ("time", "memory")
+        for family, what in GRADIENTS
     )
     lines.append(f"| `backprop`, over nets and activations | {NOTHING} | {of_backprop} (relu 1, others 1.05) |")
-    if of_derivatives := [row for row in _of(all_rows, DERIVATIVES) if row.wanted.denominator == AUTODIFF]:
-        time, flops = (spread(of_derivatives, DERIVATIVES, quantity) for quantity in ("ratio", "flops"))
+    if derivatives := [row for row in of_family(rows, "derivative") if row.aim.baseline == AUTODIFF]:
+        time, flops = spread(derivatives, "time"), spread(derivatives, "flops")
         lines.append(f"| other derivatives by hand | {NOTHING} | autodiff's time: {time}; its flops: {flops} (1.05) |")
-    met, noise = (sum(row.verdict == verdict for row in rows) for verdict in ("met", "within noise"))
-    versions = ", ".join(f"{name} {result['versions'][name]}" for name in ("jax", "torch", "scikit-learn"))
-    machine = f"{result['processor']}, {result['cores']} cores, {', '.join(limits(result))}; {versions}"
-    total = f"{met} of {len(rows)} aims are met, {noise} are within noise. Measured on {machine}."
+    met, noise = (sum(row.verdict == verdict for row in bounded) for verdict in ("met", "within noise"))
+    versions = ", ".join(f"{name} {result.versions[name]}" for name in ("jax", "torch", "scikit-learn"))
+    machine = f"{result.processor}, {result.cores} cores, {', '.join(limits(result))}; {versions}"
+    total = f"{met} of {len(bounded)} aims are met, {noise} are within noise. Measured on {machine}."
     return "\n".join([*lines, "", textwrap.fill(total, 120)])
 
 
-def spread(rows: Sequence[Row], workloads: Sequence[Workload], quantity: str) -> str:
-    """Return the least and the largest of a quantity over workloads, the tiny network aside."""
-    chosen = _of(rows, [workload for workload in workloads if workload.sizes != TINY.sizes])
-    medians = [row.measured.median for row in chosen if row.measured and row.wanted.quantity == quantity]
+def of_family(rows: Sequence[Row], family: Family) -> list[Row]:
+    """Return the rows of a family."""
+    return [row for row in rows if row.workload.family == family]
+
+
+def spread(rows: Sequence[Row], quantity: Quantity) -> str:
+    """Return the least and the largest median of a quantity."""
+    medians = [row.measured.median for row in rows if row.measured and row.aim.quantity == quantity]
     return f"{number(min(medians))} to {number(max(medians))}" if medians else NOTHING
 
 
-def words(row: Row) -> str:
-    """Return one comparison: what is compared, the median, and the aim."""
-    of = row.wanted.of.removesuffix(", over mlp_jax").removeprefix("mlp_jax, over ")
-    of = of.removesuffix(", over all devices").removeprefix("by hand, over ").removesuffix(", over the second start")
+def comparison(row: Row) -> str:
+    """Return what is compared, the median, and the aim. The column says which of the two is ours."""
+    peer = row.side if row.aim.relation == ">=" else row.aim.words or baseline(row.aim)
     measured = NOTHING if row.measured is None else number(row.measured.median)
-    return f"{of} {measured} ({row.wanted.bound:g})"
-
-
-def _of(rows: Sequence[Row], workloads: Sequence[Workload]) -> list[Row]:
-    """Return the rows of some workloads."""
-    names = [workload.name for workload in workloads]
-    return [row for row in rows if row.wanted.workload in names]
+    return f"{peer} {measured} ({row.aim.bound:g})"

@@ -1,126 +1,138 @@
-"""The wanted ratios beside the measured ones: pure functions of a result."""
+"""The aims next to the measured numbers: pure functions of a result."""
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from experiments.benchmark.results import Missing, Result, SideResult, WorkloadResult
 from experiments.benchmark.statistics import Summary, paired_ratios, slopes, summary
-from experiments.benchmark.wanted import WANTED, Wanted
-from experiments.benchmark.worker import Missing
+from experiments.benchmark.workloads import MACHINE, WORKLOADS, Aim, Workload, at_most
 
 COLUMNS = ("workload", "of", "measured", "quartiles", "wanted", "verdict")
-
-Result = Mapping[str, Any]
+TIMES = ("workload", "side", "unit", "median", "lower quartile", "upper quartile", "least", "most", "first, s")
 
 
 class Row(NamedTuple):
-    """One number beside what is wanted of it.
+    """One aim next to its number.
 
     Attributes:
-      wanted: which number, and its bound.
-      measured: its summary over the repeats; None where it is missing.
-      verdict: "met"; "within noise", where the quartiles reach a bound that the median does not keep; "not met";
-        "reported", where there is no bound; or why it is missing.
+      workload, side: whose; the slope of all sides has side "".
+      aim: what the number has to keep to.
+      measured: the number's summary over the repeats; None if it is missing.
+      verdict: "met"; "within noise", if only a quartile keeps to the bound; "not met"; "reported", if there is no
+        bound; or why the number is missing.
     """
 
-    wanted: Wanted
+    workload: Workload
+    side: str
+    aim: Aim
     measured: Summary | None
     verdict: str
 
 
-def table(result: Result, wanted: tuple[Wanted, ...] = WANTED) -> list[Row]:
-    """Return a row for everything that is wanted of the workloads of a result, but for sides that it left out."""
-    return [row(result, one) for one in wanted if _is_there(result, one)]
+def table(result: Result, workloads: tuple[Workload, ...] = WORKLOADS) -> list[Row]:
+    """Return a row for every aim of the workloads that a result has. A quick run has not all sides."""
+    return [
+        row(found, workload, side, aim)
+        for workload in workloads
+        if (found := result.workloads.get(workload.name)) is not None
+        for side, aim in aims(workload)
+        if not result.quick or {side, aim.baseline, aim.minus} - {""} <= {*found.sides, *found.missing}
+    ]
 
 
-def row(result: Result, wanted: Wanted) -> Row:
-    """Return the row of one wanted number."""
+def aims(workload: Workload) -> list[tuple[str, Aim]]:
+    """Return the names of sides and their aims, and that of the slope of all sides."""
+    of_sides = [(side.name, aim) for side in workload.sides for aim in side.aims]
+    if workload.growth is None:
+        return of_sides
+    words = f"slope over {workload.growth.of}{workload.growth.since}"
+    return [*of_sides, ("", at_most(workload.growth.bound, words=words))]
+
+
+def row(result: WorkloadResult, workload: Workload, side: str, aim: Aim) -> Row:
+    """Return the row of one aim."""
     try:
-        measured = summary(numbers(result["workloads"][wanted.workload], wanted))
+        measured = summary(numbers(result, side, aim) if side else slopes_of(result, workload))
     except Missing as missing:
-        return Row(wanted, None, f"missing: {missing}")
-    return Row(wanted, measured, verdict(measured, wanted))
+        return Row(workload, side, aim, None, f"missing: {missing}")
+    return Row(workload, side, aim, measured, verdict(measured, aim))
 
 
-def verdict(measured: Summary, wanted: Wanted) -> str:
+def verdict(measured: Summary, aim: Aim) -> str:
     """Say whether a number keeps to its bound."""
-    if wanted.bound is None:
+    if aim.bound is None:
         return "reported"
-    sign = 1 if wanted.relation == ">=" else -1
-    farthest = measured.upper if wanted.relation == ">=" else measured.lower
-    if sign * measured.median >= sign * wanted.bound:
+    sign = 1 if aim.relation == ">=" else -1
+    farthest = measured.upper if aim.relation == ">=" else measured.lower
+    if sign * measured.median >= sign * aim.bound:
         return "met"
-    return "within noise" if sign * farthest >= sign * wanted.bound else "not met"
+    return "within noise" if sign * farthest >= sign * aim.bound else "not met"
 
 
-def numbers(workload: Mapping[str, Any], wanted: Wanted) -> list[float]:
-    """Return the wanted number of every repeat, or raise `Missing`."""
-    sides = workload["sides"]
-    if wanted.quantity == "slope":
-        measured = {name: values_of(workload, name) for name in sides}
-        large = {name: fact(workload, name, "size") for name in sides}
-        used = [name for name, size in large.items() if size >= wanted.least]
-        if len(used) < 2:
-            raise Missing("fewer than two sizes")
-        return slopes([large[name] for name in used], [measured[name] for name in used])
-    if wanted.quantity in ("memory", "flops"):
-        a, b = (fact(workload, name, wanted.quantity) for name in (wanted.numerator, wanted.denominator))
+def numbers(result: WorkloadResult, side: str, aim: Aim) -> list[float]:
+    """Return the numbers of an aim, one per repeat.
+
+    Raises:
+      Missing: if a side of it has none.
+    """
+    if aim.quantity in ("memory", "flops"):
+        a, b = (measured(result, name).facts[aim.quantity] for name in (side, aim.baseline))
         return [a / b if b else 1.0 if a == b else float("inf")]
-    values = values_of(workload, wanted.numerator)
-    if wanted.less:
-        values = [a - b for a, b in zip(values, values_of(workload, wanted.less), strict=True)]
-    if wanted.quantity == "value":
-        return values
-    return paired_ratios(values, values_of(workload, wanted.denominator))
+    values = measured(result, side).values
+    if aim.minus:
+        values = tuple(a - b for a, b in zip(values, measured(result, aim.minus).values, strict=True))
+    return paired_ratios(values, measured(result, aim.baseline).values) if aim.baseline else list(values)
 
 
-def values_of(workload: Mapping[str, Any], name: str) -> list[float]:
-    """Return what the repeats of a side measured, or raise `Missing`."""
-    side = _side(workload, name)
-    values: list[float] = side["values"]
-    return values
+def slopes_of(result: WorkloadResult, workload: Workload) -> list[float]:
+    """Return how a workload grows with the sizes of its sides: a slope per repeat.
+
+    Raises:
+      Missing: if a side has no numbers, or there are fewer than two large enough.
+    """
+    assert workload.growth is not None
+    sides = [side for side in workload.sides if side.size >= workload.growth.least]
+    if len(sides) < 2:
+        raise Missing("fewer than two sizes")
+    return slopes([side.size for side in sides], [measured(result, side.name).values for side in sides])
 
 
-def fact(workload: Mapping[str, Any], name: str, which: str) -> float:
-    """Return a fact of a side, or raise `Missing`."""
-    facts = _side(workload, name)["facts"]
-    if which not in facts:
-        raise Missing(f"{name} has no {which}")
-    return float(facts[which])
+def measured(result: WorkloadResult, side: str) -> SideResult:
+    """Return what a side measured.
+
+    Raises:
+      Missing: if it did not.
+    """
+    if side in result.missing:
+        raise Missing(f"{side}: {result.missing[side]}")
+    if side not in result.sides:
+        raise Missing(f"{side}: left out")
+    return result.sides[side]
 
 
-def _is_there(result: Result, wanted: Wanted) -> bool:
-    """Whether a run had the workload and, for a quick run, which has not all, the sides."""
-    workload = result["workloads"].get(wanted.workload)
-    names = [name for name in (wanted.numerator, wanted.denominator, wanted.less) if name]
-    return workload is not None and (not result["quick"] or all(name in workload["sides"] for name in names))
+def words(row: Row) -> str:
+    """Return what is compared."""
+    return row.aim.words or (f"{row.side}, over {baseline(row.aim)}" if row.aim.baseline else row.side)
 
 
-def _side(workload: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    if name not in workload["sides"]:
-        raise Missing(f"{name}: left out")
-    side: Mapping[str, Any] = workload["sides"][name]
-    if "missing" in side:
-        raise Missing(f"{name}: {side['missing']}")
-    if not side["values"]:
-        raise Missing(f"{name}: not measured")
-    return side
+def baseline(aim: Aim) -> str:
+    """Return what an aim compares with: autodiff: memory."""
+    return f"{aim.baseline}: {aim.quantity}" if aim.quantity else aim.baseline
 
 
 def cells(row: Row) -> list[str]:
     """Return a row as text.
 
-    >>> wanted = Wanted("epoch", "PyTorch, over mlp_jax", "ratio", bound=3.5)
-    >>> cells(Row(wanted, Summary(4.321, 4.2, 4.4, 4, 5), "met"))
-    ['epoch', 'PyTorch, over mlp_jax', '4.32', '4.20 to 4.40', '≥ 3.5', 'met']
+    >>> from experiments.benchmark.workloads import EPOCHS, at_least
+    >>> cells(Row(EPOCHS[0], "flax", at_least(3.5), Summary(4.321, 4.2, 4.4, 4, 5), "met"))
+    ['epoch 784-128-10, batch 32', 'flax, over mlp_jax', '4.32', '4.20 to 4.40', '≥ 3.5', 'met']
     """
-    sign = {">=": "≥", "<=": "≤"}[row.wanted.relation]
-    bound = "" if row.wanted.bound is None else f"{sign} {row.wanted.bound:g}"
-    words = [row.wanted.workload, row.wanted.of]
+    sign = {">=": "≥", "<=": "≤"}[row.aim.relation]
+    bound = "" if row.aim.bound is None else f"{sign} {row.aim.bound:g}"
     if row.measured is None:
-        return [*words, "–", "", bound, row.verdict]
+        return [row.workload.name, words(row), "–", "", bound, row.verdict]
     scale, unit = (2**20, " MiB") if row.measured.median > 2**20 else (1, "")
     median, lower, upper = (number(value / scale) for value in row.measured[:3])
-    return [*words, median + unit, f"{lower} to {upper}", bound, row.verdict]
+    return [row.workload.name, words(row), median + unit, f"{lower} to {upper}", bound, row.verdict]
 
 
 def number(value: float) -> str:
@@ -136,29 +148,23 @@ def number(value: float) -> str:
 
 
 def limits(result: Result) -> list[str]:
-    """Say what the machine can do, where the result has it."""
-    sentences = {"matrix product": ("operations", "GFLOP/s at its peak"), "triad": ("bytes", "GB/s of memory")}
-    machine = result["workloads"].get("machine")
-    lines = []
-    for name, (amount, words) in sentences.items() if machine else ():
-        try:
-            seconds = summary(values_of(machine, name)).median
-            lines.append(f"{fact(machine, name, amount) / seconds / 1e9:,.0f} {words}")
-        except Missing as missing:
-            lines.append(f"{words}: {missing}")
+    """Say what the machine can do, if that was measured."""
+    if MACHINE.name not in result.workloads:
+        return []
+    machine = result.workloads[MACHINE.name]
+    lines = [f"{side}: {reason}" for side, reason in machine.missing.items()]
+    for amount, unit in (("operations", "GFLOP/s at its peak"), ("bytes", "GB/s of memory")):
+        sides = (side for side in machine.sides.values() if amount in side.facts)
+        lines += [f"{side.facts[amount] / summary(side.values).median / 1e9:,.0f} {unit}" for side in sides]
     return lines
 
 
 def times(result: Result) -> list[list[str]]:
-    """Return for every side of every workload its name, median, quartiles, least and most, and its first run."""
+    """Return for every side its workload, name and unit, its times in short, and that of its first run."""
     rows = []
-    for workload in result["workloads"].values():
-        for name, side in workload["sides"].items():
-            try:
-                measured = summary(values_of(workload, name))
-                text = [f"{value:.3g}" for value in measured]
-            except Missing:
-                text = [side.get("missing", "not measured"), "", "", "", ""]
-            first = "" if side.get("first") is None else f"{side['first']:.1f}"
-            rows.append([workload["name"], name, workload["settings"]["unit"], *text, first])
+    for name, workload in result.workloads.items():
+        for side, found in workload.sides.items():
+            first = "" if found.first is None else f"{found.first:.1f}"
+            rows.append([name, side, workload.unit, *(f"{value:.3g}" for value in summary(found.values)), first])
+        rows += [[name, side, workload.unit, reason, "", "", "", "", ""] for side, reason in workload.missing.items()]
     return rows

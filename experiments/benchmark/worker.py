@@ -1,6 +1,6 @@
 """A side's process: it prepares tasks and times them, one command after another over a pipe.
 
-Messages are (command, arguments); answers are ("ok", value), ("missing", reason) or ("failed", reason).
+Messages are (command, arguments); answers are (value, "") or (None, why there is none).
 """
 
 import importlib
@@ -11,13 +11,15 @@ import signal
 import time
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.benchmark import problems
+from experiments.benchmark.problems import Problem
+from experiments.benchmark.results import Missing
 from experiments.benchmark.workloads import Side, Workload
 
 PATIENCE = 900.0  # seconds for one command: a compilation on a slow machine takes minutes
@@ -28,7 +30,7 @@ class Task(NamedTuple):
 
     Attributes:
       run: run(order) does it once, waits for the end, and returns the mean loss of its steps, or another number that
-        tells results apart; with None the side orders the examples itself, anew.
+        tells results apart; with None the side shuffles the examples itself.
       units: how many units of the workload that is: epochs, or steps times networks.
       facts: what else is worth recording.
       value: for what is not the time of `run`: returns the measured number itself.
@@ -42,22 +44,11 @@ class Task(NamedTuple):
     comparable: bool = True
 
 
-class Missing(Exception):
-    """A side cannot take part; the words say why."""
-
-
 class Worker(NamedTuple):
     """A running process and our end of the pipe."""
 
     process: BaseProcess
     connection: Connection
-
-
-class Answer(NamedTuple):
-    """What a command came to: a value, or why there is none."""
-
-    value: Any = None
-    missing: str = ""
 
 
 def start(kind: str) -> Worker:
@@ -70,18 +61,24 @@ def start(kind: str) -> Worker:
     return Worker(process, ours)
 
 
-def ask(worker: Worker, command: str, *arguments: Any) -> Answer:
-    """Have a worker do something. A process that has died, or says nothing, is an answer too."""
+def ask(worker: Worker, command: str, *arguments: Any) -> Any:
+    """Return a worker's answer to a command.
+
+    Raises:
+      Missing: if there is none, because the side cannot take part, or the process has died or says nothing.
+    """
     try:
         worker.connection.send((command, arguments))
         if not worker.connection.poll(PATIENCE):
             worker.process.kill()
-            return Answer(missing=f"no answer in {PATIENCE:.0f} s")
-        status, value = worker.connection.recv()
+            raise Missing(f"no answer in {PATIENCE:.0f} s")
+        value, missing = worker.connection.recv()
     except (EOFError, OSError):
         worker.process.join(10)
-        return Answer(missing=f"its process ended with exit code {worker.process.exitcode}")
-    return Answer(value) if status == "ok" else Answer(missing=value)
+        raise Missing(f"its process ended with exit code {worker.process.exitcode}") from None
+    if missing:
+        raise Missing(missing)
+    return value
 
 
 def stop(worker: Worker) -> None:
@@ -103,7 +100,7 @@ def serve(connection: Connection, kind: str) -> None:
     commands: dict[str, Callable[..., Any]] = {
         "device": _device,
         "make": problems.make,
-        "prepare": lambda *arguments: _prepare(tasks, *arguments),
+        "prepare": lambda *arguments: prepare(tasks, *arguments),
         "compare": lambda name, path: _task(tasks, name).run(problems.load(path).order),
         "measure": lambda name: measure(_task(tasks, name)),
         "forget": tasks.clear,
@@ -118,15 +115,15 @@ def serve(connection: Connection, kind: str) -> None:
             if not is_set_up:
                 _set_up(kind)
                 is_set_up = True
-            answer = "ok", commands[command](*arguments)
+            answer = commands[command](*arguments), ""
         except ModuleNotFoundError as error:
-            answer = "missing", f"{error.name} is not installed: pip install -e '.[benchmark]'"
+            answer = None, f"{error.name} is not installed: pip install -e '.[benchmark]'"
         except Missing as error:
-            answer = "missing", str(error)
+            answer = None, str(error)
         except Exception as error:
             place = traceback.extract_tb(error.__traceback__)[-1]
             words = " ".join(str(error).split())[:200]
-            answer = "failed", f"{type(error).__name__} in {Path(place.filename).name}: {words}"
+            answer = None, f"{type(error).__name__} in {Path(place.filename).name}: {words}"
         connection.send(answer)
 
 
@@ -139,12 +136,18 @@ def measure(task: Task) -> float:
     return (time.perf_counter() - start) / task.units
 
 
-def _prepare(tasks: dict[str, Task], side: Side, workload: Workload, path: Path) -> dict[str, Any]:
-    """Build the task of a side, and return its facts and whether its loss can be compared."""
-    module, function = side.function.split(":")
-    prepare = getattr(importlib.import_module(f"experiments.benchmark.sides.{module}"), function)
-    task = tasks[side.name] = prepare(problems.load(path), workload, **dict(side.options))
-    return {"facts": task.facts, "comparable": task.comparable and task.value is None}
+def prepare(tasks: dict[str, Task], side: Side, workload: Workload, path: Path) -> tuple[Mapping[str, Any], bool]:
+    """Build the task of a side, and return its facts and whether its loss is compared."""
+    task = tasks[side.name] = task_of(side.function, problems.load(path), workload, **side.options)
+    return task.facts, task.comparable and task.value is None
+
+
+def task_of(function: str, problem: Problem, workload: Workload, /, **options: Any) -> Task:
+    """Return the task that module:function in `sides` prepares."""
+    module, name = function.split(":")
+    prepare_task = getattr(importlib.import_module(f"experiments.benchmark.sides.{module}"), name)
+    task: Task = prepare_task(problem, workload, **options)
+    return task
 
 
 def _task(tasks: dict[str, Task], name: str) -> Task:

@@ -17,7 +17,7 @@ from experiments.benchmark.workloads import Workload
 
 
 def first(problem: Problem, workload: Workload, name: str, jitted: bool, count: bool = False) -> Task:
-    """The first call in a new process without a cache on disk: its seconds, or the programs that it compiles."""
+    """Make the first call in a new process without a cache on disk: its seconds, or the programs that it compiles."""
     call = _call(problem, workload, name, jitted)
 
     def value() -> float:
@@ -39,7 +39,7 @@ def first(problem: Problem, workload: Workload, name: str, jitted: bool, count: 
 
 
 def later(problem: Problem, workload: Workload, name: str, jitted: bool) -> Task:
-    """As many calls as there are steps, after a first one, each waited for: ms a call."""
+    """Make as many calls as there are steps, after a first one, and wait for each: ms per call."""
     call = _call(problem, workload, name, jitted)
     told_apart = float(gradients.number(call()))
 
@@ -52,7 +52,7 @@ def later(problem: Problem, workload: Workload, name: str, jitted: bool) -> Task
 
 
 def pass_over_x(problem: Problem, workload: Workload) -> Task:
-    """`numpy.sum` of all of x, which has to read each number once: ms a pass."""
+    """Sum all of x by NumPy, which has to read each number once: ms per pass."""
 
     def run(order: Any) -> float:
         for _ in range(workload.steps):

@@ -1,4 +1,4 @@
-"""By hand beside autodiff: the gradient, alone and in training, and other derivatives; cross-entropy beside optax's."""
+"""By hand next to autodiff: the gradient, outside training and in it, other derivatives, and cross-entropy."""
 
 import inspect
 from collections.abc import Callable
@@ -22,19 +22,19 @@ DERIVATIVES = {BY_HAND: derivatives, AUTODIFF: by_autodiff}
 
 
 def alone(problem: Problem, workload: Workload, name: str) -> Task:
-    """Loss and gradient, jitted, called as many times as there are steps."""
+    """Call jitted loss and gradient as many times as there are steps."""
     gradient = partial(getattr(mlp_jax, name), activation=mlp_jax.activations.ACTIVATIONS[workload.activation])
     arguments = ours.as_params(problem), *_first_batch(problem, workload)
     return _called(gradient, arguments, workload.steps)
 
 
 def one_gradient(problem: Problem, workload: Workload) -> Task:
-    """An ordinary gradient, for its time: its result is another one."""
+    """Call an ordinary gradient, for its time only: its result is another one."""
     return alone(problem, workload, BACKPROP)._replace(comparable=False)
 
 
 def derivative(problem: Problem, workload: Workload, name: str, by: str, calls: int | None = None) -> Task:
-    """A derivative by hand or by autodiff, jitted; with ReLU, and along directions that both sides draw alike."""
+    """Call a jitted derivative by hand or by autodiff, with ReLU and along directions that both sides draw alike."""
     function = getattr(DERIVATIVES[by], name)
     params, (x, labels) = ours.as_params(problem), _first_batch(problem, workload)
     leaves, structure = jax.tree.flatten(params)
@@ -52,7 +52,7 @@ def derivative(problem: Problem, workload: Workload, name: str, by: str, calls: 
 
 
 def in_training(problem: Problem, workload: Workload, name: str) -> Task:
-    """The same steps of training by `train`; and the cost of the program of one step with Adam."""
+    """Train by `train`. The facts are those of the program of one step with Adam."""
     activation, adam, params = (
         mlp_jax.activations.ACTIVATIONS[workload.activation],
         optax.adam(1e-3),
@@ -71,7 +71,7 @@ def in_training(problem: Problem, workload: Workload, name: str) -> Task:
 
 
 def of_loss(problem: Problem, workload: Workload, name: str) -> Task:
-    """Value and gradient of cross-entropy in the logits, jitted."""
+    """Call jitted value and gradient of cross-entropy in the logits."""
     (logits,), labels = _drawn((workload.batch, workload.sizes[-1])), jnp.asarray(problem.labels)
 
     def by_hand(logits: Any, labels: Any) -> Any:
@@ -89,7 +89,7 @@ def of_loss(problem: Problem, workload: Workload, name: str) -> Task:
 
 
 def cost(program: Any, *arguments: Any) -> dict[str, float]:
-    """Return the bytes that a compiled program takes beside its arguments and results, and XLA's count of its flops."""
+    """Return the bytes of a compiled program besides its arguments and results, and XLA's count of its flops."""
     compiled = program.lower(*arguments).compile()
     return {"memory": compiled.memory_analysis().temp_size_in_bytes, "flops": compiled.cost_analysis()["flops"]}
 
@@ -109,14 +109,14 @@ def _called(function: Callable[..., Any], arguments: Any, times: int) -> Task:
 
 @jax.jit
 def number(result: Any) -> jax.Array:
-    """A number that tells results apart: their length and, for signs and places, half a product with cosines."""
+    """Return a number that tells results apart: their length and, for signs and places, half a product with cosines."""
     leaves = [leaf.ravel() for leaf in jax.tree.leaves(result)]
     length = jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in leaves))
     return length + sum(jnp.sum(leaf * jnp.cos(jnp.arange(leaf.size))) for leaf in leaves) / 2
 
 
 def _drawn(*shapes: tuple[int, ...]) -> list[jax.Array]:
-    """Normal numbers, the same on every side."""
+    """Return normal numbers, the same on every side."""
     rng = np.random.default_rng(0)
     return [jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in shapes]
 

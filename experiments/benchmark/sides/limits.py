@@ -1,4 +1,4 @@
-"""What the machine can do: the matrix products of a network timed alone, the fastest product, and the memory."""
+"""What the machine can do: only the matrix products of a network, the fastest product, and the memory."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -23,7 +23,7 @@ NUMBERS = 1 << 25  # of each array of the triad: 128 MiB, which no cache holds
 
 
 def matrix_products(problem: Problem, workload: Workload) -> Task:
-    """The products of as many steps: h W, h^T delta and, but for the first layer, delta W^T, each shape in a loop.
+    """Take the products of the steps: h W, h^T delta and, but for the first layer, delta W^T, each shape in a loop.
 
     One number of each result goes into the next one's factor, so that no product can be left out.
     """
@@ -47,7 +47,7 @@ def matrix_products(problem: Problem, workload: Workload) -> Task:
 
 
 def peak(problem: Problem, workload: Workload) -> Task:
-    """The product of two square float32 matrices, four times."""
+    """Take the product of two square float32 matrices, four times."""
     a, b = (jnp.asarray(np.random.default_rng(i).normal(size=(SIDE, SIDE)), jnp.float32) for i in range(2))
     program = _repeated(PRODUCTS[0], 4)
 
@@ -59,7 +59,7 @@ def peak(problem: Problem, workload: Workload) -> Task:
 
 
 def bandwidth(problem: Problem, workload: Workload) -> Task:
-    """The triad a + s b (McCalpin's STREAM), in place: two numbers read and one written for each, eight times."""
+    """Take the triad a + s b (McCalpin's STREAM) in place, eight times: each reads two numbers and writes one."""
 
     @jax.jit
     def program(a: Any, b: Any) -> Any:

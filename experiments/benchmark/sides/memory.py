@@ -1,20 +1,19 @@
-"""Memory: the most that a side's whole process ever held, and what a compiled run takes beside its data."""
+"""Memory: the most that a side's whole process ever held, and what a compiled run takes besides its data."""
 
-import importlib
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from experiments.benchmark.problems import Problem
-from experiments.benchmark.worker import Missing, Task
+from experiments.benchmark.results import Missing
+from experiments.benchmark.worker import Task, task_of
 from experiments.benchmark.workloads import Workload
 
 
-def peak(problem: Problem, workload: Workload, function: str, of: tuple[tuple[str, Any], ...]) -> Task:
-    """The peak of a new process that does another task once."""
-    module, name = function.split(":")
-    prepare = getattr(importlib.import_module(f"experiments.benchmark.sides.{module}"), name)
-    task: Task = prepare(problem, workload, **dict(of))
+def peak(problem: Problem, workload: Workload, function: str, of: Mapping[str, Any]) -> Task:
+    """Return the peak of a new process that does another task once."""
+    task = task_of(function, problem, workload, **of)
 
     def value() -> float:
         task.run(None)
@@ -24,7 +23,7 @@ def peak(problem: Problem, workload: Workload, function: str, of: tuple[tuple[st
 
 
 def of_run(problem: Problem, workload: Workload, epochs: int) -> Task:
-    """The temporary memory of a compiled run of so many epochs."""
+    """Return the temporary memory of a compiled run of some epochs."""
     import jax
 
     import mlp_jax
@@ -35,7 +34,7 @@ def of_run(problem: Problem, workload: Workload, epochs: int) -> Task:
         return mlp_jax.train(key, params, (x, labels), epochs=epochs, batch_size=workload.batch)
 
     cost = gradients.cost(program, ours.KEY, ours.as_params(problem), problem.x, problem.labels)
-    return Task(lambda order: 0.0, facts=ours.facts(size=epochs), value=lambda: cost["memory"])
+    return Task(lambda order: 0.0, facts=ours.facts(), value=lambda: cost["memory"])
 
 
 def peak_bytes() -> float:

@@ -9,20 +9,20 @@ import numpy as np
 import optax
 
 import mlp_jax
-from experiments.benchmark.problems import Problem, parameters, units_of_training
-from experiments.benchmark.worker import Missing, Task
+from experiments.benchmark.problems import Problem, units_of_training
+from experiments.benchmark.results import Missing
+from experiments.benchmark.worker import Task
 from experiments.benchmark.workloads import Workload
 
 KEY = jax.random.key(0)
 
 
-def training(problem: Problem, workload: Workload, gradient: str = "backprop") -> Task:
-    """One pass over the examples, or with full batches as many as steps, by `mlp_jax.train`."""
+def training(problem: Problem, workload: Workload, gradient: str = "backprop", epochs: int = 1) -> Task:
+    """Pass over the examples by `mlp_jax.train`, with full batches as many times as there are steps."""
     layers, data = as_params(problem), (jnp.asarray(problem.x), jnp.asarray(problem.labels))
-    epochs = workload.steps if workload.full_batch else 1
     settings: dict[str, Any] = dict(
         optimizer=optax.adam(1e-3),
-        epochs=epochs,
+        epochs=workload.steps if workload.full_batch else epochs,
         batch_size=workload.batch,
         activation=mlp_jax.activations.ACTIVATIONS[workload.activation],
         gradient=getattr(mlp_jax, gradient),
@@ -39,7 +39,7 @@ def training(problem: Problem, workload: Workload, gradient: str = "backprop") -
 def many(
     problem: Problem, workload: Workload, one_device: bool = False, nets: int | None = None, whole: bool = False
 ) -> Task:
-    """Many networks, one a seed, by `mlp_jax.sweep`: seconds a step of one network, or in the whole."""
+    """Train many networks, one per seed, by `mlp_jax.sweep`: seconds per step of one network, or in total."""
     sweep = getattr(mlp_jax, "sweep", None)
     if sweep is None:
         raise Missing("this version of mlp_jax has no sweep")
@@ -62,11 +62,11 @@ def many(
         return float(np.mean(result.history.train_loss))
 
     units = 1 if whole else nets * workload.steps
-    return Task(run, units, facts(devices=len(jax.devices()), size=nets), comparable=not whole)
+    return Task(run, units, facts(devices=len(jax.devices())), comparable=not whole)
 
 
 def one_by_one(problem: Problem, workload: Workload, nets: int, steps: int) -> Task:
-    """A sample of the networks, one after another in a Python loop, each so long that starting counts little."""
+    """Train a sample of the networks in a Python loop, each for so long that starting counts little."""
     data = jnp.asarray(problem.x), jnp.asarray(problem.labels)
     layers = [
         tuple(mlp_jax.Layer(jnp.asarray(w[i]), jnp.asarray(b[i])) for w, b in problem.params) for i in range(nets)
@@ -85,7 +85,7 @@ def one_by_one(problem: Problem, workload: Workload, nets: int, steps: int) -> T
 
 
 def compilation(problem: Problem, workload: Workload, sizes: tuple[int, ...]) -> Task:
-    """What the first call of `train` takes longer than the second, in a new process without a cache on disk."""
+    """Time how much longer the first call of `train` takes than the second, without a cache on disk."""
     layers, optimizer = mlp_jax.init_params(KEY, sizes), optax.adam(1e-3)
     x, labels = jnp.zeros((64, sizes[0])), jnp.zeros(64, int)
 
@@ -98,25 +98,18 @@ def compilation(problem: Problem, workload: Workload, sizes: tuple[int, ...]) ->
         first, second = train(), train()
         return first - second
 
-    return Task(lambda order: 0.0, facts=facts(size=len(sizes) - 1), value=value)
+    return Task(lambda order: 0.0, facts=facts(), value=value)
 
 
 def of_size(problem: Problem, workload: Workload, sizes: tuple[int, ...]) -> Task:
-    """The same examples on another network: seconds an example."""
+    """Train another network on the same examples: seconds per example."""
     task = training(problem._replace(params=_drawn(sizes)), workload)
-    return task._replace(units=workload.examples, facts=facts(size=parameters(sizes)), comparable=False)
+    return task._replace(units=workload.examples, comparable=False)
 
 
 def of_length(problem: Problem, workload: Workload, epochs: int) -> Task:
-    """A run of several epochs: seconds in the whole."""
-    layers, data = as_params(problem), (jnp.asarray(problem.x), jnp.asarray(problem.labels))
-    optimizer = optax.adam(1e-3)
-
-    def run(order: Any) -> float:
-        result = mlp_jax.train(KEY, layers, data, optimizer=optimizer, epochs=epochs, batch_size=workload.batch)
-        return float(jax.block_until_ready(result).history.train_loss[-1])
-
-    return Task(run, 1, facts(size=epochs), comparable=False)
+    """Train for several epochs: seconds in total."""
+    return training(problem, workload, epochs=epochs)._replace(units=1, comparable=False)
 
 
 def as_params(problem: Problem, net: Any = ...) -> mlp_jax.network.Params:

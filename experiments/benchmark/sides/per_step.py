@@ -1,4 +1,4 @@
-"""The usual loop of JAX: a jitted step, called from Python for every batch; by optax alone, by equinox and by flax."""
+"""The usual loop of JAX: a jitted step, called from Python for every batch, with optax, equinox or flax."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -19,7 +19,7 @@ PHI: dict[str, Callable[[Any], Any]] = {"relu": jax.nn.relu, "tanh": jnp.tanh}
 
 
 def with_optax(problem: Problem, workload: Workload) -> Task:
-    """Parameters in a list, the loss by `jax.value_and_grad`, the batch taken inside the step, buffers donated."""
+    """Train parameters in a list by `jax.value_and_grad`; the step takes the batch and donates its buffers."""
     x, labels = jnp.asarray(problem.x), jnp.asarray(problem.labels)
 
     @partial(jax.jit, donate_argnums=(0, 1))
@@ -40,7 +40,7 @@ def with_optax(problem: Problem, workload: Workload) -> Task:
 
 
 def with_equinox(problem: Problem, workload: Workload) -> Task:
-    """A module, `eqx.filter_value_and_grad` and `eqx.filter_jit`, batches from a loader of NumPy arrays."""
+    """Train a module by `eqx.filter_value_and_grad` and `eqx.filter_jit`, on batches from a loader of NumPy arrays."""
     import equinox as eqx
 
     phi = PHI[workload.activation]
@@ -84,7 +84,7 @@ def with_equinox(problem: Problem, workload: Workload) -> Task:
 
 
 def with_flax(problem: Problem, workload: Workload) -> Task:
-    """`flax.nnx`: a module, `nnx.Optimizer` and `nnx.jit`, batches from a loader of NumPy arrays."""
+    """Train a module by `nnx.Optimizer` and `nnx.jit`, on batches from a loader of NumPy arrays."""
     from flax import nnx
 
     phi = PHI[workload.activation]
@@ -121,7 +121,7 @@ def with_flax(problem: Problem, workload: Workload) -> Task:
 
 
 def many(problem: Problem, workload: Workload) -> Task:
-    """`jax.vmap` of the jitted step over networks, called from Python for every step, on one device."""
+    """Train many networks by `jax.vmap` of the jitted step, called from Python for every step, on one device."""
     x, labels = jnp.asarray(problem.x), jnp.asarray(problem.labels)
 
     step = partial(_step, PHI[workload.activation])

@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from experiments.benchmark import problems, pytorch_digits
-from experiments.benchmark.worker import Missing, Task
+from experiments.benchmark.results import Missing
+from experiments.benchmark.worker import Task
 from experiments.benchmark.workloads import Workload
 
 CACHE = "JAX_COMPILATION_CACHE_DIR"
 
 
 def mlp_jax_command(problem: problems.Problem, workload: Workload, first: bool = False) -> Task:
-    """`mlp-jax train --data digits`, with nothing compiled before or, for the second start, with what it compiled."""
+    """Run `mlp-jax train --data digits`: first with nothing compiled, then with what it compiled."""
     command = [sys.executable, "-m", "mlp_jax", "train", "--data", "digits"]
     folder = tempfile.TemporaryDirectory(prefix="mlp_jax-cache-")
 
@@ -32,15 +33,15 @@ def mlp_jax_command(problem: problems.Problem, workload: Workload, first: bool =
 
 
 def pytorch_script(problem: problems.Problem, workload: Workload) -> Task:
-    """The same training as a script of PyTorch."""
-    import_module("torch")  # where it is missing this side says so, and the script is not started
+    """Run the same training as a script of PyTorch."""
+    import_module("torch")  # if it is missing this side says so, and the script is not started
 
     command = [sys.executable, str(Path(pytorch_digits.__file__))]
     return Task(lambda order: 0.0, value=lambda: seconds_of(command, {}), facts={"device": "cpu"})
 
 
 def imports(problem: problems.Problem, workload: Workload, names: str) -> Task:
-    """A new Python that imports modules and ends. Its own start is in the time."""
+    """Start a Python that imports modules and ends. The time includes its own start."""
     command = [sys.executable, "-c", f"import {names}"]
     return Task(lambda order: 0.0, value=lambda: seconds_of(command, {}), facts={"device": "none"})
 

@@ -28,7 +28,7 @@ class Stepper(NamedTuple):
 
 
 def training(problem: Problem, workload: Workload, compiled: bool = False, adam: str = "") -> Task:
-    """One pass over the examples, which are tensors already; a batch is taken by `index_select`."""
+    """Pass once over the examples, which are tensors already, with batches by `index_select`."""
     x, labels = torch.from_numpy(problem.x), torch.from_numpy(problem.labels)
     how, stepper = fastest(problem, workload, compiled, adam)
 
@@ -48,7 +48,7 @@ def training(problem: Problem, workload: Workload, compiled: bool = False, adam:
 
 
 def one_by_one(problem: Problem, workload: Workload, nets: int, steps: int) -> Task:
-    """A sample of the networks, one after another, eager, each for long enough that starting counts little."""
+    """Train a sample of the networks one after another, eager, each for so long that starting counts little."""
     x, labels = torch.from_numpy(problem.x), torch.from_numpy(problem.labels)
     of_net = [[(weight[i], bias[i]) for weight, bias in problem.params] for i in range(nets)]
     how, stepper = fastest(problem._replace(params=of_net[0]), workload, compiled=False)
@@ -68,7 +68,7 @@ def one_by_one(problem: Problem, workload: Workload, nets: int, steps: int) -> T
 def fastest(problem: Problem, workload: Workload, compiled: bool, adam: str = "") -> tuple[str, Stepper]:
     """Return the fastest way to take a step, and its name: plain, foreach or fused Adam, or a compiled step of it.
 
-    Where a way is named it is that one alone.
+    If a way is named, it is the only one.
     """
     x, labels = (torch.from_numpy(a[: workload.batch]) for a in (problem.x, problem.labels))
     ways = ADAMS | ({"compiled": {}} if compiled else {})

@@ -16,7 +16,7 @@ RATE, B1, B2, EPSILON = 1e-3, 0.9, 0.999, 1e-8
 
 
 def many(problem: Problem, workload: Workload, compiled: bool = False) -> Task:
-    """Gradients by vmap over stacked parameters; Adam, which works entry by entry, on the stacked tensors."""
+    """Train by gradients vmapped over stacked parameters, and Adam, which works per entry, on the stacked tensors."""
     x, labels = torch.from_numpy(problem.x), torch.from_numpy(problem.labels)
     models = [network(list(workload.sizes), workload.activation) for _ in range(workload.nets)]
     params, buffers = stack_module_state(models)
@@ -35,7 +35,7 @@ def many(problem: Problem, workload: Workload, compiled: bool = False) -> Task:
 
 
 def _eager(gradients_of: Any, initial: Any, buffers: Any, x: Any, labels: Any, steps: int) -> Any:
-    """The ordinary optimiser on the stacked tensors."""
+    """Return a run with the ordinary optimiser on the stacked tensors."""
 
     def run(order: Any) -> float:
         params = {name: tensor.clone().requires_grad_() for name, tensor in initial.items()}
@@ -53,7 +53,7 @@ def _eager(gradients_of: Any, initial: Any, buffers: Any, x: Any, labels: Any, s
 
 
 def _functional(gradients_of: Any, initial: Any, buffers: Any, x: Any, labels: Any, steps: int) -> Any:
-    """Gradient and update written out as one function, and compiled as a whole."""
+    """Return a run with gradient and update written as one function, and compiled as a whole."""
 
     def step(params: Any, m: Any, v: Any, count: Any, x: Any, labels: Any) -> Any:
         gradients, losses = gradients_of(params, buffers, x, labels)

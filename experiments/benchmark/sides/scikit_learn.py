@@ -8,7 +8,7 @@ from experiments.benchmark.workloads import Workload
 
 
 def training(problem: Problem, workload: Workload) -> Task:
-    """One pass over the examples in batches, without its penalty on large weights (alpha = 0)."""
+    """Pass once over the examples in batches, without its penalty on large weights (alpha = 0)."""
     import numpy as np
     from sklearn.neural_network import MLPClassifier
 
@@ -27,7 +27,7 @@ def training(problem: Problem, workload: Workload) -> Task:
     def run(order: Any) -> float:
         for layer, (weight, bias) in enumerate(problem.params):
             network.coefs_[layer][...], network.intercepts_[layer][...] = weight, bias
-        del network._optimizer  # so that Adam starts anew
+        del network._optimizer  # so that Adam starts again
         network.shuffle = order is None
         ordered = (x, labels) if order is None else (x[order], labels[order])
         network.partial_fit(*ordered, classes=classes)
