@@ -11,22 +11,23 @@ import numpy as np
 from mlp_jax.sweeps import over_devices, padded
 
 
-def over_runs(run: Callable[..., Any], runs: tuple[Any, ...], shared: tuple[Any, ...] = ()) -> Any:
+def over_runs(run: Callable[..., Any], runs: tuple[Any, ...], shared: tuple[Any, ...] = (), at_once: int = 0) -> Any:
     """Return run(*one of runs, *shared) for every entry of the leading axis of runs, as numpy arrays.
 
     Data that all runs share are arguments, and no constants of the program. Where the runs do not divide evenly over
-    the devices, some are repeated and dropped. The same function on the same shapes is compiled once.
+    the devices, some are repeated and dropped. The same function on the same shapes is compiled once. A device vmaps
+    `at_once` runs, or all of its runs if that is 0.
     """
     count = len(jax.tree.leaves(runs)[0])
     devices = tuple(jax.devices()[:count])
     runs = jax.tree.map(_on_host, runs)  # from a device each shape would compile a program that shares it out
-    results = _on_devices(run, devices, padded(runs, len(devices)), shared)
+    results = _on_devices(run, devices, at_once, padded(runs, len(devices) * max(1, at_once)), shared)
     return jax.tree.map(lambda a: np.asarray(a)[:count], results)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _on_devices(run: Callable[..., Any], devices: tuple[jax.Device, ...], runs: Any, shared: Any) -> Any:
-    return over_devices(run, devices)(runs, shared)
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _on_devices(run: Callable[..., Any], devices: tuple[jax.Device, ...], at_once: int, runs: Any, shared: Any) -> Any:
+    return over_devices(run, devices, at_once)(runs, shared)
 
 
 def _on_host(a: Any) -> Any:

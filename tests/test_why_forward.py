@@ -78,8 +78,21 @@ def test_a_wrong_derivative_from_the_output_is_found(monkeypatch):
 
 @pytest.mark.parametrize("b, degrees", [([1, 0], 0), ([0, 2], 90), ([3, 3], 45), ([-1, 0], 180), ([0, 0], 90)])
 def test_angle(b, degrees):
-    found = feedback.angle(jnp.array([[1.0, 0.0]]), jnp.array([b], float))
-    assert float(found) == pytest.approx(degrees, abs=1e-3)
+    both = np.array([[1.0, 0.0], b])
+    assert feedback.angle_of(both @ both.T) == pytest.approx(degrees, abs=1e-6)
+
+
+@pytest.mark.slow
+def test_products_are_of_the_rule_and_of_backprop(float64):
+    params = networks.initial(KEY, (4, 5, 6, 3), mlp_jax.tanh)
+    x, labels = drawn((8, 4))[0], np.arange(8) % 3
+    of = (params, x, labels, mlp_jax.tanh)
+    way = feedback.feedback_for(feedback.FA, KEY, params)
+    _, ours = feedback.gradient_by(way, *of, mlp_jax.cross_entropy)
+    _, true = mlp_jax.backprop(*of)
+    layers = zip(ours[:-1], true[:-1], strict=True)
+    expected = [[[np.vdot(a.weight, b.weight) for b in each] for a in each] for each in layers]
+    np.testing.assert_allclose(feedback.products(way, *of), expected, rtol=1e-12)
 
 
 def test_feedback_is_as_long_as_the_way_it_replaces():
@@ -153,7 +166,7 @@ def test_wrong_feedback_is_found(monkeypatch):
 @pytest.mark.slow
 def test_euler_by_hand(float64):
     """One unit a layer, so that all is a product of numbers; tanh fails where relu holds."""
-    params = tuple(Layer(jnp.array(W), jnp.array(b)) for W, b in ([[[2.0]], [0.5]], [[[3.0, -1.0]], [0.1, 0.2]]))
+    params = tuple(Layer(np.array([W]), np.array([b])) for W, b in ([[[2.0]], [0.5]], [[[3.0, -1.0]], [0.1, 0.2]]))
     found = euler._gradients(params, jnp.array([[1.0], [2.0]]), jnp.array([0, 1]))
     assert euler.euler_error(params, *found["relu"]) <= 1e-15
     assert euler.euler_error(params, *found["tanh"]) >= 1e-3
@@ -184,6 +197,7 @@ def test_a_wrong_gradient_breaks_euler_and_the_drift(monkeypatch):
 
     monkeypatch.setattr(euler, "backprop", wrong_backprop)
     monkeypatch.setattr(euler, "backprop_with_trace", wrong_trace)
+    jax.clear_caches()  # of the right ones
     assert fallen(euler, measured(euler, config)) & exact == exact - {"Euler_for_tanh"}
 
 

@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.tree_util import Partial
@@ -25,8 +24,19 @@ from experiments.frame.plots import panels
 from experiments.frame.statistics import Statistic, difference, exact, mean
 from experiments.runs_at_once import over_runs
 from experiments.tasks import Dataset, mnist_or_reason
-from experiments.why_forward.feedback import BP, DFA, FA, LAST, RULES, Feedback, angles, feedback_for, gradient_by
-from experiments.why_forward.networks import initial, keys
+from experiments.why_forward.feedback import (
+    BP,
+    DFA,
+    FA,
+    LAST,
+    RULES,
+    Feedback,
+    angle_of,
+    feedback_for,
+    gradient_by,
+    products,
+)
+from experiments.why_forward.networks import errors, initial, is_right, keys, shared_by_runs
 from mlp_jax import Params, backprop, datasets
 
 FORMULA = (
@@ -49,6 +59,7 @@ class Training:
     seeds: int
     tuned_on: int  # seeds at every learning rate; then all at the best
     rates: tuple[float, ...] = (0.01, 0.03, 0.1)
+    examples: int | None = None  # of the training data; a multiple of the batches compiles faster
 
 
 @dataclass(frozen=True)
@@ -60,7 +71,9 @@ class Config:
 
 
 FULL = Config()
-QUICK = Config(Training(hidden=(32, 32), epochs=60, batch_size=479, seeds=4, tuned_on=4, rates=(0.1,)), mnist=None)
+QUICK = Config(
+    Training((32, 32), epochs=20, batch_size=96, seeds=4, tuned_on=4, rates=(0.1,), examples=1248), mnist=None
+)
 
 
 def measure(config: Config, key: jax.Array, progress: Progress) -> dict[str, Any]:
@@ -191,7 +204,7 @@ def picture(n: Numbers) -> Figure:
     figure, (left, right) = panels(1, 2, figsize=(7.5, 3.8))
     colors = dict(zip(RULES, ("C0", "C1", "C2", "0.5"), strict=True))
     for rule, curve in zip(RULES, 100 * n[f"{data} validation"].mean(axis=1), strict=True):
-        left.plot(np.arange(1, len(curve) + 1), curve, color=colors[rule], label=rule)
+        left.plot(np.arange(1, len(curve)), curve[1:], color=colors[rule], label=rule)
     for rule, label in ((FA, "FA"), (DFA, "DFA")):
         curves = n[f"{data} angles"][n.at(rule=rule)].mean(axis=0).T
         for l, (curve, style) in enumerate(zip(curves, ("-", "--", ":"), strict=False), start=1):
@@ -237,19 +250,21 @@ def trained(training: Training, key: jax.Array, dataset: Dataset) -> dict[str, n
 
     Returns:
       The last validation error at every rate, "tuning" (rules, rates, seeds), and the best "rate" (rules,). At that
-      rate "validation" errors (rules, seeds, epochs), "angles" before and after every epoch (rules, seeds, epochs + 1,
-      hidden layers) and "test" errors (rules, seeds).
+      rate "validation" errors (rules, seeds, 1 + epochs) and "angles" (rules, seeds, 1 + epochs, hidden layers) at the
+      start and after every epoch, and "test" errors (rules, seeds).
     """
-    shared = tuple(tuple(split) for split in (dataset.train, dataset.validation, dataset.test))
-    params = initial(key, (shared[0][0].shape[1], *training.hidden, 10), mlp_jax.tanh, (training.seeds,))
+    shared = shared_by_runs(dataset, training.examples)
+    params = initial(key, (shared[0].shape[1], *training.hidden, 10), mlp_jax.tanh, (training.seeds,))
     feedback = [feedback_for(rule, key, params) for rule in RULES]
 
     def at(rules: Any, rates: Any, seeds: Any) -> dict[str, np.ndarray]:
         """Return the results of runs, one per entry of the three grids."""
         of_runs = jax.tree.map(lambda *each: np.stack(each)[rules.ravel(), seeds.ravel()], *feedback)
         starts = jax.tree.map(lambda a: a[seeds.ravel()], params)
-        found = over_runs(partial(_run, training), (starts, of_runs, np.float32(rates).ravel()), shared)
-        return {name: a.reshape(*rules.shape, *a.shape[1:]) for name, a in zip(SCORES, found, strict=True)}
+        found = over_runs(partial(_run, training), (starts, of_runs, np.float32(rates).ravel()), shared, at_once=1)
+        between, right = (a.reshape(*rules.shape, *a.shape[1:]) for a in found)
+        validation, test = errors(right, dataset)
+        return {"validation": validation, "angles": angle_of(between).astype(np.float32), "test": test[..., -1]}
 
     rules, rates, seeds = np.indices((len(RULES), len(training.rates), training.tuned_on))
     found = at(rules, np.asarray(training.rates)[rates], seeds)
@@ -264,26 +279,29 @@ def trained(training: Training, key: jax.Array, dataset: Dataset) -> dict[str, n
 
 
 def _run(
-    training: Training, params: Params, feedback: Feedback, rate: Any, train: Any, validation: Any, test: Any
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    result: Any = mlp_jax.train(
+    training: Training, params: Params, feedback: Feedback, rate: Any, x: Any, labels: Any, *held_out: Any
+) -> tuple[jax.Array, jax.Array]:
+    """Return what `_recorded` says of the start and of the network after every epoch; epoch 0 changes nothing."""
+    return mlp_jax.train(
         jax.random.key(0),  # without shuffling nothing is random
         params,
-        train,
-        validation,
-        optimizer=partial(optax.sgd, momentum=0.9),
+        (x, labels),
+        optimizer=partial(_momentum, -(-len(x) // training.batch_size)),
         hyperparameters={"learning_rate": rate},
-        epochs=training.epochs,
+        epochs=1 + training.epochs,
         batch_size=training.batch_size,
         activation=mlp_jax.tanh,
         gradient=Partial(gradient_by, feedback),
-        record=Partial(_angles, feedback),
+        record=Partial(_recorded, feedback, held_out),
         shuffle=False,  # their order is random
-    )
-    start = _angles(feedback, params, *train)
-    accuracy = mlp_jax.evaluate(result.params, test[0], test[1], mlp_jax.tanh).accuracy
-    return 1 - result.history.validation_accuracy, jnp.concatenate([start[None], result.recorded]), 1 - accuracy
+    ).recorded
 
 
-def _angles(feedback: Feedback, params: Params, x: Any, targets: Any) -> jax.Array:
-    return angles(feedback, params, x[:EXAMPLES], targets[:EXAMPLES], mlp_jax.tanh)
+def _momentum(dry: int, learning_rate: jax.Array) -> optax.GradientTransformation:
+    """Return gradient descent with momentum whose first steps do nothing."""
+    return optax.chain(optax.scale_by_schedule(lambda step: step >= dry), optax.sgd(learning_rate, momentum=0.9))
+
+
+def _recorded(feedback: Feedback, held_out: Any, params: Params, x: Any, labels: Any) -> tuple[jax.Array, jax.Array]:
+    between = products(feedback, params, x[:EXAMPLES], labels[:EXAMPLES], mlp_jax.tanh)
+    return between, is_right(params, mlp_jax.tanh, *held_out)

@@ -24,10 +24,8 @@ from experiments.frame.claims import at_least, at_most, equals
 from experiments.frame.numbers import Numbers, Progress
 from experiments.frame.plots import panels
 from experiments.frame.statistics import Statistic, largest, median, smallest
-from experiments.runs_at_once import over_runs
 from experiments.why_forward.networks import initial, keys
 from mlp_jax import Activation, Layer, Params, backprop, datasets
-from mlp_jax.activations import ACTIVATIONS
 from mlp_jax.backpropagation import backprop_with_trace
 
 FORMULA = (
@@ -56,14 +54,14 @@ class Config:
 
 
 FULL = Config()
-QUICK = Config(depths=(3,), seeds=4, examples=64, rates=(0.01, 0.001), time=0.2, moments=20, trainings=2)
+QUICK = Config(depths=(3,), seeds=4, hidden=(32,), examples=64, rates=(0.01, 0.001), time=0.2, moments=20, trainings=2)
 
 
 def measure(config: Config, key: jax.Array, progress: Progress) -> dict[str, Any]:
     """Check the identities at every depth, then train at several learning rates for the same time.
 
     Returns:
-      The worst layer's error of each identity, "without biases", "with biases" and "tanh" (depths, seeds). Of the
+      The worst layer's error of the identity for "relu" and "tanh" (depths, without and with biases, seeds). Of the
       trainings, "relu drift" and "tanh drift" of the differences (rates, seeds, moments, pairs of layers), and what the
       squares of the steps add up to, "relu squares" and "tanh squares" (rates, seeds, pairs of layers).
     """
@@ -77,12 +75,13 @@ def measure(config: Config, key: jax.Array, progress: Progress) -> dict[str, Any
                 for b in BIASES
             ]
             nets = jax.tree.map(lambda *a: np.concatenate(a), *each)
-            for name, s in over_runs(_gradients, (nets,), (x[: config.batch], labels[: config.batch])).items():
-                arrays[name][i] = euler_error(nets, *s).reshape(len(BIASES), -1)
-        for i, name in enumerate(("relu", "tanh")):
+            s = jax.jit(_gradients)(nets, x[: config.batch], labels[: config.batch])
+            for name, of_phi in jax.device_get(s).items():
+                arrays[name][i] = euler_error(nets, *of_phi).reshape(len(BIASES), -1)
+        for i, (name, phi) in enumerate(PHIS.items()):
             progress(0.2 + 0.4 * i)
-            start = initial(of_training, (64, *config.hidden, 10), ACTIVATIONS[name], (config.trainings,))
-            descent = jax.jit(jax.vmap(partial(_descent, config, ACTIVATIONS[name]), (0, None, None, None)))
+            start = initial(of_training, (64, *config.hidden, 10), phi, (config.trainings,))
+            descent = jax.jit(partial(_descents, config, phi))
             found = [descent(start, rate, x[: config.examples], labels[: config.examples]) for rate in config.rates]
             arrays[f"{name} drift"], arrays[f"{name} squares"] = (np.stack(a) for a in zip(*found, strict=True))
     return arrays | {
@@ -190,10 +189,14 @@ def picture(n: Numbers) -> Figure:
     return figure
 
 
-def _gradients(params: Params, x: jax.Array, labels: jax.Array) -> dict[str, tuple[Params, jax.Array, jax.Array]]:
-    """Return gradients, z_L and delta_L for both activations."""
-    traces = {name: backprop_with_trace(params, x, labels, phi) for name, phi in PHIS.items()}
-    return {name: (s.gradients, s.forward.z[-1], s.delta[-1]) for name, s in traces.items()}
+def _gradients(networks: Params, x: jax.Array, labels: jax.Array) -> dict[str, tuple[Params, jax.Array, jax.Array]]:
+    """Return gradients, z_L and delta_L of networks on a leading axis, for both activations."""
+
+    def of(params: Params, phi: Activation) -> tuple[Params, jax.Array, jax.Array]:
+        s = backprop_with_trace(params, x, labels, phi)
+        return s.gradients, s.forward.z[-1], s.delta[-1]
+
+    return {name: jax.lax.map(partial(of, phi=phi), networks) for name, phi in PHIS.items()}
 
 
 def euler_error(params: Params, gradients: Params, z: Any, delta: Any) -> np.ndarray:
@@ -211,13 +214,14 @@ def euler_error(params: Params, gradients: Params, z: Any, delta: Any) -> np.nda
     return worst
 
 
-def _descent(
-    config: Config, phi: Activation, start: Params, rate: Any, x: jax.Array, labels: jax.Array
+def _descents(
+    config: Config, phi: Activation, starts: Params, rate: Any, x: jax.Array, labels: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Return how the differences of |W_l|^2 drift in gradient descent on the weights, and the squares of its steps.
 
     The number of steps is an argument of the program, so that one program serves all rates.
     """
+    steps = jnp.round(config.time / rate / config.moments).astype(int)
 
     def step(_: Any, state: tuple[Params, jax.Array]) -> tuple[Params, jax.Array]:
         params, squares = state
@@ -226,13 +230,15 @@ def _descent(
         return stepped, squares + rate**2 * differences(gradients)
 
     def until_next_moment(state: tuple[Params, jax.Array], _: None) -> tuple[tuple[Params, jax.Array], jax.Array]:
-        steps = jnp.round(config.time / rate / config.moments).astype(int)
         state = jax.lax.fori_loop(0, steps, step, state)
         return state, differences(state[0])
 
-    at_start = differences(start)
-    (_, squares), of_weights = jax.lax.scan(until_next_moment, (start, jnp.zeros_like(at_start)), length=config.moments)
-    return of_weights - at_start[None, :], squares
+    def descent(start: Params) -> tuple[jax.Array, jax.Array]:
+        before = differences(start)
+        (_, squares), after = jax.lax.scan(until_next_moment, (start, jnp.zeros_like(before)), length=config.moments)
+        return after - before[None, :], squares
+
+    return jax.lax.map(descent, starts)
 
 
 def differences(layers: Params) -> jax.Array:

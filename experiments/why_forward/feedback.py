@@ -72,19 +72,20 @@ def like(W: Any, rng: np.random.Generator) -> Any:
     return B * length / drawn
 
 
-def angles(feedback: Feedback, params: Params, x: Any, targets: Any, activation: Activation) -> jax.Array:
-    """Return the angle between a rule's dW_l and the true one in degrees, for every hidden layer.
+def products(feedback: Feedback, params: Params, x: Any, targets: Any, activation: Activation) -> jax.Array:
+    """Return the inner products of a rule's dW_l and the true one among themselves (hidden layers, 2, 2).
 
     The rule and backprop are two ways back after one forward pass.
     """
     way_of_backprop = Feedback(jnp.ones(()), *jax.tree.map(jnp.zeros_like, feedback[1:]))
     both = jax.tree.map(lambda *ways: jnp.stack(ways), feedback, way_of_backprop)
     _, gradients = jax.vmap(lambda way: gradient_by(way, params, x, targets, activation, mlp_jax.cross_entropy))(both)
-    return jnp.array([angle(*layer.weight) for layer in gradients[:-1]])
+    return jnp.stack([jnp.tensordot(dW, dW, ((1, 2), (1, 2))) for dW, _ in gradients[:-1]])
 
 
-def angle(a: jax.Array, b: jax.Array) -> jax.Array:
-    """Return the angle of two matrices in degrees; 90 if one is 0."""
-    lengths = jnp.linalg.norm(a) * jnp.linalg.norm(b)
-    cosine = jnp.where(lengths > 0, jnp.vdot(a, b) / jnp.where(lengths > 0, lengths, 1), 0)
-    return jnp.degrees(jnp.arccos(jnp.clip(cosine, -1, 1)))
+def angle_of(products: np.ndarray) -> np.ndarray:
+    """Return the angle in degrees of two vectors with these inner products (..., 2, 2); 90 if one is 0."""
+    (aa, ab), (_, bb) = np.moveaxis(np.asarray(products, float), (-2, -1), (0, 1))
+    lengths = np.sqrt(aa * bb)
+    cosine = np.divide(ab, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+    return np.degrees(np.arccos(np.clip(cosine, -1, 1)))

@@ -25,7 +25,7 @@ from experiments.frame.plots import panels
 from experiments.frame.statistics import Statistic, difference, exact, farthest, mean
 from experiments.runs_at_once import over_runs
 from experiments.tasks import generator, spirals
-from experiments.why_forward.networks import initial
+from experiments.why_forward.networks import errors, initial, is_right, keys, shared_by_runs
 from mlp_jax import datasets
 
 FORMULA = (
@@ -47,11 +47,11 @@ class Config:
     epochs: int = 20
     batch_size: int = 32
     seeds: int = 10
+    examples: int | None = None  # of the training digits; a multiple of the batches compiles faster
 
 
 FULL = Config()
-QUICK = Config(hidden=(4,), chunks=20, epochs=2, rates=(0.3, 0.01), seeds=3)
-
+QUICK = Config(hidden=(1,), chunks=40, epochs=2, rates=(0.3, 0.01), seeds=3, examples=1248)
 
 AVERAGED = (100, 1_000, 10_000)  # draws
 EXTRA = {"normal": 2, "signs": 0}  # E |ghat|^2 / |grad|^2 is d plus this
@@ -65,22 +65,21 @@ def measure(config: Config, key: jax.Array, progress: Progress) -> dict[str, np.
       square of the "bias" of means of some draws (kinds, networks, chunks, draws). Of the trainings "validation error"
       and "test error" (methods, rates, seeds).
     """
-    of_moments, of_training = jax.random.split(key)
-    x, labels = spirals(generator(of_moments), 64)
-    found: dict[str, list[Any]] = {"square": [], "cosine": [], "bias": []}
-    keys = jax.random.split(of_moments, config.chunks)
+    of_moments, of_training = keys(key, 2)
+    rng = generator(of_moments)
+    x, labels = spirals(rng, 64)
+    found = []
     for i, hidden in enumerate(config.hidden):
         progress(0.6 * i / len(config.hidden))
         theta = np.random.default_rng(hidden).standard_normal(parameters(hidden)).astype(np.float32)
-        moments = over_runs(partial(_moments, config.draws, hidden), (keys,), (theta, x, labels))
-        for name, values in found.items():
-            values.append([moments[kind][name] for kind in EXTRA])
+        along = partial(jax.jit(partial(slopes, hidden)), x, labels, theta)
+        found.append([moments(config, rng, along, len(theta)) for _ in range(config.chunks)])
     progress(0.6)
     return {
         "kind": np.array(list(EXTRA)),
         "d": np.array([parameters(hidden) for hidden in config.hidden]),
-        **{name: np.moveaxis(np.array(values, float), 1, 0) for name, values in found.items()},
-        "method": np.array(list(METHODS)),
+        **{name: np.moveaxis(np.array([[one[name] for one in row] for row in found]), 2, 0) for name in found[0][0]},
+        "method": np.array(METHODS),
         "rate": np.array(config.rates),
         **_trainings(config, of_training),
     }
@@ -144,7 +143,7 @@ def best(n: Numbers, method: str) -> int:
 
 def test_errors(n: Numbers, method: str, rate: int) -> np.ndarray:
     """Return the test errors of a method at a learning rate (seeds,)."""
-    return n["test error"][n.at(method=method), rate].astype(float)
+    return n["test error"][n.at(method=method), rate]
 
 
 TRAINED = (
@@ -201,29 +200,30 @@ def picture(n: Numbers) -> Figure:
     return figure
 
 
-def _moments(
-    draws: int, hidden: int, key: jax.Array, theta: jax.Array, x: jax.Array, labels: jax.Array
-) -> dict[str, dict[str, jax.Array]]:
-    """Return means over many directions of each kind, over |grad|^2."""
+def slopes(hidden: int, x: jax.Array, labels: jax.Array, theta: jax.Array, v: jax.Array) -> jax.Array:
+    """Return the slopes (N,) of the loss of a network 2-h-2 along directions (N, d), by one forward pass for each."""
 
     def loss(theta: jax.Array) -> jax.Array:
         W1, b1, W2, b2 = jnp.split(theta, np.cumsum([2 * hidden, hidden, 2 * hidden]))
         params = (mlp_jax.Layer(W1.reshape(2, hidden), b1), mlp_jax.Layer(W2.reshape(hidden, 2), b2))
         return mlp_jax.cross_entropy(mlp_jax.forward(params, x, mlp_jax.tanh), labels)
 
-    def of(v: jax.Array) -> dict[str, jax.Array]:
-        ghat = jax.vmap(lambda v: jax.jvp(loss, (theta,), (v,))[1] * v)(v)
-        squares = jnp.sum(ghat**2, axis=1)
-        means = [ghat[:n].mean(axis=0) for n in AVERAGED if n <= draws]
-        return {
-            "square": jnp.mean(squares) / jnp.sum(grad**2),
-            "cosine": jnp.mean((ghat @ grad) ** 2 / squares) / jnp.sum(grad**2),
-            "bias": jnp.array([jnp.sum((mean - grad) ** 2) for mean in means]) / jnp.sum(grad**2),
-        }
+    return jax.vmap(lambda v: jax.jvp(loss, (theta,), (v,))[1])(v)
 
-    grad = jax.grad(loss)(theta)
-    v = jax.random.normal(key, (draws, len(theta)), theta.dtype)
-    return {"normal": of(v), "signs": of(jnp.sign(v))}
+
+def moments(config: Config, rng: np.random.Generator, along: Any, d: int) -> dict[str, np.ndarray]:
+    """Return means over many directions of each kind, over |grad|^2; the gradient has the slopes along the axes."""
+    normal = rng.standard_normal((config.draws, d), np.float32)
+    each = np.asarray(along(np.concatenate([np.eye(d, dtype=np.float32), normal, np.sign(normal)])), float)
+    grad, v = each[:d], np.stack([normal, np.sign(normal)])
+    ghat = each[d:].reshape(len(EXTRA), -1, 1) * v
+    squares, size = np.sum(ghat**2, axis=2), grad @ grad
+    means = np.stack([ghat[:, :n].mean(axis=1) for n in AVERAGED if n <= config.draws], axis=1)
+    return {
+        "square": squares.mean(axis=1) / size,
+        "cosine": np.mean((ghat @ grad) ** 2 / squares, axis=1) / size,
+        "bias": np.sum((means - grad) ** 2, axis=2) / size,
+    }
 
 
 # ---- training
@@ -249,37 +249,45 @@ def backprop(key: jax.Array, *arguments: Any, **named: Any) -> tuple[jax.Array, 
     return mlp_jax.backprop(*arguments, **named)
 
 
-METHODS = {"backprop": backprop, "forward gradient": forward_gradient}
+METHODS = ("backprop", "forward gradient")
+
+
+def gradient_by(method: jax.Array, *arguments: Any, **named: Any) -> tuple[jax.Array, Any]:
+    """Return the loss and the gradient or ghat, by the index of the method."""
+    functions = [partial(function, **named) for function in (backprop, forward_gradient)]
+    return jax.lax.switch(method, functions, *arguments)
 
 
 def _train(
-    config: Config, gradient: Any, key: Any, params: Any, rate: Any, train: Any, validation: Any, test: Any
-) -> dict[str, jax.Array]:
-    result: Any = mlp_jax.train(
-        key,
-        params,
-        train,
-        validation,
-        optimizer=optax.sgd,
-        hyperparameters={"learning_rate": rate},
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        activation=mlp_jax.tanh,
-        gradient=Partial(gradient, key),
-        shuffle=False,  # their order is random
-    )
-    accuracy = mlp_jax.evaluate(result.params, test[0], test[1], mlp_jax.tanh).accuracy
-    return {"validation error": 1 - result.history.validation_accuracy[-1], "test error": 1 - accuracy}
+    config: Config, seed: Any, params: Any, rate: Any, key: jax.Array, x: Any, labels: Any, *held_out: Any
+) -> jax.Array:
+    """Return which of the digits held out are right after training by each method (methods, N)."""
+    key = jax.random.split(key, config.seeds)[seed]
+
+    def by(method: jax.Array) -> jax.Array:
+        result = mlp_jax.train(
+            key,
+            params,
+            (x, labels),
+            optimizer=optax.sgd,
+            hyperparameters={"learning_rate": rate},
+            epochs=config.epochs,
+            batch_size=config.batch_size,
+            activation=mlp_jax.tanh,
+            gradient=Partial(gradient_by, method, key),
+            shuffle=False,  # their order is random
+        )
+        return is_right(result.params, mlp_jax.tanh, *held_out)
+
+    return jax.lax.map(by, jnp.arange(len(METHODS)))
 
 
 def _trainings(config: Config, key: jax.Array) -> dict[str, np.ndarray]:
     """Return the errors of every method, rate and seed."""
     dataset = datasets.load_digits()
-    shared = tuple(dataset.train), tuple(dataset.validation), tuple(dataset.test)
     rates, seeds = np.indices((len(config.rates), config.seeds)).reshape(2, -1)
     params = initial(key, (64, config.width, 10), mlp_jax.tanh, (config.seeds,))
-    keys = jax.random.split(key, config.seeds)[seeds]
-    grid = keys, jax.tree.map(lambda a: a[seeds], params), np.asarray(config.rates, np.float32)[rates]
-    found = [over_runs(partial(_train, config, gradient), grid, shared) for gradient in METHODS.values()]
-    shape = len(METHODS), len(config.rates), config.seeds
-    return {what: np.array([one[what] for one in found]).reshape(shape) for what in found[0]}
+    runs = seeds, jax.tree.map(lambda a: a[seeds], params), np.asarray(config.rates, np.float32)[rates]
+    right = over_runs(partial(_train, config), runs, (key, *shared_by_runs(dataset, config.examples)))
+    right = np.moveaxis(right, 1, 0).reshape(len(METHODS), len(config.rates), config.seeds, -1)
+    return dict(zip(("validation error", "test error"), errors(right, dataset), strict=True))

@@ -60,7 +60,7 @@ class Config:
 
 
 FULL = Config()
-QUICK = Config(activations=("tanh",), pixels=("standardised",), epochs=0, shifts=10, seeds=4)
+QUICK = Config(activations=("tanh",), pixels=("standardised",), hidden=(64,), epochs=0, shifts=10, seeds=4)
 
 
 def measure(config: Config, key: jax.Array, progress: Progress) -> dict[str, np.ndarray]:
@@ -78,9 +78,10 @@ def measure(config: Config, key: jax.Array, progress: Progress) -> dict[str, np.
         phi = ACTIVATIONS[name]
         with jax.enable_x64(True):
             params = initial(key, (64, *config.hidden, 10), phi, (config.seeds,))
-            traces = over_runs(partial(_traces, config, phi), (params,), digits(pixels))
-        networks = [jax.tree.map(lambda a, at=at: a[at], traces) for at in np.ndindex(config.seeds, len(when))]
-        found.append([compared(config, phi, *network) for network in networks])
+            cosines, *traces = over_runs(partial(_traces, config, phi), (params,), digits(pixels), at_once=1)
+        for at in np.ndindex(cosines.shape):
+            params, gradients, hs, deltas = jax.tree.map(lambda a, at=at: a[at], traces)
+            found.append((cosines[at], predicted_cosine(hs, deltas), *errors(phi, params, gradients, hs, deltas)))
     shape = len(config.pixels), len(config.activations), config.seeds, len(when)
     names = ("cosine", "predicted", "shifts", "kept")
     arrays = np.transpose(np.reshape(found, (*shape, len(names))), (4, 0, 1, 3, 2))
@@ -206,10 +207,8 @@ def digits(pixels: str) -> tuple[np.ndarray, np.ndarray]:
     return datasets.standardise(raw, *datasets.mean_and_scale(raw, images=False), np.float64), dataset.train.labels
 
 
-def _traces(
-    config: Config, phi: Activation, params: Params, x: jax.Array, labels: jax.Array
-) -> tuple[Params, Params, Any, Any]:
-    """Return weights, gradients, hidden values and deltas of the network, untrained and trained on a leading axis."""
+def _traces(config: Config, phi: Activation, params: Params, x: jax.Array, labels: jax.Array) -> tuple[Any, ...]:
+    """Return the cosine, weights, gradients, hidden values and deltas, untrained and trained on a leading axis."""
     networks = [params]
     if config.epochs:
         result = mlp_jax.train(
@@ -223,32 +222,29 @@ def _traces(
             shuffle=False,  # their order is random
         )
         networks.append(result.params)
-    each = jax.tree.map(lambda *a: jnp.stack(a), *networks)
-    s = jax.lax.map(lambda params: backprop_with_trace(params, x, labels, phi), each)
-    return each, s.gradients, s.forward.h, s.delta
+    return jax.lax.map(partial(_trace, config, phi, x, labels), jax.tree.map(lambda *a: jnp.stack(a), *networks))
 
 
-def compared(
-    config: Config, phi: Activation, params: Params, gradients: Params, hs: Matrices, deltas: Matrices
-) -> tuple[float, float, float, float]:
-    """Return the mean cosine over shifts, its prediction, and the errors of what is exact, for one network."""
-    dW, examples = weight_gradients(hs, deltas), len(hs[0])
-    shifts = examples * np.arange(1, config.shifts + 1) // (config.shifts + 1)  # none is 0: never itself
+def _trace(config: Config, phi: Activation, x: jax.Array, labels: jax.Array, params: Params) -> tuple[Any, ...]:
+    s = backprop_with_trace(params, x, labels, phi)
+    hs, dW = s.forward.h, [weight for weight, _ in s.gradients]
+
+    def cosine_with_shift(k: jax.Array) -> jax.Array:
+        """Return the cosine with the hidden values of the example k places before."""
+        return cosine(weight_gradients([jnp.roll(h, k, axis=0) for h in hs], s.delta), dW)
+
+    shifts = len(x) * np.arange(1, config.shifts + 1) // (config.shifts + 1)  # none is 0: never itself
+    return jnp.mean(jax.lax.map(cosine_with_shift, shifts)), params, s.gradients, hs, s.delta
+
+
+def errors(phi: Activation, params: Params, gradients: Params, hs: Matrices, deltas: Matrices) -> tuple[float, float]:
+    """Return the errors of what is exact: the mean over shifts, of a few examples, and the gradient without z."""
     few = [[a[:32] for a in matrices] for matrices in (hs, deltas)]
-    return (
-        float(np.mean([cosine(weight_gradients(shifted(hs, int(k)), deltas), dW) for k in shifts])),
-        predicted_cosine(hs, deltas),
-        error_of_shifts(*few),
-        relative_error(gradients_from_outputs(params, hs, deltas[-1], phi.name), jax.tree.leaves(gradients)),
-    )
+    without_z = gradients_from_outputs(params, hs, deltas[-1], phi.name)
+    return error_of_shifts(*few), relative_error(without_z, jax.tree.leaves(gradients))
 
 
-def shifted(hs: Matrices, k: int) -> Matrices:
-    """Return the hidden values, each of the example k places before."""
-    return [np.roll(h, k, axis=0) for h in hs]
-
-
-def weight_gradients(hs: Matrices, deltas: Matrices) -> Matrices:
+def weight_gradients(hs: Any, deltas: Any) -> list[Any]:
     """Return every dW_l = h_{l-1}^T delta_l."""
     return [h.T @ delta for h, delta in zip(hs, deltas, strict=True)]
 
@@ -272,8 +268,9 @@ def spread(a: np.ndarray) -> float:
 
 def error_of_shifts(hs: Matrices, deltas: Matrices) -> float:
     """Return how far the mean gradient over all B shifts of the batch is from m D^T, relative: exactly 0."""
-    every = [weight_gradients(shifted(hs, k), deltas) for k in range(len(hs[0]))]
-    return relative_error([np.mean(a, axis=0) for a in zip(*every, strict=True)], of_means(hs, deltas))
+    every = [np.stack([np.roll(h, k, axis=0) for k in range(len(h))]) for h in hs]
+    average = [np.einsum("kbi,bj->ij", h, delta) / len(h) for h, delta in zip(every, deltas, strict=True)]
+    return relative_error(average, of_means(hs, deltas))
 
 
 def gradients_from_outputs(params: Params, hs: Matrices, delta: np.ndarray, activation: str) -> Matrices:
@@ -293,14 +290,14 @@ def derivative_from_output(activation: str, h: np.ndarray) -> np.ndarray:
     return h * (1 - h) if activation == "sigmoid" else 1 - h**2
 
 
-def inner(a: Matrices, b: Matrices) -> float:
+def inner(a: Any, b: Any) -> Any:
     """Return the inner product of two lists of matrices."""
-    return float(sum(np.vdot(u, v) for u, v in zip(a, b, strict=True)))
+    return sum((u * v).sum() for u, v in zip(a, b, strict=True))
 
 
-def cosine(a: Matrices, b: Matrices) -> float:
+def cosine(a: Any, b: Any) -> Any:
     """Return the cosine of two lists of matrices, each taken as one vector."""
-    return float(inner(a, b) / np.sqrt(inner(a, a) * inner(b, b)))
+    return inner(a, b) / (inner(a, a) * inner(b, b)) ** 0.5
 
 
 def relative_error(actual: Matrices, expected: Matrices) -> float:
