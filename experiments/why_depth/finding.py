@@ -40,7 +40,7 @@ class Config:
 
     depths: tuple[int, ...] = tuple(WIDTHS)  # hidden layers
     ks: tuple[int, ...] = (1, 2, 3, 4, 5, 6)
-    seeds: int = 20
+    seeds: int = 10
     steps: int = 6000
     points: int = 512
     learning_rate: float = 3e-3

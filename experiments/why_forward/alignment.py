@@ -66,7 +66,7 @@ class Training:
 class Config:
     """A training on each data set."""
 
-    digits: Training = Training(hidden=(100, 100, 100), epochs=30, batch_size=32, seeds=20, tuned_on=20)
+    digits: Training = Training(hidden=(100, 100, 100), epochs=30, batch_size=32, seeds=20, tuned_on=5)
     mnist: Training | None = Training(hidden=(256, 256), epochs=8, batch_size=128, seeds=5, tuned_on=1)
 
 
