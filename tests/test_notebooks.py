@@ -74,10 +74,12 @@ def test_notebooks_get_the_verdicts_of_their_scripts(written, tmp_path):
     assert [note for note in reports[0].notes if note.startswith("not run")] == []
     step, not_run = (reports[1].notes[i] for i in (1, -1))
     assert step == "the step is a round of the loop in cell 16, line 1"
-    assert not_run.startswith(
-        "not run: cell 2, line 2 (invalid syntax), cell 1, line 2 (ModuleNotFoundError: No module named "
-        "'plots_that_nobody_has')"
-    )  # and perhaps the cells after the loop: the run ends once the loop is judged
+    in_order = [
+        "cell 2, line 2 (invalid syntax), cell 1, line 2 (ModuleNotFoundError: No module named 'plots_that_nobody_has')",
+        ", cell 17, line 1 (NameError: name 'plt' is not defined)",
+        ", and 1 more",
+    ]  # the run ends when the loop is judged, before or after the cells that follow the loop
+    assert not_run in [f"not run: {''.join(in_order[:reached])}" for reached in (1, 2, 3)]
 
 
 def test_a_function_in_a_notebook_is_checked(written):

@@ -81,7 +81,7 @@ def measure(config: Config, key: jax.Array, progress: Progress) -> dict[str, np.
             cosines, *traces = over_runs(partial(_traces, config, phi), (params,), digits(pixels), at_once=1)
         for at in np.ndindex(cosines.shape):
             params, gradients, hs, deltas = jax.tree.map(lambda a, at=at: a[at], traces)
-            found.append((cosines[at], predicted_cosine(hs, deltas), *errors(phi, params, gradients, hs, deltas)))
+            found.append((cosines[at], predicted_cosine(hs, deltas), *exact_errors(phi, params, gradients, hs, deltas)))
     shape = len(config.pixels), len(config.activations), config.seeds, len(when)
     names = ("cosine", "predicted", "shifts", "kept")
     arrays = np.transpose(np.reshape(found, (*shape, len(names))), (4, 0, 1, 3, 2))
@@ -237,7 +237,9 @@ def _trace(config: Config, phi: Activation, x: jax.Array, labels: jax.Array, par
     return jnp.mean(jax.lax.map(cosine_with_shift, shifts)), params, s.gradients, hs, s.delta
 
 
-def errors(phi: Activation, params: Params, gradients: Params, hs: Matrices, deltas: Matrices) -> tuple[float, float]:
+def exact_errors(
+    phi: Activation, params: Params, gradients: Params, hs: Matrices, deltas: Matrices
+) -> tuple[float, float]:
     """Return the errors of what is exact: the mean over shifts, of a few examples, and the gradient without z."""
     few = [[a[:32] for a in matrices] for matrices in (hs, deltas)]
     without_z = gradients_from_outputs(params, hs, deltas[-1], phi.name)
