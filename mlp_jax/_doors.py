@@ -372,8 +372,10 @@ def as_targets(value: Any, batch: int, classes: int, dtype: Any, name: str = "ta
     if jnp.issubdtype(t.dtype, jnp.integer) or t.shape != (batch, classes):
         cure = ""
         if t.shape == (batch,):
+            are_classes = np.issubdtype(t.dtype, np.floating) and not is_traced(t) and np.all(np.asarray(t) % 1 == 0)
             of_values = f"{name}[:, None]" if classes == 1 else f"floats ({batch}, {classes})"
             cure = f"; for classes give integers, labels.astype(int), for values {of_values}"
+            cure = cure if are_classes else f"; give {of_values}"
         raise ValueError(
             f"{name}: expected integer labels ({batch},) or floats ({batch}, {classes}), "
             f"got {t.dtype} of shape {t.shape}{cure}"

@@ -5,6 +5,7 @@ over its minibatches. Data are arguments, so nothing is compiled again for other
 `train` is the thin host loop around `run_epochs`. Both can be vmapped over keys, parameters, hyperparameters and data.
 """
 
+import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -181,15 +182,22 @@ def train_step(
     result = traced.gradient(params, x, targets, activation=activation, loss=loss)
     _doors.check_gradients(result, params)
     value, gradients = result
-    updates, optimizer_state = transformation_of(static.optimizer, traced.hyperparameters).update(
-        gradients,
-        optimizer_state,
-        params,
-        value=value,
-        grad=gradients,
-        value_fn=lambda params: loss.value(traced.forward(params, x, activation=activation), targets),
-    )
+    update = transformation_of(static.optimizer, traced.hyperparameters).update
+    more = {
+        "value": value,
+        "grad": gradients,
+        "value_fn": lambda params: loss.value(traced.forward(params, x, activation=activation), targets),
+        "grad_fn": lambda params, _: traced.gradient(params, x, targets, activation=activation, loss=loss)[1],
+    }
+    updates, optimizer_state = update(gradients, optimizer_state, params, **_taken_by(update, more))
     return (optax.apply_updates(params, updates), optimizer_state), value
+
+
+def _taken_by(function: Callable[..., Any], named: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments that a function names, and with **kwargs all but grad_fn, which optax.lbfgs refuses."""
+    parameters = inspect.signature(function).parameters
+    takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    return {name: value for name, value in named.items() if name in parameters or (takes_all and name != "grad_fn")}
 
 
 def transformation_of(

@@ -170,6 +170,9 @@ def is_plain(forward: Callable[..., Any]) -> bool:
 
 def _check_hyperparameters(hyperparameters: Any, optimizer: Any) -> None:
     """Check that `optimizer` is an optimiser, and that a factory takes the hyperparameters' names."""
+    if isinstance(optimizer, optax.MultiSteps):
+        cure = "call its .gradient_transformation()"
+        raise TypeError(f"optimizer: expected an optax transformation or a factory, got optax.MultiSteps; {cure}")
     if isinstance(optimizer, optax.GradientTransformation):
         if hyperparameters:
             expected, got = "a factory such as optax.adam to take them", "a ready transformation"
