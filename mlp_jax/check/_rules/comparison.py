@@ -24,22 +24,22 @@ from mlp_jax.check import _rendering as rendering
 from mlp_jax.check._rendering import LEAF_COLUMNS, Page, Report, Table
 from mlp_jax.check._tolerance import TOLERANCES
 
-ABSENT = object()  # where one of two trees has no leaf: another thing than None, which stands for zero
+ABSENT = object()  # stands for a leaf that one of two trees lacks; None stands for zero
 
 
 @dataclass(frozen=True)
 class LeafComparison:
-    """One leaf of a gradient beside what was expected.
+    """One leaf of a gradient, compared with what was expected.
 
     Attributes:
       name: its place in the pytree, such as `layers[1].weight`.
-      shape: of the actual leaf; None where there is none.
+      shape: of the actual leaf; None if it is missing.
       dtype: of the actual leaf.
-      relative_error: |a - e| / |e|; where e is zero, |a| over the norm of the whole expected gradient.
-      cosine: of the angle between the two; NaN where one is zero.
+      relative_error: |a - e| / |e|; if e is zero, |a| over the norm of the whole expected gradient.
+      cosine: of the angle between the two; NaN if one is zero.
       norm_ratio: |a| / |e|.
       max_error: the largest |a_i - e_i|.
-      index: where that is.
+      index: of that entry.
       actual: a_i there.
       expected: e_i there.
       tolerance: what the relative error may be.
@@ -68,13 +68,13 @@ class LeafComparison:
 
 @dataclass(frozen=True, repr=False)
 class GradientReport(Report):
-    """What `compare_gradients` found; true where the gradients agree, so `assert report, report` is a test.
+    """What `compare_gradients` found; true if the gradients agree, so `assert report, report` is a test.
 
     Attributes:
       leaves: the comparisons, in the order of the pytree.
       reference_error: the expected gradient's own relative error, as the caller knows it.
       notes: what is worth knowing and not wrong, such as another dtype.
-      errors: |a - e| of the worst leaf, for a heat map; None where no leaf can be compared.
+      errors: |a - e| of the worst leaf, for a heat map; None if no leaf can be compared.
     """
 
     leaves: tuple[LeafComparison, ...]
@@ -139,11 +139,11 @@ def compare_gradients(
         of each in turn; the tolerance is never below it.
 
     Returns:
-      A `GradientReport`: true where all leaves are right. Another structure or shape is part of it, not an error.
+      A `GradientReport`: true if all leaves are right. Another structure or shape is part of it, not an error.
 
     Raises:
       ValueError, TypeError: for a tolerance or a reference error that is no number of at least 0, or under jit,
-        where values cannot be read.
+        if values cannot be read.
 
     Example:
       >>> report = compare_gradients({"W": jnp.array([2.0, 4.0])}, {"W": jnp.array([1.0, 2.0])})
@@ -192,7 +192,7 @@ def _flat(tree: Any) -> tuple[list[tuple[Any, Any]], Any]:
 
 
 def _paired(actual: Any, expected: Any) -> tuple[list[tuple[str, Any, Any]], list[str]]:
-    """Return (name, actual leaf, expected leaf), ABSENT where one side has no such place, and notes."""
+    """Return (name, actual leaf, expected leaf), ABSENT if one tree has no such leaf, and notes."""
     (actual_leaves, actual_tree), (expected_leaves, expected_tree) = _flat(actual), _flat(expected)
     if _same_skeleton(actual_tree, expected_tree):
         pairs = [(leaf_name(path), a, e) for (_, a), (path, e) in zip(actual_leaves, expected_leaves, strict=True)]

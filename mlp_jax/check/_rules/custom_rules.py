@@ -1,4 +1,4 @@
-"""Check derivatives that were written by hand: a gradient function, a `jax.custom_vjp` or a `jax.custom_jvp`.
+"""Check derivatives that were written by hand: a `jax.custom_vjp` or a `jax.custom_jvp`.
 
 A rule is right when its gradient is that of autodiff through the function without the rule, to rounding, and the
 slope of the function by finite differences, and when it is a derivative at all: linear in the cotangent, zero for zero,
@@ -8,24 +8,21 @@ test raises is passed on: that is a finding, too.
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 
 from mlp_jax import _doors, _xla
-from mlp_jax.check._rules.finite_differences import float64_on_cpu, is_kind, split_floats
-from mlp_jax.check._rules.gradient_judge import (
-    Judgement,
-    by_autodiff,
-    eps_of,
-    find_gradient,
-    float_names,
-    judge,
-)
-from mlp_jax.check._rules.jaxpr_interpreter import RULES, equations, float_dtype, undecorated
+from mlp_jax.check._rules import low_precision
+from mlp_jax.check._rules.comparison import leaf_name
+from mlp_jax.check._rules.finite_differences import float64_on_cpu, fresh_caches, is_kind, split_floats
+from mlp_jax.check._rules.gradient_judge import Judgement, judge
+from mlp_jax.check._rules.jaxpr_interpreter import RULES, coarsest, equations, float_dtype
+from mlp_jax.check._rules.problem import Gradient, compiled, problem_of
+from mlp_jax.check._rules.rule import Rule, derivative_of, gradient_of, reverse
 from mlp_jax.check._rules.rule_checks import (
     Arrays,
     Derivative,
@@ -34,40 +31,56 @@ from mlp_jax.check._rules.rule_checks import (
     check_laws,
     copies,
     distance,
-    elements,
     images,
 )
-from mlp_jax.check._rules.rule_report import Notebook, RuleReport, name_of
+from mlp_jax.check._rules.rule_report import Notebook, RuleReport, name_of, whole_message
 
-FORWARD_ENTRIES = 4096  # of the arguments: up to here a Jacobian-vector product is taken for every entry
+SHRINK = (1.0, 1e-3, 1e-6)  # sizes of a cotangent that are tried in turn, for a rule that may be nonlinear
 
 
 def check_custom_vjp(
-    f: Callable[..., Any], *args: Any, reference: Callable[..., Any] | None = None, linear: bool = True, seed: int = 0
+    f: Callable[..., Any],
+    *args: Any,
+    reference: Callable[..., Any] | None = None,
+    linear: bool = True,
+    tolerance: float | None = None,
+    order: int = 1,
+    dtype: Any = None,
+    seed: int = 0,
 ) -> RuleReport:
     """Check the rule of a `jax.custom_vjp`, or of any function with such rules inside, at one point.
 
-    The rule's gradient of sum(c * f(args)), for a random cotangent c, must be
+    The rule's gradient of sum(c * f(args)), for a random cotangent c, must have
 
-    - that of autodiff through the function without its rule, each leaf to 1e-9 (1e-4 where f computes in float32);
-    - the slope by central differences, for every leaf along random directions, entry by entry for the worst.
+    - the slopes of the function by central differences, for every leaf along random directions;
+    - the digits of autodiff through the function without its rule, to 1e-9 (1e-4 if f computes in float32).
 
-    Where the two disagree at a kink of f, a value between the slopes of both sides is a convention: noted, not wrong.
+    If autodiff contradicts the differences, it is not believed. At a kink of f, a mixture of the gradients around is a
+    convention: noted, not wrong. What cannot be seen is undecided.
 
     Args:
       f: a `jax.custom_vjp` object, or a function that JAX can trace.
-      *args: its arguments, pytrees: leaves that are floats are differentiated (in float64), others, `nondiff_argnums`
-        and None are kept.
+      *args: its arguments, pytrees: leaves that are floats or complex are differentiated (in float64); whole numbers,
+        strings, functions, `nondiff_argnums` and None are kept as they are. A complex leaf counts as two real ones, and
+        its gradient g means the slope Re(g dz), as `jax.grad` has it.
       reference: what the rule is the derivative of, if not of f itself: for a straight-through estimator of
         rounding, `lambda x: x`.
-      linear: False for a rule that is not linear in the cotangent on purpose, such as one that clips gradients.
+      linear: False for a rule that is not linear in the cotangent on purpose, such as one that clips gradients: its
+        gradient is compared for cotangents so small that it is.
+      tolerance: the relative L2 error that a leaf may have, for a function that is itself not exact, such as a solver
+        that stops early. None is that of the precision.
+      order: 2 also checks the derivative of the rule.
+      dtype: float32, bfloat16 or float16. The rule also runs in this dtype, on the device of its arguments, and is
+        compared with itself in float64 at the rounded arguments. None takes the dtype of arrays given in one of these.
       seed: of the cotangents and directions.
 
     Returns:
-      A `RuleReport`: true where all checks passed. A note warns if XLA's YNNPACK fusion compiles a right rule wrongly.
+      A `RuleReport`: true if the rule was seen to be right. A note warns if XLA's YNNPACK fusion compiles a right
+      rule wrongly.
 
     Raises:
-      TypeError: where f is not a function. What f or its rule raises is a finding.
+      TypeError, ValueError: if f is not a function, or an option is not as said. What f or its rule raises is a
+        finding.
 
     Example:
       >>> @jax.custom_vjp
@@ -77,11 +90,19 @@ def check_custom_vjp(
       >>> check_custom_vjp(square, 3.0).wrong
       ('autodiff', 'finite differences')
     """
-    return _check_rule("check_custom_vjp", f, args, reference, linear, seed)
+    options = _Options("check_custom_vjp", False, linear, tolerance, order, dtype, seed)
+    return _check_rule(options, f, args, reference)
 
 
 def check_custom_jvp(
-    f: Callable[..., Any], *args: Any, reference: Callable[..., Any] | None = None, linear: bool = True, seed: int = 0
+    f: Callable[..., Any],
+    *args: Any,
+    reference: Callable[..., Any] | None = None,
+    linear: bool = True,
+    tolerance: float | None = None,
+    order: int = 1,
+    dtype: Any = None,
+    seed: int = 0,
 ) -> RuleReport:
     """Check the rule of a `jax.custom_jvp`, or of any function with such rules inside, at one point.
 
@@ -93,28 +114,52 @@ def check_custom_jvp(
       *args: as for `check_custom_vjp`.
       reference: as for `check_custom_vjp`.
       linear: as for `check_custom_vjp`, in the tangent. A rule that is not linear has no reverse mode.
+      tolerance: as for `check_custom_vjp`.
+      order: as for `check_custom_vjp`.
+      dtype: as for `check_custom_vjp`.
       seed: of the tangents and directions.
 
     Returns:
-      A `RuleReport`: true where all checks passed.
+      A `RuleReport`: true if the rule was seen to be right.
 
     Raises:
-      TypeError: where f is not a function. What f or its rule raises is a finding.
+      TypeError, ValueError: as `check_custom_vjp`.
 
     Example:
       >>> report = check_custom_jvp(jax.nn.relu, np.array([-1.0, 0.0, 2.0]))
-      >>> report.ok, report.notes[1]
+      >>> report.ok, report.notes[0]
       (True, 'on a kink, autodiff follows another convention than the rule; entries: 1')
     """
-    return _check_rule("check_custom_jvp", f, args, reference, linear, seed)
+    options = _Options("check_custom_jvp", True, linear, tolerance, order, dtype, seed)
+    return _check_rule(options, f, args, reference)
 
 
-def _check_rule(
-    where: str, f: Callable[..., Any], args: tuple[Any, ...], reference: Any, linear: bool, seed: int
-) -> RuleReport:
+class _Options(NamedTuple):
+    where: str
+    by_tangents: bool
+    linear: bool
+    tolerance: float | None
+    order: int
+    dtype: Any
+    seed: int
+
+
+def _check_rule(options: _Options, f: Callable[..., Any], args: tuple[Any, ...], reference: Any) -> RuleReport:
+    where = options.where
     _doors.check_function(f"{where}: f", f)
     if reference is not None:
         _doors.check_function(f"{where}: reference", reference)
+    if options.tolerance is not None:
+        _doors.check_positive(f"{where}: tolerance", options.tolerance)
+    if options.order not in (1, 2):
+        raise _doors.mistake(f"{where}: order", "1, or 2 to check the derivative of the rule, too", options.order)
+    if options.dtype is not None:
+        try:
+            name = np.dtype(options.dtype).name
+        except TypeError:
+            name = str(options.dtype)
+        _doors.check_choice(f"{where}: dtype", name, low_precision.DTYPES)
+        args = jax.tree.map(lambda leaf: jnp.asarray(leaf, name) if is_kind(leaf, jnp.floating) else leaf, args)
     names = _argument_names(f, args)
     static = {i for i, arg in enumerate(args) if i in _nondiff(f) or not _is_numeric(arg)}
     arguments = {names[i]: arg for i, arg in enumerate(args) if i not in static}
@@ -126,40 +171,74 @@ def _check_rule(
         def on(floats: Arrays) -> Arrays:
             named = rebuild(floats)
             out = g(*(arg if i in static else named[names[i]] for i, arg in enumerate(args)))
-            return [jnp.asarray(leaf) for leaf in jax.tree.leaves(out) if is_kind(leaf, jnp.floating)]
+            return [_real(jnp.asarray(leaf)) for leaf in jax.tree.leaves(out) if is_kind(leaf, jnp.inexact)]
 
         return on
 
-    by_tangents = where == "check_custom_jvp"
-    plain, given = of_floats(f), copies(args)
+    book, given = Notebook(name_of(f)), copies(args)
+    rng = np.random.default_rng(options.seed)
+    plain = of_floats(f)
+    target = plain if reference is None else of_floats(reference)
+    by_tangents = options.by_tangents
+    rule = Rule(plain, target, derivative_of(plain, by_tangents), by_tangents, x, float_names(arguments))
+    _note_forms(book, f, args, arguments)
+    originals = [_as_array(leaf) for leaf in jax.tree.leaves(arguments) if is_kind(leaf, jnp.inexact)]
+    low = low_precision.dtype_of(originals)
 
-    def derive(floats: Arrays, element: Arrays) -> tuple[Arrays, Arrays]:
-        if by_tangents:
-            return jax.jvp(plain, (floats,), (element,))
-        value, pull = jax.vjp(plain, floats)
-        return value, pull(element)[0]
+    def traced(floats: Arrays) -> Any:
+        value = plain(floats)
+        return rule.derive(floats, floats if by_tangents else value)
 
-    book, rng = Notebook(name_of(f)), np.random.default_rng(seed)
-    with float64_on_cpu():
-        target = of_floats(_without_rule(f) if reference is None else reference)
-        judgement = _check_derivative(book, plain, derive, target, x, rebuild, by_tangents, linear, rng)
-    _check_dtypes(book, plain, arguments, by_tangents)
+    expected = None
+    with fresh_caches(traced, x), float64_on_cpu():
+        judgement = _check_derivative(book, rule, options._replace(order=1), rng)
+        if options.order == 2 and judgement is not None:
+            _check_second(book, rule, options, rng)
+        if judgement is not None and options.linear and low in low_precision.DTYPES and not book.problems:
+            expected = low_precision.expected(rule, low, rng)
+    _check_dtypes(book, plain, originals, by_tangents)
+    if expected is not None and not book.problems:
+        low_precision.check_low_precision(book, rule, expected, originals)
     check_inputs(book, given, args)
     return book.report(**({} if judgement is None else judgement._asdict()))
 
 
-def _check_derivative(
-    book: Notebook,
-    plain: Callable[[Arrays], Arrays],
-    derive: Derivative,
-    target: Callable[[Arrays], Arrays],
-    x: Arrays,
-    rebuild: Callable[[Any], Any],
-    by_tangents: bool,
-    linear: bool,
-    rng: np.random.Generator,
-) -> Judgement | None:
-    """Check the derivative of `plain`, which should be that of `target`; return how its gradient compares."""
+def _note_forms(book: Notebook, f: Callable[..., Any], args: tuple[Any, ...], arguments: Any) -> None:
+    """Write down what a form of the function means for its check."""
+    traced = [i for i in _nondiff(f) if i < len(args) and any(map(_is_array, jax.tree.leaves(args[i])))]
+    if traced:
+        book.notes.append(
+            f"nondiff_argnums holds an array (argument {', '.join(map(str, traced))}): under jit, vmap or scan it is "
+            "traced, and the rule then fails; make it an ordinary argument, whose derivative may be zero"
+        )
+    note_complex(book, arguments)
+
+
+def note_complex(book: Notebook, tree: Any) -> None:
+    """Write down what complex arguments mean, if there are any."""
+    if any(is_kind(leaf, jnp.complexfloating) for leaf in jax.tree.leaves(tree)):
+        book.notes.append(
+            "complex numbers count as two real ones, on a last axis: a gradient g means the slope Re(g dz), as "
+            "jax.grad has it"
+        )
+
+
+def _check_derivative(book: Notebook, rule: Rule, options: _Options, rng: np.random.Generator) -> Judgement | None:
+    """Check a derivative and return how its gradient compares."""
+    laws = Notebook(book.subject)  # the gradient comes first, but its arrays need the room
+    found = _run(book, laws, rule, options.linear, rng)
+    if found is None:
+        return None
+    judgement = _judge_rule(book, rule, *found, options, rng)
+    book.findings.extend(laws.findings)
+    return judgement
+
+
+def _run(
+    book: Notebook, laws: Notebook, rule: Rule, linear: bool, rng: np.random.Generator
+) -> tuple[Arrays, Arrays] | None:
+    """Check that a derivative runs and obeys the laws; return one of its images, and a cotangent."""
+    plain, derive, x = rule.plain, rule.derive, rule.x
     points = [jnp.asarray(leaf) for leaf in x]
     with _xla.operation_by_operation():
         value = book.attempt("runs", "the function", lambda: plain(points))
@@ -167,99 +246,120 @@ def _check_derivative(
         if value is not None:
             book.find("runs", "the function returns no floats, so there is nothing to differentiate", "")
         return None
-    like = points if by_tangents else value
-    first, second = ([jnp.asarray(rng.standard_normal(v.shape), v.dtype) for v in like] for _ in range(2))
+    like = points if rule.by_tangents else value
+    one, two = ([jnp.asarray(rng.standard_normal(v.shape), v.dtype) for v in like] for _ in range(2))
     with _xla.operation_by_operation():
-        eager = book.attempt("rule", "the rule", lambda: derive(points, first))
+        eager = book.attempt("rule", "the rule", lambda: derive(points, one))
     if eager is None:
         return None
-    traced = book.attempt("jit", "the rule under jit", lambda: jax.make_jaxpr(derive)(x, first).jaxpr)
+    traced = book.attempt("jit", "the rule under jit", lambda: jax.make_jaxpr(derive)(x, one).jaxpr)
     if traced is None:
         return None
-    book.precision = float_dtype(traced)
+    book.precision = laws.precision = float_dtype(traced)
     if not any(eqn.primitive.name in RULES for eqn in equations(jax.make_jaxpr(plain)(x).jaxpr)):
         book.notes.append("the function carries no rule of its own: this was a check of autodiff")
-    check_compiler(book, derive, (x, first), traced, eager)
+    check_compiler(book, derive, (x, one), traced, eager)
     off = distance(eager[0], value, book.tolerance)
     book.find(
         "value",
         off and f"the rule's forward pass returns another value than the function, off by {off}: return f(x) itself",
         "the forward pass returns the function's value",
     )
-    cotangent = [jnp.asarray(rng.standard_normal(v.shape)) for v in value] if by_tangents else first
-    found = images(book, derive, x, eager[1], elements(first, second))
+    found = images(book, derive, x, eager[1], one, two)
     if found is None:
         return None
-    judgement = _judge_rule(book, derive, found.one, target, x, cotangent, rebuild, by_tangents, rng)
-    check_laws(book, found, "tangent" if by_tangents else "cotangent", linear)
-    return judgement
+    book.attempt("jit", "the rule under jit", lambda: check_laws(laws, found, rule.element, linear))
+    cotangent = [jnp.asarray(rng.standard_normal(v.shape)) for v in value] if rule.by_tangents else one
+    return found.of(0), cotangent
 
 
 def _judge_rule(
-    book: Notebook,
-    derive: Derivative,
-    image: Arrays,
-    target: Callable[[Arrays], Arrays],
-    x: Arrays,
-    cotangent: Arrays,
-    rebuild: Callable[[Any], Any],
-    by_tangents: bool,
-    rng: np.random.Generator,
+    book: Notebook, rule: Rule, image: Arrays, cotangent: Arrays, options: _Options, rng: np.random.Generator
 ) -> Judgement | None:
     """Compare the rule's gradient of sum(cotangent * f) with those of the function that it should belong to."""
+    x, by_rule = rule.x, gradient_of(rule)
 
-    def loss(floats: Arrays) -> Any:
-        return sum(jnp.sum(c * v) for c, v in zip(cotangent, target(floats), strict=True))
+    def loss(x: Arrays, cotangent: Arrays) -> Any:
+        return sum(jnp.sum(c * v) for c, v in zip(cotangent, rule.target(x), strict=True))
 
-    spec = book.attempt("reference", "the function without its rule", lambda: jax.make_jaxpr(loss)(x))
+    spec = book.attempt("reference", "the function without its rule", lambda: jax.make_jaxpr(loss)(x, cotangent))
     if spec is None:
         return None
-    book.precision = max(book.precision, float_dtype(spec.jaxpr), key=eps_of)
-    if by_tangents:
-        reverse = book.attempt("reverse mode", "reverse mode through the rule", lambda: _reverse(derive, x, cotangent))
-        actual = _forward(derive, x, cotangent) if sum(leaf.size for leaf in x) <= FORWARD_ENTRIES else reverse
+    book.precision = coarsest([book.precision, float_dtype(spec.jaxpr)])
+    size = 1.0 if options.linear or rule.by_tangents else _where_linear(rule.derive, x, cotangent)
+    gradient = compiled(lambda x, c: [g / size for g in by_rule(x, [size * v for v in c])], cotangent)
+    if rule.by_tangents:
+        by_reverse = _attempt_reverse(book, compiled(lambda x, c: reverse(rule.derive, x, c), cotangent), rule)
+        actual = gradient(x) if rule.is_small else by_reverse
         if actual is None:
             return None
-        if reverse is not None:
-            off = distance(reverse, actual, book.loose)
+        if by_reverse is not None:
+            off = distance(by_reverse, actual, book.loose)
             book.find(
                 "reverse mode", off and f"another gradient than forward mode, by {off}", "agrees with forward mode"
             )
     else:
-        actual = image
+        actual = image if size == 1 else gradient(x)
     actual = [np.asarray(leaf, float) for leaf in actual]
-    expected, rounding = by_autodiff(book, jax.grad(loss), x, rng)
-    judgement = judge(book, loss, x, float_names(rebuild(x)), actual, expected, rounding, rng)
-    find_gradient(book, judgement, spec.jaxpr)
-    return judgement
+    problem = problem_of(book, loss, (cotangent,), gradient, x, keeps_stopped=options.order == 1)
+    return judge(book, problem, x, rule.names, actual, rng, options.tolerance)
 
 
-def _forward(derive: Derivative, x: Arrays, cotangent: Arrays) -> Arrays:
-    """Return the gradient of sum(cotangent * f) by one Jacobian-vector product for each entry."""
-    flat, unravel = ravel_pytree(x)
+def _attempt_reverse(book: Notebook, reverse: Gradient, rule: Rule) -> Arrays | None:
+    """Return the gradient by reverse mode, or None with a note if a loop of unknown length forbids reverse mode."""
+    names = {eqn.primitive.name for eqn in equations(jax.make_jaxpr(rule.plain)(rule.x).jaxpr)}
+    if "while" not in names:
+        return book.attempt("reverse mode", "reverse mode through the rule", lambda: reverse(rule.x))
+    try:
+        return reverse(rule.x)
+    except Exception as error:
+        book.notes.append(f"no reverse mode, which is a limit of the loop and not of the rule: {whole_message(error)}")
+        return None
 
-    def slope(tangent: Any) -> Any:
-        image = derive(x, unravel(tangent))[1]
-        return sum(jnp.sum(c * v) for c, v in zip(cotangent, image, strict=True))
 
-    rows = _xla.jit_without_ynn(lambda basis: jax.lax.map(slope, basis, batch_size=min(256, flat.size)))(
-        np.eye(flat.size)
+def _where_linear(derive: Derivative, x: Arrays, cotangent: Arrays) -> float:
+    """Return a size of cotangents at which the rule is linear in them, or 1."""
+    for size in SHRINK:
+        one, half = ([g / s for g in derive(x, [s * c for c in cotangent])[1]] for s in (size, size / 2))
+        if not distance(one, half, 1e-6):
+            return size
+    return 1.0
+
+
+def _check_second(book: Notebook, rule: Rule, options: _Options, rng: np.random.Generator) -> None:
+    """Check the derivative of the rule: the function is now the gradient that it gives."""
+    with _xla.operation_by_operation():
+        value = rule.plain([jnp.asarray(leaf) for leaf in rule.x])
+    like = rule.x if rule.by_tangents else value
+    element = [jnp.asarray(rng.standard_normal(v.shape)) for v in like]
+
+    def plain(x: Arrays) -> Arrays:
+        return rule.derive(x, element)[1]
+
+    again = Notebook(book.subject)
+    _check_derivative(
+        again,
+        Rule(plain, plain, derivative_of(plain, False), False, rule.x, rule.names),
+        options._replace(order=2),
+        rng,
     )
-    return unravel(rows)
+    book.findings.extend(replace(finding, check=f"second order: {finding.check}") for finding in again.findings)
 
 
-def _reverse(derive: Derivative, x: Arrays, cotangent: Arrays) -> Arrays:
-    """Return the gradient of sum(cotangent * f) by transposing the Jacobian-vector product."""
-
-    def slope(tangents: Arrays) -> Any:
-        return sum(jnp.sum(c * v) for c, v in zip(cotangent, derive(x, tangents)[1], strict=True))
-
-    return _xla.jit_without_ynn(lambda: jax.linear_transpose(slope, x)(1.0)[0])()
+def _real(leaf: Any) -> Any:
+    """Return a complex array as a real one, with its two parts on a last axis."""
+    if not jnp.issubdtype(leaf.dtype, jnp.complexfloating):
+        return leaf
+    return (np if isinstance(leaf, np.ndarray) else jnp).stack([leaf.real, leaf.imag], axis=-1)
 
 
-def _check_dtypes(book: Notebook, plain: Callable[[Arrays], Arrays], arguments: Any, by_tangents: bool) -> None:
+def _as_array(leaf: Any) -> Any:
+    """Return an argument in its own dtype, on its own device; a number, and numpy's float64, as they are."""
+    return _real(leaf) if isinstance(leaf, jax.Array) else _real(np.asarray(leaf))
+
+
+def _check_dtypes(book: Notebook, plain: Callable[[Arrays], Arrays], originals: Arrays, by_tangents: bool) -> None:
     """Check that every gradient has the dtype of its argument, as it was given; nothing is computed for that."""
-    originals = [leaf for leaf in jax.tree.leaves(arguments) if is_kind(leaf, jnp.floating)]
 
     def images(floats: Arrays) -> tuple[Arrays, Arrays]:
         if by_tangents:
@@ -276,13 +376,12 @@ def _check_dtypes(book: Notebook, plain: Callable[[Arrays], Arrays], arguments: 
         )
 
 
-def _without_rule(f: Callable[..., Any]) -> Callable[..., Any]:
-    """Return f's own code: what a custom_vjp or custom_jvp object wraps, or f with all rules inside taken away."""
-    return f.fun if isinstance(f, jax.custom_vjp | jax.custom_jvp) else undecorated(f)
-
-
 def _nondiff(f: Callable[..., Any]) -> tuple[int, ...]:
     return tuple(getattr(f, "nondiff_argnums", None) or ())
+
+
+def _is_array(leaf: Any) -> bool:
+    return hasattr(leaf, "dtype") and hasattr(leaf, "shape")
 
 
 def _is_numeric(arg: Any) -> bool:
@@ -299,3 +398,9 @@ def _argument_names(f: Callable[..., Any], args: tuple[Any, ...]) -> list[str]:
         parameters = []
     names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     return names[: len(args)] + [f"argument {i}" for i in range(len(names), len(args))]
+
+
+def float_names(tree: Any) -> list[str]:
+    """Return the names of those leaves that are floats or complex."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return [leaf_name(path) for path, leaf in leaves if is_kind(leaf, jnp.inexact)]

@@ -3,7 +3,7 @@
     central differences   (f(x + t e_j) - f(x - t e_j)) / 2 t     any function; about 9 digits
     complex step          Im f(x + i t e_j) / t                   analytic functions; all digits
 
-Entries where f has a kink have no derivative: they are counted, and left out of a comparison.
+Entries at a kink of f have no derivative. They are counted, and left out of a comparison.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ import numpy as np
 
 from mlp_jax import _doors, _xla
 from mlp_jax.check._rules.comparison import GradientReport, compare_gradients
-from mlp_jax.check._rules.finite_differences import float64_on_cpu, mapped, scalar_function, slopes_along
+from mlp_jax.check._rules.finite_differences import float64_on_cpu, in_scales, mapped, scalar_function, slopes_along
 
 COMPLEX_STEP = 1e-20  # its square is far below rounding, so that the truncation error is, too
 
@@ -69,7 +69,7 @@ class Reference:
         return compare_gradients(actual, expected, tolerance, [min(error, 1e300) for error in errors])
 
     def _known(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Return (gradient, error) of each leaf, flat, where there is a derivative."""
+        """Return (gradient, error) of each leaf, flat, of the entries that have a derivative."""
         trees = (jax.tree.leaves(tree) for tree in (self.gradient, self.error, self.kinks))
         return [
             (np.asarray(g[~kink], float), np.asarray(error[~kink], float)) if kink.dtype == bool else (np.zeros(0),) * 2
@@ -101,7 +101,7 @@ def central_differences(f: Callable[[Any], Any], params: Any, *, step: float | N
       A `Reference`: the gradient, the error of each entry, and which entries sit on a kink.
 
     Raises:
-      ValueError, TypeError: where f does not return a real scalar, params hold complex numbers or no floats, or the
+      ValueError, TypeError: if f does not return a real scalar, params hold complex numbers or no floats, or the
         step is not above 0. What f itself raises is passed on.
 
     Example:
@@ -119,9 +119,8 @@ def central_differences(f: Callable[[Any], Any], params: Any, *, step: float | N
             return [(jnp.arange(leaf.size) == k - start).astype(float).reshape(leaf.shape) for leaf, start in starts]
 
         own = np.abs(np.concatenate([leaf.ravel() for leaf in leaves]))
-        size = np.maximum(own, np.repeat([np.mean(np.abs(leaf)) if leaf.size else 0 for leaf in leaves], sizes))
-        scales = np.stack([np.maximum(1, own), np.where(size > 0, size, 1)], axis=1)
-        slopes = slopes_along(scalar, leaves, one_hot, step)(np.arange(ends[-1]), scales)
+        size = np.repeat([np.mean(np.abs(leaf)) if leaf.size else 0 for leaf in leaves], sizes)
+        slopes = slopes_along(scalar, leaves, one_hot, step)(np.arange(ends[-1]), in_scales(own, size))
 
     def like_params(values: np.ndarray) -> Any:
         parts = np.split(values, ends[:-1])
@@ -134,7 +133,7 @@ def complex_step(f: Callable[[Any], Any], params: Any) -> Reference:
     """Return the gradient of an analytic f by the complex step, d f / d x_j = Im f(x + i t e_j) / t with t = 1e-20.
 
     Nothing is subtracted, so nothing cancels: the error is that of evaluating f (Squire & Trapp, 1998; Martins,
-    Sturdza & Alonso, 2003). It holds only where f is a complex function with a derivative: |x|, conj, real parts and
+    Sturdza & Alonso, 2003). It holds only if f is a complex function with a derivative: |x|, conj, real parts and
     comparisons are none, and such an f is found out by central differences and refused.
 
     Args:
@@ -145,7 +144,7 @@ def complex_step(f: Callable[[Any], Any], params: Any) -> Reference:
       A `Reference` with errors about 1e-15 of the gradient.
 
     Raises:
-      ValueError, TypeError: where f is not analytic or does not take complex numbers, and as `central_differences`.
+      ValueError, TypeError: if f is not analytic or does not take complex numbers, and as `central_differences`.
 
     Example:
       >>> print(complex_step(lambda x: jnp.sum(jnp.exp(x)), np.array([0.0])).gradient)

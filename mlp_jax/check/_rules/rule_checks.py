@@ -17,16 +17,24 @@ from mlp_jax.check._rules.jaxpr_interpreter import equations
 from mlp_jax.check._rules.rule_report import Notebook
 
 Arrays = list[Any]
+SAFE = 1e-200  # squares between this and its inverse lose nothing
 Derivative = Callable[[Arrays, Arrays], tuple[Arrays, Arrays]]
 
 
 def norm(arrays: Arrays) -> float:
-    """Return the L2 norm of all entries."""
-    return float(np.linalg.norm([np.linalg.norm(np.asarray(a, float)) for a in arrays]))
+    """Return the L2 norm of all entries, without overflow."""
+    flat = [np.asarray(a, float).ravel() for a in arrays]
+    with np.errstate(all="ignore"):
+        square = sum(float(np.dot(a, a)) for a in flat)
+        if SAFE < square < 1 / SAFE:
+            return square**0.5
+        largest = max((float(np.max(np.abs(a), initial=0.0)) for a in flat), default=0.0)
+        scale = largest if 0 < largest < np.inf else 1.0
+        return float(scale * np.linalg.norm([np.linalg.norm(a / scale) for a in flat]))
 
 
 def distance(actual: Arrays, expected: Arrays, tolerance: float, scale: float | None = None) -> str:
-    """Return the relative distance of two lists in words, or nothing where it is within tolerance."""
+    """Return the relative distance of two lists in words, or nothing if it is within tolerance."""
     if all(np.array_equal(a, e, equal_nan=True) for a, e in zip(actual, expected, strict=True)):
         return ""
     scale = norm(expected) if scale is None else scale
@@ -35,46 +43,54 @@ def distance(actual: Arrays, expected: Arrays, tolerance: float, scale: float | 
 
 
 class Images(NamedTuple):
-    """What a derivative makes of `elements` at one point, and of the first once more."""
+    """What a derivative makes of `elements` at one point.
 
-    one: Arrays
-    two: Arrays
-    mixed: Arrays  # of MIX[0] one + MIX[1] two
-    zero: Arrays
-    again: Arrays
+    Attributes:
+      of: k -> the image of element k.
+      again: () -> the image of the first, computed once more.
+    """
 
-
-MIX = (2.5, -0.75)
-
-
-def elements(one: Arrays, two: Arrays) -> list[Arrays]:
-    """Return the elements whose images are compared, from two that are random."""
-    return [one, two, [MIX[0] * a + MIX[1] * b for a, b in zip(one, two, strict=True)], [0 * a for a in one]]
+    of: Callable[[int], Arrays]
+    again: Callable[[], Arrays]
 
 
-def images(book: Notebook, derive: Derivative, x: Arrays, eager: Arrays, chosen: list[Arrays]) -> Images | None:
-    """Return the images of the chosen elements, and check on the way that jit and vmap change nothing.
+LARGE = 2**20  # entries: more of them are not stacked
+MIXES = ((1.0, 0.0), (0.0, 1.0), (2.5, -0.75), (0.0, 0.0))
 
-    One program gives them all at once; only where that differs from the eager result is each computed alone.
+
+def element(one: Arrays, two: Arrays, k: int) -> Arrays:
+    """Return the k-th element whose image is looked at: the first, the second, a mixture of these, and zero."""
+    a, b = MIXES[k]
+    return [a * v + b * w for v, w in zip(one, two, strict=True)]
+
+
+def images(book: Notebook, derive: Derivative, x: Arrays, eager: Arrays, one: Arrays, two: Arrays) -> Images | None:
+    """Return the images of the elements made of two, and check on the way that jit and vmap change nothing.
+
+    One program gives them all at once. Only if that differs from the eager result, each has its own run.
     """
     batched, tolerance = _xla.jit_without_ynn(jax.vmap(derive)), book.loose
-    stacked = [np.stack([leaf] * len(chosen)) for leaf in x], [np.stack(es) for es in zip(*chosen, strict=True)]
+    is_large = sum(leaf.size for leaf in x) > LARGE
+    if is_large:
+        stacked = [leaf[None] for leaf in x], [leaf[None] for leaf in one]
+    else:
+        batch = [element(one, two, k) for k in range(len(MIXES))]
+        stacked = [np.stack([leaf] * len(batch)) for leaf in x], [np.stack(es) for es in zip(*batch, strict=True)]
     rows = book.attempt("vmap", "the rule under vmap", lambda: batched(*stacked)[1])
-    if rows is not None and not distance([row[0] for row in rows], eager, tolerance):
+    if rows is not None and not is_large and not distance([row[0] for row in rows], eager, tolerance):
         book.find("jit", "", "the same under jit")
         book.find("vmap", "", "the same under vmap")
-        again = batched(*stacked)[1]
-        return Images._make([*([row[i] for row in rows] for i in range(len(chosen))), [row[0] for row in again]])
-    alone = _xla.jit_without_ynn(derive)
-    single = book.attempt("jit", "the rule under jit", lambda: [alone(x, element)[1] for element in chosen])
+        return Images(lambda k: [row[k] for row in rows], lambda: [row[0] for row in batched(*stacked)[1]])
+    program = _xla.jit_without_ynn(derive)
+    single = book.attempt("jit", "the rule under jit", lambda: program(x, one)[1])
     if single is None:
         return None
-    off = distance(single[0], eager, tolerance)
+    off = distance(single, eager, tolerance)
     book.find("jit", off and f"another result under jit, by {off}", "the same under jit")
     if rows is not None:
-        off = distance([row[0] for row in rows], single[0], tolerance)
+        off = distance([row[0] for row in rows], single, tolerance)
         book.find("vmap", off and f"another result under vmap, by {off}", "the same under vmap")
-    return Images._make([*single, alone(x, chosen[0])[1]])
+    return Images(lambda k: program(x, element(one, two, k))[1] if k else single, lambda: program(x, one)[1])
 
 
 def check_compiler(book: Notebook, f: Callable[..., Any], arguments: tuple[Any, ...], jaxpr: Any, eager: Any) -> None:
@@ -109,25 +125,25 @@ def _floats(tree: Any) -> Arrays:
 
 def check_laws(book: Notebook, images: Images, kind: str, linear: bool) -> None:
     """Check that a derivative gives the same every time, zero for zero, uses its element, and is linear in it."""
-    size = norm(images.one) + norm(images.two)
-    changed = distance(images.again, images.one, 0.0)
+    one, left = images.of(0), norm(images.of(3))
+    changed = distance(images.again(), one, 0.0)
     book.find(
         "deterministic",
         changed and f"the same input gives another result the second time, by {changed}: keep no state in the rule",
         "the same result again",
     )
-    left = norm(images.zero)
     more = f"a {kind} of zeros gives a result of size {left:.2g}: every term needs the {kind} as a factor"
     book.find("zero", more if left else "", f"a {kind} of zeros gives zeros")
-    ignored = size > 0 and not distance(images.one, images.two, 0.0)
+    two = images.of(1)
+    size = norm(one) + norm(two)
+    ignored = size > 0 and not distance(one, two, 0.0)
     book.find(
         f"{kind} used",
         f"two {kind}s give the same result: multiply by the {kind}" if ignored else "",
         f"another {kind} gives another result",
     )
     if linear:
-        pairs = zip(images.one, images.two, strict=True)
-        bent = distance(images.mixed, [MIX[0] * a + MIX[1] * b for a, b in pairs], book.loose, size)
+        bent = distance(images.of(2), element(one, two, 2), book.loose, size)
         book.find(
             "linear",
             bent and f"not linear in the {kind}, by {bent}: each term must hold it once, as a factor",
