@@ -7,7 +7,7 @@ import pytest
 import mlp_jax
 from experiments.frame import claims
 from experiments.frame.numbers import Numbers, measured
-from experiments.why_gradient_checks import in_training, references, rules, usual_rules
+from experiments.why_gradient_checks import in_training, mutations, references, right_rules, rules, usual_rules
 
 
 def verdicts(module, n):
@@ -154,11 +154,81 @@ def test_every_known_mistake_of_the_gradient_is_trained_or_is_none_here():
     }  # fmt: skip
 
 
+def checkers():
+    """Numbers by which every claim of the checkers holds: 2 rules, and 4 kinds of mistakes, one of them none."""
+    passed, refused, none = mutations.PASSED, mutations.REFUSED, mutations.NONE
+    said = np.full((3, 3, 2, 5), refused, np.int8)  # seeds, dtypes, rules, kinds
+    said[..., 0] = passed
+    said[..., 1, 4] = none
+    ours, jax_says, torch = said.copy(), said.copy(), said.copy()
+    ours[1:], ours[:, :, 1] = none, none
+    jax_says[:, 1:, :, 1] = torch[:, 0, :, 1] = passed
+    jax_says[:, 2, :, 0] = refused
+    torch[:, 1, :, 0] = refused
+    arrays = {"dtype": np.array(right_rules.DTYPES), "rule": np.array(["a", "b"]), "ours": ours, "jax": jax_says,
+              "torch slow": torch, "torch fast": torch.copy()}  # fmt: skip
+    return Numbers(arrays, mutations.Config())
+
+
+def test_shares_leave_out_what_was_not_tried():
+    n = checkers()
+    np.testing.assert_allclose(mutations.shares(n, "jax", "float32", mutations.PASSED), np.full(3, 2 / 7))
+    assert mutations.shares(n, "ours", "float64", mutations.REFUSED).tolist() == [1]
+    assert mutations.shares(n, "torch slow", "float32", mutations.REFUSED, mistakes=False).tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "array, place, value, fallen",
+    [
+        ("ours", (0, 0, 0, 1), mutations.PASSED, {"ours_passes_float64"}),
+        ("ours", (0, 2, 0, 0), mutations.REFUSED, {"ours_refuses_bfloat16"}),
+        ("jax", (slice(None), 0, slice(None), 1), mutations.PASSED, {"jax_in_float64"}),
+        ("jax", (slice(None), 1, slice(None), 1), mutations.REFUSED, {"jax_passes_float32"}),
+        ("jax", (slice(None), 2, slice(None), 0), mutations.PASSED, {"jax_refuses"}),
+        ("torch slow", (slice(None), 0, slice(None), 1), mutations.REFUSED, {"torch_passes_slow"}),
+        ("torch fast", (slice(None), 1, slice(None), 0), mutations.PASSED, {"torch_refuses_fast"}),
+    ],
+)
+def test_changed_checkers_turn_their_claims(array, place, value, fallen):
+    n = checkers()
+    assert set(verdicts(mutations, n).values()) == {"holds"}
+    n.arrays[array][place] = value
+    assert {name for name, verdict in verdicts(mutations, n).items() if verdict != "holds"} == fallen
+
+
+def test_without_pytorch_its_claims_are_not_run():
+    n = checkers()
+    arrays = {name: array for name, array in n.arrays.items() if "torch" not in name}
+    missing = {"torch slow": mutations.NO_TORCH, "torch fast": mutations.NO_TORCH}
+    without = Numbers(arrays, n.config, missing)
+    said = verdicts(mutations, without)
+    assert {name for name, verdict in said.items() if verdict == "not run"} == {
+        f"torch_{what}_{mode}" for what in ("passes", "refuses") for mode in ("slow", "fast")
+    }
+    mutations.picture(without)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", right_rules.RULES)
+def test_a_right_rule_is_right(name):
+    f, forward, backward = right_rules.RULES[name][0]
+    with jax.enable_x64(True):
+        x = tuple(map(jax.numpy.asarray, right_rules.arguments(name, "float64")))
+        value, pull = jax.vjp(f, *x)
+        for g, expected in zip(backward(forward(*x)[1], value), pull(value), strict=True):
+            np.testing.assert_allclose(g, expected, rtol=1e-7, atol=1e-12)
+
+
+def test_a_mistake_that_changes_nothing_is_none():
+    assert right_rules.is_one("mean", "sign") and not right_rules.is_one("mean", "reversed")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "module, config",
     [
         (usual_rules, usual_rules.Config(activations=("relu",), seeds=1)),
+        (mutations, mutations.Config(rules=2, mistakes=1, dtypes=("float32",), seeds=1, ours_every=2)),
         (references, references.Config(nets=1, steps=23)),
         (in_training, in_training.Config(epochs=1, seeds=1, every=9)),
     ],
