@@ -12,7 +12,7 @@ from typing import Any
 
 import mlp_jax
 from experiments.why_gradient_checks.right_rules import DTYPES, RULES, arguments, is_one, with_mistake
-from mlp_jax.check._rules.low_precision import MISTAKES
+from mlp_jax.check.mistakes import GRADIENT_MISTAKES
 
 RECORD = Path(__file__).with_name("mutations.json")
 DRAWS = 300  # of right rules
@@ -26,7 +26,7 @@ def verdict(name: str, mistake: str | None, dtype: str, seed: int = 0) -> str:
 
 def row(name: str) -> dict[str, dict[str, str]]:
     """Return the verdicts of a rule by dtype and mistake; of the right rule under the name none."""
-    kinds = [mistake for mistake in MISTAKES if is_one(name, mistake)]
+    kinds = [mistake for mistake in GRADIENT_MISTAKES if is_one(name, mistake)]
     found = {dtype: {kind or "none": verdict(name, kind, dtype) for kind in [None, *kinds]} for dtype in DTYPES}
     print(name, file=sys.stderr)
     return found

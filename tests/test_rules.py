@@ -18,7 +18,7 @@ from mlp_jax import check_custom_vjp
 from mlp_jax.check._rules.around import on_their_own
 from mlp_jax.check._rules.finite_differences import float64_on_cpu
 from mlp_jax.check._rules.jaxpr_interpreter import has_iteration, iterated_longer, stopped_at
-from mlp_jax.check._rules.low_precision import MISTAKES, seen
+from mlp_jax.check._rules.low_precision import GRADIENT_MISTAKES, seen
 from mlp_jax.check._rules.mixtures import mixture
 
 QUICK = {
@@ -86,7 +86,7 @@ def test_the_record_of_all_mutations():
     assert set(record["table"]) == set(mutations.DTYPES)
     for dtype, of_dtype in record["table"].items():
         assert set(of_dtype) == set(mutations.RULES)
-        assert all(set(row) <= {"none", *MISTAKES} and len(row) > 8 for row in of_dtype.values())
+        assert all(set(row) <= {"none", *GRADIENT_MISTAKES} and len(row) > 8 for row in of_dtype.values())
         found = mutations.counts(of_dtype)
         assert found == record["counts"][dtype]
         assert (found["missed"], found["false alarms"], found["right"]) == (0, 0, len(mutations.RULES))
@@ -99,10 +99,10 @@ def test_counts_of_mutations():
     assert mutations.counts(found) == {"caught": 1, "undecided": 1, "missed": 1, "right": 1, "false alarms": 1}
 
 
-@pytest.mark.parametrize("mistake", MISTAKES)
+@pytest.mark.parametrize("mistake", GRADIENT_MISTAKES)
 def test_a_mistake_is_one_and_a_tolerance_may_hide_it(mistake):
     gradient = [np.array([[1.0, -2.0, 3.0], [0.5, 4.0, -1.0]])]
-    wrong = np.asarray(MISTAKES[mistake](gradient)[0], float)
+    wrong = np.asarray(GRADIENT_MISTAKES[mistake](gradient)[0], float)
     assert wrong.shape == gradient[0].shape and np.linalg.norm(wrong - gradient[0]) > 1e-3
     assert seen(gradient, [0.0]) == (12, 12)
     assert seen(gradient, [100.0]) == (0, 12)

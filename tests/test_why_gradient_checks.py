@@ -228,7 +228,7 @@ def test_a_mistake_that_changes_nothing_is_none():
     "module, config",
     [
         (usual_rules, usual_rules.Config(activations=("relu",), seeds=1)),
-        (mutations, mutations.Config(rules=2, mistakes=1, dtypes=("float32",), seeds=1, ours_every=2)),
+        (mutations, mutations.QUICK),
         (references, references.Config(nets=1, steps=23)),
         (in_training, in_training.Config(epochs=1, seeds=1, every=9)),
     ],

@@ -26,7 +26,7 @@ from experiments.frame.plots import panels
 from experiments.frame.statistics import Statistic, exact, median
 from experiments.why_gradient_checks.right_rules import DTYPES, RULES, arguments, is_one, with_mistake
 from experiments.why_gradient_checks.rules import seeds_of
-from mlp_jax.check._rules.low_precision import MISTAKES
+from mlp_jax.check.mistakes import GRADIENT_MISTAKES
 
 FORMULA = r"\bar x = J(x)^T c \;\to\; m(\bar x), \qquad m \in \{-\bar x,\ 2 \bar x,\ 0,\ 1.01 \bar x,\ \ldots\}"
 NO_TORCH = "PyTorch is not installed here: pip install -e '.[benchmark]'"
@@ -46,13 +46,12 @@ class Config:
 
     rules: int = 30
     mistakes: int = 12
-    dtypes: tuple[str, ...] = DTYPES
     seeds: int = 3  # points and random directions; ours is tried on the first
     ours_every: int = 3  # of so many rules it is tried on one
 
 
 FULL = Config()
-QUICK = Config(rules=2, mistakes=2, dtypes=("float64",), seeds=1, ours_every=2)
+QUICK = Config(rules=2, mistakes=1, seeds=1, ours_every=2)
 
 
 def measure(config: Config, key: jax.Array, progress: Progress) -> dict[str, Any]:
@@ -63,10 +62,10 @@ def measure(config: Config, key: jax.Array, progress: Progress) -> dict[str, Any
       -1 where there is no mistake or it was not tried. The first kind is no mistake.
     """
     names = _some(list(RULES), config.rules)
-    kinds = ["none", *_some(list(MISTAKES), config.mistakes)]
+    kinds = ["none", *_some(list(GRADIENT_MISTAKES), config.mistakes)]
     seeds = [int(seed) for seed in np.asarray(seeds_of(key, config.seeds))]
     said: dict[str, Any] = {
-        checker: np.full((len(seeds), len(config.dtypes), len(names), len(kinds)), NONE, np.int8) for checker in NAMES
+        checker: np.full((len(seeds), len(DTYPES), len(names), len(kinds)), NONE, np.int8) for checker in NAMES
     }
     peers = {"jax": by_jax}
     if has_torch():
@@ -74,7 +73,7 @@ def measure(config: Config, key: jax.Array, progress: Progress) -> dict[str, Any
     for r, name in enumerate(names):
         progress(r / len(names))
         tried = [k for k, kind in enumerate(kinds) if kind == "none" or is_one(name, kind)]
-        for d, dtype in enumerate(config.dtypes):
+        for d, dtype in enumerate(DTYPES):
             if not runs(name, dtype):
                 continue
             f, pull = compiled(name)
@@ -87,7 +86,7 @@ def measure(config: Config, key: jax.Array, progress: Progress) -> dict[str, Any
                     said["ours"][0, d, r, k] = by_ours(name, kinds[k], dtype, seeds[0])
     for checker in set(NAMES) - {"ours", *peers}:
         said[checker] = NotMeasured(NO_TORCH)
-    return {"dtype": list(config.dtypes), "rule": names, "kind": kinds, **said}
+    return {"dtype": list(DTYPES), "rule": names, "kind": kinds, **said}
 
 
 def _some(of: list[str], count: int) -> list[str]:
@@ -126,7 +125,7 @@ def _mistaken(pull: Gradient, kind: str, x: tuple[Any, ...], c: Any) -> tuple[An
     right = pull(x, c)
     if kind == "none":
         return right
-    return tuple(a.astype(b.dtype) for a, b in zip(MISTAKES[kind](list(right)), right, strict=True))
+    return tuple(a.astype(b.dtype) for a, b in zip(GRADIENT_MISTAKES[kind](list(right)), right, strict=True))
 
 
 def by_jax(f: Callable[..., Any], gradient: Gradient, x: tuple[Any, ...], dtype: str, seed: int) -> int:
@@ -248,7 +247,7 @@ def picture(n: Numbers) -> Figure:
     checkers = [checker for checker in NAMES if checker not in n.missing]
     rows = np.arange(len(checkers))[::-1]
     for axis, mistakes, verdict in ((axes[0], True, PASSED), (axes[1], False, REFUSED)):
-        for i, dtype in enumerate(n.config.dtypes):
+        for i, dtype in enumerate(DTYPES):
             percent = [100 * float(np.median(shares(n, one, dtype, verdict, mistakes))) for one in checkers]
             bars = axis.barh(rows + 0.25 - 0.25 * i, percent, 0.25, label=dtype)
             axis.bar_label(bars, [f"{share:.0f}" for share in percent], fontsize=7, padding=2)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from mlp_jax.check._rules.low_precision import MISTAKES
+from mlp_jax.check.mistakes import GRADIENT_MISTAKES
 
 DTYPES = ("float64", "float32", "bfloat16")
 
@@ -307,14 +307,14 @@ def cube_root() -> Rule:
 
 
 def with_mistake(rule: Rule, mistake: str | None) -> Callable[..., Any]:
-    """Return a custom_vjp whose backward pass has a mistake of `MISTAKES`, or none."""
+    """Return a custom_vjp whose backward pass has a mistake of `GRADIENT_MISTAKES`, or none."""
     f, forward, backward = rule
 
     def wrong(r: Any, c: Any) -> tuple[Any, ...]:
         right = backward(r, c)
         if mistake is None:
             return right
-        return tuple(a.astype(b.dtype) for a, b in zip(MISTAKES[mistake](list(right)), right, strict=True))
+        return tuple(a.astype(b.dtype) for a, b in zip(GRADIENT_MISTAKES[mistake](list(right)), right, strict=True))
 
     ruled = jax.custom_vjp(lambda *x: f(*x))
     ruled.defvjp(lambda *x: forward(*x), wrong)

@@ -1,4 +1,7 @@
-"""The known mistakes of a backward pass as data, and the chain of rules in which each replaces one or more."""
+"""The known mistakes of a backward pass as data, and the chain of rules in which each replaces one or more.
+
+`GRADIENT_MISTAKES` are those that any gradient can have, whatever its function.
+"""
 
 from mlp_jax.check._networks.chain import Gradients as Gradients
 from mlp_jax.check._networks.chain import Mistake as Mistake
@@ -14,3 +17,4 @@ from mlp_jax.check._networks.power import power_of_ours as power_of_ours
 from mlp_jax.check._networks.problems import Problem as Problem
 from mlp_jax.check._networks.problems import Settings as Settings
 from mlp_jax.check._networks.problems import network_of as network_of
+from mlp_jax.check._rules.low_precision import GRADIENT_MISTAKES as GRADIENT_MISTAKES

@@ -31,6 +31,7 @@ from mlp_jax.check._rules.rule_checks import (
     check_laws,
     copies,
     distance,
+    give_memory_back,
     images,
 )
 from mlp_jax.check._rules.rule_report import Notebook, RuleReport, name_of, whole_message
@@ -190,6 +191,8 @@ def _check_rule(options: _Options, f: Callable[..., Any], args: tuple[Any, ...],
         return rule.derive(floats, floats if by_tangents else value)
 
     expected = None
+    with float64_on_cpu():
+        x[:] = [np.asarray(jnp.array(leaf)) for leaf in x]  # where XLA would copy them to, for every program
     with fresh_caches(traced, x), float64_on_cpu():
         judgement = _check_derivative(book, rule, options._replace(order=1), rng)
         if options.order == 2 and judgement is not None:
@@ -229,6 +232,7 @@ def _check_derivative(book: Notebook, rule: Rule, options: _Options, rng: np.ran
     found = _run(book, laws, rule, options.linear, rng)
     if found is None:
         return None
+    give_memory_back(rule.x)
     judgement = _judge_rule(book, rule, *found, options, rng)
     book.findings.extend(laws.findings)
     return judgement
@@ -238,6 +242,24 @@ def _run(
     book: Notebook, laws: Notebook, rule: Rule, linear: bool, rng: np.random.Generator
 ) -> tuple[Arrays, Arrays] | None:
     """Check that a derivative runs and obeys the laws; return one of its images, and a cotangent."""
+    ran = _run_eagerly(book, rule, rng)
+    if ran is None:
+        return None
+    eager, one, two, shapes = ran
+    found = images(book, rule.derive, rule.x, eager, one, two)
+    if found is None:
+        return None
+    laws.precision = book.precision
+    del ran, eager
+    give_memory_back(rule.x)
+    book.attempt("jit", "the rule under jit", lambda: check_laws(laws, found, rule.element, linear))
+    return found.of(0), [jnp.asarray(rng.standard_normal(shape)) for shape in shapes] if rule.by_tangents else one
+
+
+def _run_eagerly(
+    book: Notebook, rule: Rule, rng: np.random.Generator
+) -> tuple[Arrays, Arrays, Arrays, list[Any]] | None:
+    """Run a derivative operation by operation; return an image, its element, another one, and the shapes of f(x)."""
     plain, derive, x = rule.plain, rule.derive, rule.x
     points = [jnp.asarray(leaf) for leaf in x]
     with _xla.operation_by_operation():
@@ -255,7 +277,7 @@ def _run(
     traced = book.attempt("jit", "the rule under jit", lambda: jax.make_jaxpr(derive)(x, one).jaxpr)
     if traced is None:
         return None
-    book.precision = laws.precision = float_dtype(traced)
+    book.precision = float_dtype(traced)
     if not any(eqn.primitive.name in RULES for eqn in equations(jax.make_jaxpr(plain)(x).jaxpr)):
         book.notes.append("the function carries no rule of its own: this was a check of autodiff")
     check_compiler(book, derive, (x, one), traced, eager)
@@ -265,12 +287,7 @@ def _run(
         off and f"the rule's forward pass returns another value than the function, off by {off}: return f(x) itself",
         "the forward pass returns the function's value",
     )
-    found = images(book, derive, x, eager[1], one, two)
-    if found is None:
-        return None
-    book.attempt("jit", "the rule under jit", lambda: check_laws(laws, found, rule.element, linear))
-    cotangent = [jnp.asarray(rng.standard_normal(v.shape)) for v in value] if rule.by_tangents else one
-    return found.of(0), cotangent
+    return eager[1], one, two, [v.shape for v in value]
 
 
 def _judge_rule(
@@ -302,6 +319,7 @@ def _judge_rule(
         actual = image if size == 1 else gradient(x)
     actual = [np.asarray(leaf, float) for leaf in actual]
     problem = problem_of(book, loss, (cotangent,), gradient, x, keeps_stopped=options.order == 1)
+    give_memory_back(x)
     return judge(book, problem, x, rule.names, actual, rng, options.tolerance)
 
 

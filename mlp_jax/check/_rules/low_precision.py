@@ -176,7 +176,7 @@ def _every_other(g: Any) -> Any:
     return g * (jnp.arange(g.size) % 2 == 1).reshape(g.shape)
 
 
-MISTAKES: dict[str, Mistake] = {  # of a gradient, whatever its function
+GRADIENT_MISTAKES: dict[str, Mistake] = {  # of a gradient, whatever its function
     "sign": _each(lambda g: -g),
     "twice": _each(lambda g: 2 * g),
     "half": _each(lambda g: g / 2),
@@ -195,7 +195,7 @@ MISTAKES: dict[str, Mistake] = {  # of a gradient, whatever its function
 def seen(gradient: Arrays, allowed: list[float]) -> tuple[int, int]:
     """Return how many kinds of mistakes are farther off than allowed, and how many change the gradient at all."""
     caught = changed = 0
-    for mistake in MISTAKES.values():
+    for mistake in GRADIENT_MISTAKES.values():
         far = [norm([np.asarray(m, float) - g]) for m, g in zip(mistake(gradient), gradient, strict=True)]
         size = [norm([g]) for g in gradient]
         if any(f > 1e-3 * s for f, s in zip(far, size, strict=True)):
