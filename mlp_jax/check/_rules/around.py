@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlp_jax.check._rules.leaf_slopes import AGREES, CONTRADICTS, Seen, say, sizes, unseen
+from mlp_jax.check._rules.leaf_slopes import AGREES, CONTRADICTS, KINK, Seen, say, sizes, unseen
 from mlp_jax.check._rules.mixtures import mixture
 from mlp_jax.check._rules.point import Leaf, Point, is_close, relative
 from mlp_jax.check._rules.rule_checks import Arrays, norm
@@ -137,12 +137,12 @@ def whom_to_trust(point: Point, places: list[Arrays], i: int) -> str | Leaf:
 
 
 def _by_autodiff_only(point: Point, places: list[Arrays], leaf: Leaf, at_point: dict[int, Seen], i: int) -> Leaf | None:
-    """Return that a leaf is wrong if differences cannot see it, and autodiff is far from it and the same around."""
+    """Return that a leaf is wrong if differences see neither, and autodiff is far from it and the same around."""
     if leaf.verdict != UNDECIDED or i not in at_point or point.expected is None or point.problem.autodiff is None:
         return None
     a, e = point.actual[i], point.expected[i]
     same = all(is_close(point.problem.autodiff(x)[i], e, 0.1) for x in places[:2])
-    far = not is_close(a, e, COARSE) and not at_point[i].slopes.kink.any()
+    far = not is_close(a, e, COARSE) and say(at_point[i], e, point.differences.tolerance) not in (CONTRADICTS, KINK)
     return Leaf(WRONG, "", e, relative(point.rounding[i], e), at_point[i], a) if same and far else None
 
 
