@@ -1,7 +1,7 @@
 """Right rules, each with twelve kinds of mistakes, in three dtypes: which mistakes the checker catches.
 
 `python tests/mutations.py` runs the whole table and writes tests/mutations.json, which `test_rules.py` reads; tests run
-a fixed sample. A mistake that changes nothing at a point (the sign of zeros, say) is none and is not counted.
+a fixed sample. A mistake that changes nothing at a point, such as the sign of zeros, is not counted.
 """
 
 import json
@@ -51,10 +51,16 @@ def counts(found: dict[str, dict[str, str]]) -> dict[str, int]:
     }
 
 
+def drawn(k: int) -> tuple[str, str]:
+    """Return the rule and the dtype of the k-th draw."""
+    names = list(RULES)
+    return names[k % len(names)], DTYPES[k // len(names) % 3]
+
+
 def draw(k: int) -> str:
     """Return what a right rule is called at the k-th point, each with a seed of its own."""
-    names = list(RULES)
-    return verdict(names[k % len(names)], None, DTYPES[k // len(names) % 3], seed=k)
+    name, dtype = drawn(k)
+    return verdict(name, None, dtype, seed=k)
 
 
 def main() -> None:

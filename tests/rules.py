@@ -155,7 +155,7 @@ def simulator_rounds_to_three_digits():
 
 @case("wrong")
 def prelu_beside_ninety_zeros():
-    """Slope 0.3 where the function has 0.25: 90 entries on the kink must not excuse the 110 beside it."""
+    """Slope 0.3 in place of 0.25: 90 entries on the kink must not excuse the other 110."""
     f = lambda x: jnp.where(x > 0, x, 0.25 * x)
     x = np.concatenate([np.zeros(90), -np.linspace(0.5, 2, 110)])
     return vjp_rule(f, lambda r, c: (c * jnp.where(r[0] >= 0, 1.0, 0.3),)), x
@@ -559,7 +559,7 @@ def half_life_in_seconds():
 
 @case("wrong", also=("undecided",), by="gradient")
 def distance_in_metres_and_nanometres():
-    """A length of 2e3 beside one of 5e-9, in a product of sines."""
+    """A length of 2e3 next to one of 5e-9, in a product of sines."""
     value = lambda p: np.sin(p[0] / 1e3) * np.cos(p[1] / 1e-9)
     gradient = lambda p: np.array([np.cos(p[0] / 1e3) / 1e3 * np.cos(p[1] / 1e-9), 0.0])
     return in_numpy(value, gradient, np.array([2e3, 5e-9]))
@@ -1258,7 +1258,7 @@ def fringes_of_a_double_slit_right():
 
 @case("wrong")
 def heat_flux_with_a_film():
-    """Flux through a wall and a film: the film of 2e-7 m has a slope 1 % too large beside 3e4 W."""
+    """Flux through a wall and a film: the film of 2e-7 m has a slope 1 % too large, next to 3e4 W."""
     f = lambda p: p[0] / (1.0 + p[1] / 1e-6)
 
     def bwd(r, c):
@@ -1327,7 +1327,7 @@ def unit_vectors_along_the_wrong_axis():
 
 @case("wrong")
 def softmax_of_rows_without_its_mean():
-    """p * c alone, mapped over rows."""
+    """Only p * c, mapped over rows."""
     f = vjp_rule(jax.nn.softmax, lambda r, c: (jax.nn.softmax(r[0]) * c,))
     return jax.vmap(f), np.array([[0.1, 0.5, -0.3], [1.0, 0.0, 2.0]])
 
@@ -1446,7 +1446,7 @@ def sinkhorn_by_the_envelope_theorem():
 
 @case("wrong")
 def sinkhorn_without_its_entropy():
-    """The plan is not the gradient of the transport cost alone."""
+    """The plan is not the gradient of only the transport cost."""
     return vjp_rule(lambda C: jnp.sum(sinkhorn(C) * C), lambda r, c: (c * sinkhorn(r[0]),)), COSTS
 
 
@@ -1497,7 +1497,7 @@ def decay(k, steps=10):
 
 @case("right", tolerance=1e-3)
 def reaction_with_the_exact_slope():
-    """y = 1 / (1 + k): the slope of the exact solution beside a scheme of ten steps."""
+    """y = 1 / (1 + k): the slope of the exact solution, compared with a scheme of ten steps."""
     return vjp_rule(decay, lambda r, c: (-c / (1 + r[0]) ** 2,)), 1.5
 
 
@@ -1988,7 +1988,7 @@ def normalised_with_an_epsilon_that_vanishes():
 
 @case("right", also=("undecided",))
 def softplus_far_to_the_left():
-    """The slope of 9e-14 at -30 stands beside slopes of 1/2 and 1: right, and hard to see."""
+    """The slope of 9e-14 at -30 stands next to slopes of 1/2 and 1: right, and hard to see."""
     return slope_rule(lambda x: jnp.logaddexp(x, 0.0), jax.nn.sigmoid), np.array([0.0, -30.0, 4.0])
 
 
@@ -2117,6 +2117,18 @@ def clips_a_product_of_any_two_cotangents():
 def softplus_far_to_the_left_and_another_seed():
     """Autodiff is 0 at 0, and the slope there is small: differences see that autodiff is off."""
     return softplus_far_to_the_left()
+
+
+@case("undecided", "float16", dtype="float16", seed=21)
+def gradient_that_half_precision_cannot_hold():
+    """Above 65,504 there is nothing to compare: what the rule does in float16 was not seen."""
+    return normalised_with_an_epsilon_that_vanishes()
+
+
+@case("right", "float16", linear=False, dtype="float16")
+def clips_in_half_precision():
+    """A rule that is not linear also runs in its own dtype."""
+    return clips_a_product()
 
 
 def verdicts(part: str = "") -> int:

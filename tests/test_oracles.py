@@ -9,7 +9,7 @@ from problems import problem, relative_error
 
 import mlp_jax
 from mlp_jax.check import central_differences, complex_step, high_precision
-from mlp_jax.check._rules.finite_differences import directional_differences, float64_on_cpu
+from mlp_jax.check._rules.finite_differences import float64_on_cpu, scales, slopes_along
 from mlp_jax.check._rules.jaxpr_interpreter import float_dtype, undecorated
 
 BOTH_LOSSES = (mlp_jax.cross_entropy, mlp_jax.squared_error)
@@ -213,19 +213,24 @@ def test_params_may_hold_integers_and_none():
     assert report, report
 
 
-def test_directional_differences_along_several_directions():
-    params = (np.array([1.0, 2.0]), np.array([[3.0]]))
-    directions = (np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]), np.array([[[0.0]], [[0.0]], [[2.0]]]))
-    slopes = directional_differences(lambda p: jnp.sum(p[0] ** 2) * p[1][0, 0], params, directions)
+def slopes_of(f, leaves, directions):
+    with float64_on_cpu():
+        return slopes_along(f, leaves)(directions, scales(leaves, directions))
+
+
+def test_slopes_along_several_directions():
+    leaves = [np.array([1.0, 2.0]), np.array([[3.0]])]
+    directions = [np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]), np.array([[[0.0]], [[0.0]], [[2.0]]])]
+    slopes = slopes_of(lambda p: jnp.sum(p[0] ** 2) * p[1][0, 0], leaves, directions)
     np.testing.assert_allclose(slopes.slope, [6, 12, 28], rtol=1e-8)
     assert slopes.value == 15
     assert np.all(slopes.error < 1e-6) and not slopes.kink.any()
 
 
-def test_one_sided_slopes_hold_every_convention_between_them():
-    slopes = directional_differences(lambda x: jnp.sum(jax.nn.relu(x)), np.zeros(1), np.ones((1, 1)))
-    assert slopes.kink[0]
-    np.testing.assert_allclose([slopes.left[0], slopes.right[0]], [0, 1], atol=1e-9)
+@pytest.mark.parametrize("f, is_jump", [(jax.nn.relu, False), (lambda x: (x > 0) * 1.0, True)], ids=["relu", "a step"])
+def test_a_jump_is_a_kink_and_a_kink_need_not_be_a_jump(f, is_jump):
+    slopes = slopes_of(lambda p: jnp.sum(f(p[0])), [np.zeros(1)], [np.ones((1, 1))])
+    assert slopes.kink[0] and slopes.jump[0] == is_jump
 
 
 @jax.custom_vjp
@@ -320,11 +325,6 @@ def test_bad_input(no_annotation_checks, oracle, f, params, words):
 def test_bad_step(step):
     with pytest.raises(ValueError, match="step: expected a finite number above 0"):
         central_differences(jnp.sum, np.ones(2), step=step)
-
-
-def test_bad_directions():
-    with pytest.raises(ValueError, match=r"directions: expected \(K, 2,\), got \(3, 4\)"):
-        directional_differences(jnp.sum, np.ones(2), np.ones((3, 4)))
 
 
 @pytest.mark.parametrize(

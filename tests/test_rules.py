@@ -14,12 +14,13 @@ import pytest
 from rules import CASES, vjp_rule
 
 import mlp_jax
+from experiments.why_gradient_checks.right_rules import runs
 from mlp_jax import check_custom_vjp
-from mlp_jax.check._rules.around import on_their_own
 from mlp_jax.check._rules.finite_differences import float64_on_cpu
 from mlp_jax.check._rules.jaxpr_interpreter import has_iteration, iterated_longer, stopped_at
 from mlp_jax.check._rules.low_precision import GRADIENT_MISTAKES, seen
 from mlp_jax.check._rules.mixtures import mixture
+from mlp_jax.check._rules.samples import on_their_own
 
 QUICK = {
     "log1p_over_x_at_zero",
@@ -89,9 +90,13 @@ def test_the_record_of_all_mutations():
         assert all(set(row) <= {"none", *GRADIENT_MISTAKES} and len(row) > 8 for row in of_dtype.values())
         found = mutations.counts(of_dtype)
         assert found == record["counts"][dtype]
-        assert (found["missed"], found["false alarms"], found["right"]) == (0, 0, len(mutations.RULES))
+        assert (found["missed"], found["undecided"], found["false alarms"]) == (0, 0, 0)
+        seen_right = {name for name, row in of_dtype.items() if row["none"] == "right"}
+        assert seen_right == {name for name in mutations.RULES if runs(name, dtype)}
         assert found["caught"] >= 11 * len(mutations.RULES)
-    assert len(record["draws"]) >= 300 and "wrong" not in record["draws"]
+    drawn = [mutations.drawn(k) for k in range(len(record["draws"]))]
+    assert len(drawn) >= 300
+    assert record["draws"] == ["right" if runs(name, dtype) else "undecided" for name, dtype in drawn]
 
 
 def test_counts_of_mutations():

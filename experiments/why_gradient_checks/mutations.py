@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 import jax
@@ -24,7 +25,7 @@ from experiments.frame.claims import at_least, at_most
 from experiments.frame.numbers import NotMeasured, Numbers, Progress
 from experiments.frame.plots import panels
 from experiments.frame.statistics import Statistic, exact, median
-from experiments.why_gradient_checks.right_rules import DTYPES, RULES, arguments, is_one, with_mistake
+from experiments.why_gradient_checks.right_rules import DTYPES, RULES, arguments, is_one, mistaken, runs, with_mistake
 from experiments.why_gradient_checks.rules import seeds_of
 from mlp_jax.check.mistakes import GRADIENT_MISTAKES
 
@@ -47,7 +48,7 @@ class Config:
     rules: int = 30
     mistakes: int = 12
     seeds: int = 3  # points and random directions; ours is tried on the first
-    ours_every: int = 3  # of so many rules it is tried on one
+    ours_every: int = 3  # ours is tried on every third rule
 
 
 FULL = Config()
@@ -78,7 +79,7 @@ def measure(config: Config, key: jax.Array, progress: Progress) -> dict[str, Any
                 continue
             f, pull = compiled(name)
             for k in tried:
-                gradient = partial(_mistaken, pull, kinds[k])
+                gradient = partial(_pulled, pull, kinds[k])
                 for s, seed in enumerate(seeds):
                     for checker, says in peers.items():
                         said[checker][s, d, r, k] = says(f, gradient, arguments(name, dtype, seed), dtype, seed)
@@ -95,20 +96,7 @@ def _some(of: list[str], count: int) -> list[str]:
 
 def has_torch() -> bool:
     """Whether PyTorch can be imported."""
-    try:
-        import torch  # noqa: F401
-    except ImportError:
-        return False
-    return True
-
-
-def runs(name: str, dtype: str) -> bool:
-    """Whether a function takes a dtype at all: linear algebra of JAX does not take bfloat16."""
-    try:
-        RULES[name][0][0](*map(jnp.asarray, arguments(name, dtype)))
-    except NotImplementedError:
-        return False
-    return True
+    return find_spec("torch") is not None
 
 
 Gradient = Callable[[tuple[Any, ...], Any], tuple[Any, ...]]
@@ -120,12 +108,13 @@ def compiled(name: str) -> tuple[Callable[..., Any], Gradient]:
     return jax.jit(RULES[name][0][0]), jax.jit(lambda x, c: jax.vjp(ruled, *x)[1](c))
 
 
-def _mistaken(pull: Gradient, kind: str, x: tuple[Any, ...], c: Any) -> tuple[Any, ...]:
+def _pulled(pull: Gradient, kind: str, x: tuple[Any, ...], c: Any) -> tuple[Any, ...]:
     """Return the gradient with a mistake of some kind."""
-    right = pull(x, c)
-    if kind == "none":
-        return right
-    return tuple(a.astype(b.dtype) for a, b in zip(GRADIENT_MISTAKES[kind](list(right)), right, strict=True))
+    return mistaken(pull(x, c), _mistake(kind))
+
+
+def _mistake(kind: str) -> str | None:
+    return None if kind == "none" else kind
 
 
 def by_jax(f: Callable[..., Any], gradient: Gradient, x: tuple[Any, ...], dtype: str, seed: int) -> int:
@@ -152,7 +141,7 @@ def by_torch(f: Callable[..., Any], gradient: Gradient, x: tuple[Any, ...], dtyp
     def as_array(tensor: Any) -> jax.Array:
         return jnp.asarray(tensor.detach().to(torch.float64).numpy(), dtype)
 
-    class Rule(torch.autograd.Function):  # type: ignore[misc]  # Any to who has no PyTorch
+    class Rule(torch.autograd.Function):  # type: ignore[misc]  # without PyTorch, mypy knows nothing of it
         @staticmethod
         def forward(context: Any, *x: Any) -> Any:
             context.save_for_backward(*x)
@@ -172,7 +161,7 @@ def by_torch(f: Callable[..., Any], gradient: Gradient, x: tuple[Any, ...], dtyp
 
 def by_ours(name: str, kind: str, dtype: str, seed: int) -> int:
     """Return what `check_custom_vjp` says of a rule."""
-    ruled = with_mistake(RULES[name][0], None if kind == "none" else kind)
+    ruled = with_mistake(RULES[name][0], _mistake(kind))
     verdict = mlp_jax.check_custom_vjp(ruled, *arguments(name, dtype, seed), seed=seed).verdict
     return {"right": PASSED, "wrong": REFUSED, "undecided": UNDECIDED}[verdict.split(":")[0]]
 

@@ -6,7 +6,6 @@ the same every time. All is computed in float64 on the CPU, in one line for each
 test raises is passed on: that is a finding, too.
 """
 
-import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -17,8 +16,8 @@ import numpy as np
 
 from mlp_jax import _doors, _xla
 from mlp_jax.check._rules import low_precision
-from mlp_jax.check._rules.comparison import leaf_name
-from mlp_jax.check._rules.finite_differences import float64_on_cpu, fresh_caches, is_kind, split_floats
+from mlp_jax.check._rules.arguments import arguments_of, note_forms
+from mlp_jax.check._rules.finite_differences import float64_on_cpu, fresh_caches, is_kind
 from mlp_jax.check._rules.gradient_judge import Judgement, judge
 from mlp_jax.check._rules.jaxpr_interpreter import RULES, coarsest, equations, float_dtype
 from mlp_jax.check._rules.problem import Gradient, compiled, problem_of
@@ -161,69 +160,27 @@ def _check_rule(options: _Options, f: Callable[..., Any], args: tuple[Any, ...],
             name = str(options.dtype)
         _doors.check_choice(f"{where}: dtype", name, low_precision.DTYPES)
         args = jax.tree.map(lambda leaf: jnp.asarray(leaf, name) if is_kind(leaf, jnp.floating) else leaf, args)
-    names = _argument_names(f, args)
-    static = {i for i, arg in enumerate(args) if i in _nondiff(f) or not _is_numeric(arg)}
-    arguments = {names[i]: arg for i, arg in enumerate(args) if i not in static}
-    x, rebuild = split_floats(arguments)
-    if not sum(leaf.size for leaf in x):
-        raise _doors.mistake(where, "an argument with floats to differentiate in", "none", "give floats")
-
-    def of_floats(g: Callable[..., Any]) -> Callable[[Arrays], Arrays]:
-        def on(floats: Arrays) -> Arrays:
-            named = rebuild(floats)
-            out = g(*(arg if i in static else named[names[i]] for i, arg in enumerate(args)))
-            return [_real(jnp.asarray(leaf)) for leaf in jax.tree.leaves(out) if is_kind(leaf, jnp.inexact)]
-
-        return on
-
-    book, given = Notebook(name_of(f)), copies(args)
-    rng = np.random.default_rng(options.seed)
-    plain = of_floats(f)
-    target = plain if reference is None else of_floats(reference)
-    by_tangents = options.by_tangents
-    rule = Rule(plain, target, derivative_of(plain, by_tangents), by_tangents, x, float_names(arguments))
-    _note_forms(book, f, args, arguments)
-    originals = [_as_array(leaf) for leaf in jax.tree.leaves(arguments) if is_kind(leaf, jnp.inexact)]
-    low = low_precision.dtype_of(originals)
-
-    def traced(floats: Arrays) -> Any:
-        value = plain(floats)
-        return rule.derive(floats, floats if by_tangents else value)
-
+    given = copies(args)
+    arguments = arguments_of(where, f, args)
+    book, rng = Notebook(name_of(f)), np.random.default_rng(options.seed)
+    note_forms(book, f, args)
+    plain = arguments.of_floats(f)
+    target = plain if reference is None else arguments.of_floats(reference)
+    derive = derivative_of(plain, options.by_tangents)
+    rule = Rule(plain, target, derive, options.by_tangents, arguments.x, arguments.names)
+    dtype = low_precision.dtype_of(arguments.originals)
     expected = None
-    with float64_on_cpu():
-        x[:] = [np.asarray(jnp.array(leaf)) for leaf in x]  # where XLA would copy them to, for every program
-    with fresh_caches(traced, x), float64_on_cpu():
+    with fresh_caches(rule.of_itself, rule.x), float64_on_cpu():
         judgement = _check_derivative(book, rule, options._replace(order=1), rng)
         if options.order == 2 and judgement is not None:
             _check_second(book, rule, options, rng)
-        if judgement is not None and options.linear and low in low_precision.DTYPES and not book.problems:
-            expected = low_precision.expected(rule, low, rng)
-    _check_dtypes(book, plain, originals, by_tangents)
+        if judgement is not None and dtype in low_precision.DTYPES and not book.problems:
+            expected = low_precision.expected(rule, dtype, rng)
+    _check_dtypes(book, rule, arguments.originals)
     if expected is not None and not book.problems:
-        low_precision.check_low_precision(book, rule, expected, originals)
+        low_precision.check_low_precision(book, rule, expected, arguments.originals)
     check_inputs(book, given, args)
     return book.report(**({} if judgement is None else judgement._asdict()))
-
-
-def _note_forms(book: Notebook, f: Callable[..., Any], args: tuple[Any, ...], arguments: Any) -> None:
-    """Write down what a form of the function means for its check."""
-    traced = [i for i in _nondiff(f) if i < len(args) and any(map(_is_array, jax.tree.leaves(args[i])))]
-    if traced:
-        book.notes.append(
-            f"nondiff_argnums holds an array (argument {', '.join(map(str, traced))}): under jit, vmap or scan it is "
-            "traced, and the rule then fails; make it an ordinary argument, whose derivative may be zero"
-        )
-    note_complex(book, arguments)
-
-
-def note_complex(book: Notebook, tree: Any) -> None:
-    """Write down what complex arguments mean, if there are any."""
-    if any(is_kind(leaf, jnp.complexfloating) for leaf in jax.tree.leaves(tree)):
-        book.notes.append(
-            "complex numbers count as two real ones, on a last axis: a gradient g means the slope Re(g dz), as "
-            "jax.grad has it"
-        )
 
 
 def _check_derivative(book: Notebook, rule: Rule, options: _Options, rng: np.random.Generator) -> Judgement | None:
@@ -364,61 +321,17 @@ def _check_second(book: Notebook, rule: Rule, options: _Options, rng: np.random.
     book.findings.extend(replace(finding, check=f"second order: {finding.check}") for finding in again.findings)
 
 
-def _real(leaf: Any) -> Any:
-    """Return a complex array as a real one, with its two parts on a last axis."""
-    if not jnp.issubdtype(leaf.dtype, jnp.complexfloating):
-        return leaf
-    return (np if isinstance(leaf, np.ndarray) else jnp).stack([leaf.real, leaf.imag], axis=-1)
-
-
-def _as_array(leaf: Any) -> Any:
-    """Return an argument in its own dtype, on its own device; a number, and numpy's float64, as they are."""
-    return _real(leaf) if isinstance(leaf, jax.Array) else _real(np.asarray(leaf))
-
-
-def _check_dtypes(book: Notebook, plain: Callable[[Arrays], Arrays], originals: Arrays, by_tangents: bool) -> None:
+def _check_dtypes(book: Notebook, rule: Rule, originals: Arrays) -> None:
     """Check that every gradient has the dtype of its argument, as it was given; nothing is computed for that."""
-
-    def images(floats: Arrays) -> tuple[Arrays, Arrays]:
-        if by_tangents:
-            return jax.jvp(plain, (floats,), (floats,))
-        value, pull = jax.vjp(plain, floats)
-        return floats, pull(value)[0]
-
-    shapes = book.attempt("dtype", "the rule, in the dtypes given,", lambda: jax.eval_shape(images, originals))
+    shapes = book.attempt(
+        "dtype",
+        "the rule, in the dtypes given,",
+        lambda: jax.eval_shape(lambda x: (x, *rule.of_itself(x)), originals),  # numpy's float64 may come as float32
+    )
     if shapes is not None:
-        pairs = [(str(e.dtype), str(a.dtype)) for e, a in zip(*shapes, strict=True)]
-        wrong = ", ".join(f"{a} for {e}" for e, a in pairs if a != e)
+        x, value, image = shapes
+        pairs = zip(value if rule.by_tangents else x, image, strict=True)
+        wrong = ", ".join(f"{a.dtype} for {e.dtype}" for e, a in pairs if a.dtype != e.dtype)
         book.find(
             "dtype", wrong and f"the result comes as {wrong}: end with .astype(x.dtype)", "the dtypes of the arguments"
         )
-
-
-def _nondiff(f: Callable[..., Any]) -> tuple[int, ...]:
-    return tuple(getattr(f, "nondiff_argnums", None) or ())
-
-
-def _is_array(leaf: Any) -> bool:
-    return hasattr(leaf, "dtype") and hasattr(leaf, "shape")
-
-
-def _is_numeric(arg: Any) -> bool:
-    """Whether an argument is a pytree of arrays and numbers."""
-    return all(
-        hasattr(leaf, "dtype") or isinstance(leaf, bool | int | float | complex) for leaf in jax.tree.leaves(arg)
-    )
-
-
-def _argument_names(f: Callable[..., Any], args: tuple[Any, ...]) -> list[str]:
-    try:
-        parameters = list(inspect.signature(f).bind(*args).signature.parameters.values())
-    except (TypeError, ValueError):
-        parameters = []
-    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    return names[: len(args)] + [f"argument {i}" for i in range(len(names), len(args))]
-
-
-def float_names(tree: Any) -> list[str]:
-    """Return the names of those leaves that are floats or complex."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return [leaf_name(path) for path, leaf in leaves if is_kind(leaf, jnp.inexact)]

@@ -106,8 +106,6 @@ class Slopes(NamedTuple):
       error: (K,), how far it may be off: what another t gives, and rounding, eps |f| / t.
       kink: (K,), whether f has a kink or a jump there, so that there is no derivative.
       jump: (K,), whether it is a jump.
-      left: (K,), the slope before x.
-      right: (K,), the slope after x: at a kink every convention gives a value between the two.
       size: (K,), the largest |f| on the way, which the slope may be compared with if v is as long as x.
       flat: (K,), whether f is constant near x, and not farther away: flat, or a staircase.
       value: f(x).
@@ -117,8 +115,6 @@ class Slopes(NamedTuple):
     error: np.ndarray
     kink: np.ndarray
     jump: np.ndarray
-    left: np.ndarray
-    right: np.ndarray
     size: np.ndarray
     flat: np.ndarray
     value: float
@@ -131,39 +127,6 @@ def joined(a: Slopes, b: Slopes, how: Callable[[np.ndarray, np.ndarray], np.ndar
 
 def _where(better: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.where(better, b, a)
-
-
-def directional_differences(
-    f: Callable[[Any], Any], params: Any, directions: Any, *, step: float | None = None
-) -> Slopes:
-    """Return <grad f, v_k> by central differences, for K directions at once; cheap for networks of any size.
-
-    Args:
-      f: params -> scalar, as for `central_differences`.
-      params: a pytree; leaves that are floats are varied, others kept.
-      directions: like params, each leaf that is a float with an axis more in front, K directions. An entry that is 0 is
-        not moved.
-      step: the length of t v over max(1, mean |x| of the entries that move). None as for `central_differences`.
-
-    Returns:
-      `Slopes`, arrays (K,).
-
-    Raises:
-      ValueError, TypeError: as for `central_differences`, and for directions that do not fit.
-
-    Example:
-      >>> slopes = directional_differences(lambda x: jnp.sum(x**2), np.array([1.0, 2.0]), np.array([[0.0, 1.0]]))
-      >>> print(slopes.slope.round(6))
-      [4.]
-    """
-    with float64_on_cpu():
-        leaves, _, scalar = scalar_function("directional_differences", f, params, step)
-        stacked, _ = split_floats(directions)
-        shapes = [v.shape[1:] for v in stacked]
-        if shapes != [leaf.shape for leaf in leaves] or len({v.shape[0] for v in stacked}) != 1:
-            expected = ", ".join(f"(K, {str(leaf.shape)[1:]}" for leaf in leaves)
-            raise _doors.mistake("directions", expected, ", ".join(str(v.shape) for v in stacked) or "no floats")
-        return slopes_along(scalar, leaves, step=step)(stacked, scales(leaves, stacked))
 
 
 def scalar_function(
@@ -299,5 +262,5 @@ def _analysed(F: np.ndarray, t: np.ndarray, eps: float) -> Slopes:
         jump = kink & (bend[:, 1:] > 2 * bend[:, :-1]).all(axis=1)  # like 1 / t
     best = np.where(kink, bent.shape[1] - 1, np.argmin(error, axis=1))
     size = np.abs(F).max(axis=(1, 2))
-    slope, error, left, right, flat = (a[rows, best] for a in (slope, error, left, right, flat))
-    return Slopes(slope, error, kink, jump, left, right, size, flat, float(F[0, 0, 2]))
+    slope, error, flat = (a[rows, best] for a in (slope, error, flat))
+    return Slopes(slope, error, kink, jump, size, flat, float(F[0, 0, 2]))

@@ -11,13 +11,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlp_jax.check._rules.around import COARSE, around
+from mlp_jax.check._rules.around import around
 from mlp_jax.check._rules.comparison import GradientReport, LeafComparison, compare_gradients
 from mlp_jax.check._rules.leaf_slopes import AGREES, ROUNDING, UNSEEN, Seen, along, differences_of, say, unseen
 from mlp_jax.check._rules.point import Leaf, Point, is_close, relative
 from mlp_jax.check._rules.problem import Problem
 from mlp_jax.check._rules.rule_checks import Arrays, norm
 from mlp_jax.check._rules.rule_report import RIGHT, UNDECIDED, WRONG, Notebook
+from mlp_jax.check._rules.samples import COARSE
 from mlp_jax.check._tolerance import TABLE
 
 SOLVER = 1e-5  # what the slopes of a function that iterates are taken to be good for
@@ -61,11 +62,7 @@ def judge(
     tight = book.tolerance if tolerance is None else tolerance
     coarse = max(TABLE[book.precision].slope, tight, SOLVER if problem.iterates else 0.0)
     leaves, notes = _judged(problem, x, actual, rng, tight, coarse)
-    if (
-        problem.stopped is not None
-        and any(leaf.verdict != RIGHT for leaf in leaves)
-        and _is_autodiff(problem, x, actual)
-    ):
+    if problem.stopped is not None and any(leaf.verdict != RIGHT for leaf in leaves) and _is_autodiff(problem, actual):
         by_constants, more = _judged(problem._replace(loss=problem.stopped, longer=()), x, actual, rng, tight, coarse)
         if all(leaf.verdict == RIGHT for leaf in by_constants):
             leaves, notes = by_constants, [*more, "what passes through stop_gradient counts as a constant"]
@@ -73,9 +70,9 @@ def judge(
     return _written(book, names, actual, leaves, tight, coarse)
 
 
-def _is_autodiff(problem: Problem, x: Arrays, actual: Arrays) -> bool:
+def _is_autodiff(problem: Problem, actual: Arrays) -> bool:
     """Whether a gradient is that of autodiff, for which what passes through `stop_gradient` is a constant."""
-    return problem.autodiff is not None and bool(compare_gradients(actual, problem.autodiff(x), COARSE))
+    return problem.expected is not None and bool(compare_gradients(actual, problem.expected, COARSE))
 
 
 def _judged(
@@ -83,9 +80,7 @@ def _judged(
 ) -> tuple[list[Leaf], list[str]]:
     """Return what is found about every leaf, and notes."""
     differences = differences_of(problem.loss, problem.longer, x, problem.data, rng, coarse)
-    expected = None if problem.autodiff is None else problem.autodiff(x)
-    rounding = [0.0] * len(x) if expected is None else _rounding(problem, x, expected, rng)
-    point = Point(problem, differences, x, actual, expected, rounding, tight, rng)
+    point = Point(problem, differences, x, actual, _rounding(problem, x, rng), tight, rng)
     found = {i: _at_the_point(point, i) for i in range(len(x))}
     rest = {i: seen for i, seen in found.items() if isinstance(seen, Seen)}
     by_others, notes = around(point, rest) if rest else ({}, [])
@@ -104,7 +99,7 @@ def _at_the_point(point: Point, i: int) -> Leaf | Seen:
             return Leaf(UNDECIDED, unseen(seen), None, 0.0, seen, a)
         return Leaf(RIGHT, "", None, 0.0, seen, a) if ours == AGREES else seen
     leaf = Leaf(RIGHT, "", e, relative(point.rounding[i], e), seen, a)
-    if not is_close(a, e, max(point.tight, leaf.error)) and _is_noise(point, i):  # as good as 0, next to f's size
+    if not is_close(a, e, max(point.tight, leaf.error)) and _is_noise(point, i, e):  # as good as 0, next to f's size
         nothing = ROUNDING * float(np.min(seen.slopes.size / seen.reach, initial=inf))
         leaf = leaf._replace(error=max(leaf.error, relative(nothing, e)))
     if is_close(a, e, max(point.tight, leaf.error)):
@@ -113,9 +108,9 @@ def _at_the_point(point: Point, i: int) -> Leaf | Seen:
     return leaf._replace(verdict=WRONG) if theirs == AGREES and np.isfinite(e).all() else seen
 
 
-def _is_noise(point: Point, i: int) -> bool:
+def _is_noise(point: Point, i: int, e: np.ndarray) -> bool:
     """Whether the gradient of a leaf by autodiff is what cancels: it is another at points nearby, all within 1 %."""
-    x, e, autodiff = point.x, (point.expected or point.actual)[i], point.problem.autodiff
+    x, autodiff = point.x, point.problem.autodiff
     places = ([leaf * (1 + 1e-2 * point.rng.uniform(-1, 1, leaf.shape)) for leaf in x] for _ in range(3))
     return autodiff is not None and any(norm([autodiff(place)[i] - e]) > 0.1 * norm([e]) for place in places)
 
@@ -131,16 +126,16 @@ def _apart(a: np.ndarray, e: np.ndarray, tight: float) -> list[int]:
     return [int(k) for k in order if far[k] > tight * size]
 
 
-def _rounding(problem: Problem, x: Arrays, value: Arrays, rng: np.random.Generator) -> list[float]:
+def _rounding(problem: Problem, x: Arrays, rng: np.random.Generator) -> list[float]:
     """Return for each leaf how far autodiff moves when the last digits of x change, or its loops go on."""
-    if problem.autodiff is None:
+    if problem.autodiff is None or problem.expected is None:
         return [0.0] * len(x)
     moves = []
     if problem.longer_autodiff is not None:
-        moves.append([norm([a - b]) for a, b in zip(value, problem.longer_autodiff(x), strict=True)])
+        moves.append([norm([a - b]) for a, b in zip(problem.expected, problem.longer_autodiff(x), strict=True)])
     for _ in range(3):
         moved = problem.autodiff([leaf * (1 + 1e-12 * rng.choice([-1, 1], leaf.shape)) for leaf in x])
-        moves.append([_move(a, b) for a, b in zip(value, moved, strict=True)])
+        moves.append([_move(a, b) for a, b in zip(problem.expected, moved, strict=True)])
     return [float(move) for move in np.max(moves, axis=0)]
 
 

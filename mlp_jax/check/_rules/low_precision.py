@@ -17,11 +17,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mlp_jax import _xla
 from mlp_jax.check._rules.jaxpr_interpreter import coarsest
+from mlp_jax.check._rules.problem import compiled
 from mlp_jax.check._rules.rule import Rule, gradient_of
 from mlp_jax.check._rules.rule_checks import Arrays, norm
-from mlp_jax.check._rules.rule_report import Notebook, whole_message
+from mlp_jax.check._rules.rule_report import UNDECIDED, Notebook, whole_message
 from mlp_jax.check._tolerance import TABLE
 
 DRAWS = 3  # of signs and of moves
@@ -54,23 +54,24 @@ def expected(rule: Rule, dtype: str, rng: np.random.Generator) -> Expected:
     """
     shapes = jax.eval_shape(rule.plain, rule.x)
     cotangent = [np.round(32 * rng.standard_normal(out.shape)) / 32 + 1 / 64 for out in shapes]
-    gradient = compiled_for(gradient_of(rule))
-    return Expected(dtype, cotangent, gradient(rule.x, cotangent), rounding(gradient, rule.x, cotangent, dtype, rng))
-
-
-def compiled_for(gradient: Callable[[Arrays, Arrays], Arrays]) -> Callable[[Arrays, Arrays], Arrays]:
-    """Return (x, cotangent) -> gradient as one program, with numpy's arrays as its result."""
-    program = _xla.jit_without_ynn(gradient)
-    return lambda x, cotangent: [np.asarray(leaf, float) for leaf in program(x, cotangent)]
+    gradient = compiled(gradient_of(rule))
+    here = gradient(rule.x, cotangent)
+    return Expected(dtype, cotangent, here, rounding(gradient, here, rule.x, cotangent, dtype, rng))
 
 
 def rounding(
-    gradient: Callable[[Arrays, Arrays], Arrays], x: Arrays, cotangent: Arrays, dtype: str, rng: np.random.Generator
+    gradient: Callable[[Arrays, Arrays], Arrays],
+    here: Arrays,
+    x: Arrays,
+    cotangent: Arrays,
+    dtype: str,
+    rng: np.random.Generator,
 ) -> list[float]:
     """Return for each leaf how far the gradient of an exact rule may be off in a dtype: the formula above.
 
     Args:
       gradient: (x, cotangent) -> the gradient, in float64.
+      here: that at the point.
       x: the arguments, which the dtype holds exactly.
       cotangent: the same.
       dtype: such as "float16".
@@ -78,7 +79,6 @@ def rounding(
     """
     info = jnp.finfo(dtype)
     u, K = float(info.eps) / 2, TABLE[dtype].K
-    here = gradient(x, cotangent)
     moved = [
         gradient([leaf * (1 + u * rng.choice([-1.0, 1.0], leaf.shape)) for leaf in x], cotangent) for _ in range(DRAWS)
     ]
@@ -102,13 +102,14 @@ def check_low_precision(book: Notebook, rule: Rule, expected: Expected, original
     """Compare the rule in the dtype of its arguments, on their device, with itself in float64."""
     dtype = expected.dtype
     if _is_beyond(expected.gradient, dtype):
-        book.notes.append(f"not run in {dtype}, which cannot hold the gradient")
+        book.find(dtype, f"not run in {dtype}, which cannot hold the gradient", "", UNDECIDED)
         return
     try:
         shapes = jax.eval_shape(rule.plain, originals)
         rule.plain(originals)
     except Exception as error:
-        book.notes.append(f"not run in {dtype}, which the function does not take: {whole_message(error)}")
+        why = f"not run in {dtype}, which the function does not take: {whole_message(error)}"
+        book.find(dtype, why, "", UNDECIDED)
         return
 
     def run() -> Arrays:

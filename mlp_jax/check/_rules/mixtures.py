@@ -2,7 +2,7 @@
 
 Where f is not differentiable, its gradients at points nearby have limits, and their convex hull is the generalised
 gradient (Clarke, 1983). relu has the limits 0 and 1 at 0, and any number between them is a convention; of max(x, y) at
-a tie they are (1, 0) and (0, 1), so that (1, 1) is none. Where f is smooth, there is one limit only, whatever branch
+a tie they are (1, 0) and (0, 1), so that (1, 1) is none. If f is smooth, there is only one limit, whatever branch
 the code takes at the point itself. The hull is known by samples, in the spirit of gradient sampling (Burke, Lewis &
 Overton, 2005).
 """

@@ -87,15 +87,15 @@ def central_differences(f: Callable[[Any], Any], params: Any, *, step: float | N
     """Return the gradient of f by central differences, entry by entry: d f / d x_j = (f(x_j + t) - f(x_j - t)) / 2 t.
 
     Truncation costs t^2 f''' / 6 and rounding eps |f| / t; the sum is least near t = eps^(1/3) (Nocedal & Wright,
-    2006, section 8.1). The step that is tried is that, times max(1, |x_j|) and again times the size of the leaf,
-    whichever proves more accurate: parameters may be of size 1e-8. All runs in float64 on the CPU, ten evaluations
-    for an entry, many at once; for a large network, use `directional_differences`.
+    2006, section 8.1). Steps from eps^(1/6) to eps^(1/3) are tried, in units of |x_j|, and if these see nothing, of the
+    size of the leaf, of max(1, |x_j|) and of less than |x_j|. All runs in float64 on the CPU, twenty evaluations per
+    entry and unit, many at once.
 
     Args:
       f: params -> scalar, a function that JAX can trace. What it computes in float32 costs half of the digits, and
         the step goes by that.
       params: a pytree; leaves that are floats are varied, others kept.
-      step: t over max(1, |x_j|). None is eps^(1/3), 6e-6 in float64, and the choice above.
+      step: t over max(1, |x_j|). None is the choice above.
 
     Returns:
       A `Reference`: the gradient, the error of each entry, and which entries sit on a kink.

@@ -18,8 +18,7 @@ class Point(NamedTuple):
       differences: of the function.
       x: the point, a list of real arrays.
       actual: the gradient in question, like x.
-      expected: that by autodiff, or None.
-      rounding: for each leaf, how far that may be off.
+      rounding: for each leaf, how far autodiff may be off.
       tight: the relative error that a leaf may have.
       rng: for directions and points around.
     """
@@ -28,10 +27,14 @@ class Point(NamedTuple):
     differences: Differences
     x: Arrays
     actual: Arrays
-    expected: Arrays | None
     rounding: list[float]
     tight: float
     rng: np.random.Generator
+
+    @property
+    def expected(self) -> Arrays | None:
+        """The gradient by autodiff, or None."""
+        return self.problem.expected
 
 
 class Leaf(NamedTuple):

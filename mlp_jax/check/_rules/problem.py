@@ -20,12 +20,13 @@ class Problem(NamedTuple):
 
     Attributes:
       value: x -> L(x), a number; x is a list of real arrays.
-      data: what L takes besides x, so that no program holds it as a constant.
+      data: what else L takes. It is an argument, so that no program holds it as a constant.
       loss: (x, *data) -> L(x), for differences.
       longer: the same with some more turns of its loops, if it has any that may be a solver's.
       stopped: the same with what passes through `stop_gradient` kept as it is at the point; None if nothing does.
       iterates: whether the function has a loop that may be a solver's.
       autodiff: x -> the gradient by autodiff, or None.
+      expected: that at the point, or None.
       longer_autodiff: the same through more turns of the loops, or None.
       rule: x -> the gradient in question.
     """
@@ -37,6 +38,7 @@ class Problem(NamedTuple):
     stopped: Loss | None
     iterates: bool
     autodiff: Gradient | None
+    expected: Arrays | None
     longer_autodiff: Gradient | None
     rule: Gradient
 
@@ -56,15 +58,15 @@ def problem_of(
     """
     unruled = undecorated(loss)
     value, autodiff = _xla.jit_without_ynn(unruled), compiled(jax.grad(unruled), *data)
+    expected = None
     try:
-        autodiff(x)
+        expected = autodiff(x)
     except Exception as error:
         why = f"autodiff cannot differentiate the function itself ({whole_message(error)})"
         book.notes.append(f"{why}: only finite differences decide")
-        has_autodiff = False
-    else:
-        has_autodiff = True
-    longer = _longer(unruled, x, *data)
+    has_autodiff = expected is not None
+    iterates = has_iteration(jax.make_jaxpr(unruled)(x, *data).jaxpr)
+    longer = _longer(unruled, x, *data) if iterates else ()
     stopped = stopped_at(unruled, x, *data) if keeps_stopped else unruled
     return Problem(
         value=lambda x: float(value(x, *data)),
@@ -72,8 +74,9 @@ def problem_of(
         loss=unruled,
         longer=longer,
         stopped=None if stopped is unruled else stopped,
-        iterates=has_iteration(jax.make_jaxpr(unruled)(x, *data).jaxpr),
+        iterates=iterates,
         autodiff=autodiff if has_autodiff else None,
+        expected=expected,
         longer_autodiff=compiled(jax.grad(longer[-1]), *data) if longer and has_autodiff else None,
         rule=rule,
     )
@@ -81,15 +84,13 @@ def problem_of(
 
 def _longer(loss: Loss, x: Arrays, *data: Any) -> tuple[Loss, ...]:
     """Return the function with more turns of its loops, if these converge."""
-    if not has_iteration(jax.make_jaxpr(loss)(x, *data).jaxpr):
-        return ()
     longer = [iterated_longer(loss, turns) for turns in (1, 2)]
     a, b, c = (float(value) for value in jax.jit(lambda *args: [f(*args) for f in (loss, *longer)])(x, *data))
     converges = abs(c - b) <= 0.7 * abs(b - a) <= 1e-2 * abs(a)
     return tuple(longer) if converges else ()
 
 
-def compiled(gradient: Callable[..., Arrays], *data: Any) -> Gradient:
-    """Return a gradient (x, *data) as a function of x, one program with numpy's arrays as its result."""
+def compiled(gradient: Callable[..., Arrays], *data: Any) -> Callable[..., Arrays]:
+    """Return a gradient (..., *data) without the data, as one program with numpy's arrays as its result."""
     program = _xla.jit_without_ynn(gradient)
-    return lambda x: [np.asarray(leaf, float) for leaf in program(x, *data)]
+    return lambda *args: [np.asarray(leaf, float) for leaf in program(*args, *data)]

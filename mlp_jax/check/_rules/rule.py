@@ -21,7 +21,7 @@ class Rule(NamedTuple):
       plain: x -> f(x), a list of real arrays, with its rule.
       target: x -> what the rule should be the derivative of, f itself if nothing else is said.
       derive: (x, element) -> (f(x), its image).
-      by_tangents: whether the element is a tangent, and no cotangent.
+      by_tangents: whether the element is a tangent; else it is a cotangent.
       x: the point.
       names: of the leaves of x.
     """
@@ -37,6 +37,10 @@ class Rule(NamedTuple):
     def element(self) -> str:
         """What the derivative is linear in."""
         return "tangent" if self.by_tangents else "cotangent"
+
+    def of_itself(self, x: Arrays) -> tuple[Arrays, Arrays]:
+        """Return f(x), and the image of x or, of a cotangent, that of f(x)."""
+        return self.derive(x, x if self.by_tangents else self.plain(x))
 
     @property
     def is_small(self) -> bool:

@@ -50,7 +50,7 @@ def _same(a: np.ndarray, e: np.ndarray) -> bool:
 
 
 class Images(NamedTuple):
-    """What a derivative makes of `elements` at one point.
+    """What a derivative makes of each `element` at one point.
 
     Attributes:
       of: k -> the image of element k.

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from mlp_jax import _doors, _xla
+from mlp_jax.check._rules.arguments import float_names, note_complex
 from mlp_jax.check._rules.comparison import compare_gradients
-from mlp_jax.check._rules.custom_rules import float_names, note_complex
 from mlp_jax.check._rules.finite_differences import float64_on_cpu, is_kind, split_floats
 from mlp_jax.check._rules.gradient_judge import judge
 from mlp_jax.check._rules.jaxpr_interpreter import coarsest, float_dtype
@@ -164,7 +164,7 @@ def _float_leaves(gradient: Any, params: Any) -> Arrays:
 
 
 def _packed(gradient: Any, params: Any) -> Arrays:
-    """Return those leaves of a gradient that belong to floats, None as zeros; g of a complex z as (Re g, -Im g)."""
+    """Return those leaves of a gradient that belong to floats, and g of a complex z as (Re g, -Im g)."""
     leaves, likes = (jax.tree.leaves(tree, is_leaf=lambda node: node is None) for tree in (gradient, params))
     found = []
     for leaf, like in zip(leaves, likes, strict=True):
