@@ -29,6 +29,7 @@ from mlp_jax.check import check_custom_jvp as check_custom_jvp
 from mlp_jax.check import check_custom_vjp as check_custom_vjp
 from mlp_jax.check import check_gradient as check_gradient
 from mlp_jax.check import compare_gradients as compare_gradients
+from mlp_jax.check import grade as grade
 from mlp_jax.losses import Loss as Loss
 from mlp_jax.losses import cross_entropy as cross_entropy
 from mlp_jax.losses import log_softmax as log_softmax

@@ -1,4 +1,4 @@
-"""The command line: `mlp-jax check`, `train`, `sweep` and `predict`, the same as `python -m mlp_jax`."""
+"""The command line: `mlp-jax check`, `exercise`, `train`, `sweep` and `predict`, the same as `python -m mlp_jax`."""
 
 import platform
 import sys
@@ -27,18 +27,21 @@ def run_subcommand() -> None:
     import tyro
 
     from mlp_jax.command_line._check import check
+    from mlp_jax.command_line._exercise import exercise
+    from mlp_jax.command_line._gradescope import result_in_any_case
     from mlp_jax.command_line._predict import predict
     from mlp_jax.command_line._sweep import sweep
     from mlp_jax.command_line._train import train
 
-    tyro.extras.subcommand_cli_from_dict(
-        {"check": check, "train": train, "sweep": sweep, "predict": predict},
-        prog="mlp-jax",
-        description=(
-            "Check hand-written backward passes, and train networks with them, one or many at once. "
-            "mlp-jax --version prints the versions."
-        ),
-    )
+    with result_in_any_case(sys.argv[1:]):
+        tyro.extras.subcommand_cli_from_dict(
+            {"check": check, "exercise": exercise, "train": train, "sweep": sweep, "predict": predict},
+            prog="mlp-jax",
+            description=(
+                "Check hand-written backward passes, make exercises of them, and train networks, one or many at once. "
+                "mlp-jax --version prints the versions."
+            ),
+        )
 
 
 if __name__ == "__main__":

@@ -163,6 +163,13 @@ def test_hooks_run_what_ci_runs():
     assert re.findall("entry: ([^,]+),", hooks) == commands != []
 
 
+def test_the_plain_command_leaves_the_graders_to_ci():
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["pytest"]["ini_options"]
+    assert (ROOT / "tests" / "graders").name in options["norecursedirs"]
+    command = '"$graders/bin/python" -m pytest -c tests/graders/pytest.ini tests/graders\n'
+    assert command in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
 @pytest.mark.slow
 def test_wheel_holds_the_library_its_types_and_its_version(tmp_path):
     subprocess.run(

@@ -1,6 +1,7 @@
 """Check gradients that were derived by hand: of a network, of any function, and of custom rules."""
 
 from mlp_jax.check import mistakes as mistakes
+from mlp_jax.check._grading.notebook import grade as grade
 from mlp_jax.check._high_precision import high_precision as high_precision
 from mlp_jax.check._in_memory import check_backprop as check_backprop
 from mlp_jax.check._in_memory import check_layer as check_layer

@@ -21,12 +21,14 @@ from mlp_jax.check._child.functions import Answer, one_line
 from mlp_jax.check._differences import conversation
 from mlp_jax.check._differences import judge as script
 from mlp_jax.check._differences.running import Failed, Running
+from mlp_jax.check._lines import listing, playing
 from mlp_jax.check._networks import judge as functions
 from mlp_jax.check._networks.problems import Asked, Precision, Problem, Settings
 from mlp_jax.check._networks.report import BackpropReport
 from mlp_jax.check._networks.template import LINES
 from mlp_jax.check._templates import candidates
 
+MOST_TIMES = 2  # as long as the check itself, to look for the statement that is wrong
 MOST_READ = 100_000  # bytes of a file's code for which lines are looked for
 MARK = "read it before you believe the verdict"
 UNUSUAL = re.compile(
@@ -47,6 +49,7 @@ class Asking(NamedTuple):
       precision: the coarsest in which numbers may be; None accepts every one.
       ours: whether a file's own POINT is left aside.
       template: whether to look for lines that would train by a file with nothing to judge.
+      lines: whether to say of each statement what its value is, and which is wrong.
     """
 
     given: Mapping[str, Any] = {}
@@ -57,6 +60,7 @@ class Asking(NamedTuple):
     precision: Precision | None = None
     ours: bool = False
     template: bool = False
+    lines: bool = False
 
 
 class NothingToJudge(Failed):
@@ -108,7 +112,10 @@ def check_file(path: Path, asking: Asking, code: bytes | None = None) -> Backpro
     seed = int(np.random.SeedSequence().generate_state(1)[0]) if asking.seed is None else asking.seed
     try:
         with conversation.running(path, asking.seconds, code, asking.function) as run:
+            began = time.monotonic()
             report = functions.failed(run.mistake, None) if run.mistake else judged(run, asking, seed, code)
+            if asking.lines:
+                report = _with_lines(report, run, seed, code, began, began + asking.seconds)
             notes = (*report.notes, *_marks(code))
             is_marked = any(MARK in note for note in notes)
             return replace(report, notes=notes, basis=(*report.basis, *["read its code"] * is_marked))
@@ -119,6 +126,22 @@ def check_file(path: Path, asking: Asking, code: bytes | None = None) -> Backpro
         return functions.failed(str(error), None)
     except Exception as error:
         return functions.failed(f"its answers cannot be judged: {one_line(error)}", None)
+
+
+def _with_lines(
+    report: BackpropReport, run: Running, seed: int, code: bytes, began: float, end: float
+) -> BackpropReport:  # fmt: skip
+    """Return a report with a listing of the file, if its network was recognised and the time lasts."""
+    now = time.monotonic()
+    until = min(now + MOST_TIMES * (now - began) + 1.0, end - 1.0)
+    if report.subject is None:
+        return replace(report, notes=(*report.notes, "no listing: the network is not recognised"))
+    try:
+        player = playing.of_file(run, report.subject, seed)
+        made = listing.listing(player, code.decode("utf-8-sig"), report.verdict != "wrong", until)
+    except Exception as error:  # the verdict stands, whatever its values are
+        return replace(report, notes=(*report.notes, f"no listing: {one_line(error)}"))
+    return replace(report, listing=made)
 
 
 def _marks(code: bytes) -> list[str]:
@@ -181,7 +204,12 @@ def _by_function(run: Running, name: str, at: tuple[Asked, Problem] | None, aske
     called = [f"it calls {function}" for function in run.calls]
     drawn = [] if at or report.verdict == "error" else [f"--seed {seed} draws the same problems"]
     notes = (*report.notes, *used, *run.notes, *called, *drawn)
-    return replace(report, notes=notes, uses_autodiff=bool(run.calls))
+    of = asked if at is None else at[0]
+    settings, problem = report.settings or of.settings, at[1] if at else None
+    subject = report.subject and playing.Function(
+        name, report.subject, settings, report.precision or "float64", problem
+    )
+    return replace(report, notes=notes, uses_autodiff=bool(run.calls), subject=subject)
 
 
 def _is_named(run: Running, asking: Asking) -> bool:

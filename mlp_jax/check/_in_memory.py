@@ -79,17 +79,64 @@ def check_backprop(
       ('wrong', 'bias_gradient')
     """
     _doors.check_function("loss_and_gradients", loss_and_gradients)
-    given = {"activation": activation, "loss": loss, "layers": layers, "layout": layout, "params": params}
-    declared: dict[str, Any] = {
-        name: getattr(value, "name", value) for name, value in given.items() if value is not None
-    }
-    asked = Asked(Settings(**declared), frozenset(declared), frozenset(declared), strict)
+    asked = as_asked(activation, loss, layers, layout, params, strict)
     with jax.enable_x64(True):
         if point is None:
             report = functions.judged(partial(_ask, loss_and_gradients), asked, seed)
         else:
             report = _at_point(loss_and_gradients, asked, point, seed)
-    return replace(report, uses_autodiff=uses_autodiff(source_of(loss_and_gradients)))
+    report = replace(report, uses_autodiff=uses_autodiff(source_of(loss_and_gradients)))
+    return report if point is not None or report.subject is None else _with_lines(loss_and_gradients, report, seed)
+
+
+def _with_lines(function: Callable[..., Any], report: BackpropReport, seed: int) -> BackpropReport:
+    """Return a report that can make a listing, if the source is known."""
+    from mlp_jax.check._lines import listing, playing  # every import of mlp_jax would take longer by a fiftieth
+
+    settings = report.settings
+    assert settings is not None  # it was judged as a function of layers
+    subject = playing.Function("", report.subject, settings, report.precision or "float64", None)
+
+    def ask(problem: Problem) -> Answer:
+        with jax.enable_x64(True):
+            return _ask(function, problem, settings.layout, settings.params)
+
+    return replace(report, listed=listing.of_function(function, ask, subject, seed, report.verdict != "wrong"))
+
+
+def as_asked(
+    activation: str | Activation | None,
+    loss: str | Loss | None,
+    layers: int | None,
+    layout: str | None,
+    params: str | None,
+    strict: bool,
+) -> Asked:
+    """Return what settings ask of a function; the arguments are those of `check_backprop`.
+
+    Raises:
+      ValueError, TypeError: for one that is not known.
+    """
+    given = {"activation": activation, "loss": loss, "layers": layers, "layout": layout, "params": params}
+    declared: dict[str, Any] = {
+        name: getattr(value, "name", value) for name, value in given.items() if value is not None
+    }
+    return Asked(Settings(**declared), frozenset(declared), frozenset(declared), strict)
+
+
+def check_point(asked: Asked, point: Any) -> tuple[Asked, Problem] | None:
+    """Check a point of somebody's own, and return it as a problem if it is one of layers.
+
+    Raises:
+      ValueError: if it is no (params, *arguments), or does not fit the settings.
+    """
+    if point is None:
+        return None
+    if not isinstance(point, tuple | list) or len(point) < 2:
+        got = f"{len(point)} value" if isinstance(point, tuple | list) else type(point).__name__
+        raise _doors.mistake("point", "(params, *arguments)", got)
+    of_layers = layers_of_point(point)
+    return functions.at_point(asked, *of_layers) if of_layers else None
 
 
 def _ask(function: Callable[..., Any], problem: Problem, layout: str, form: str) -> Answer:
@@ -99,11 +146,7 @@ def _ask(function: Callable[..., Any], problem: Problem, layout: str, form: str)
 def _at_point(
     function: Callable[..., Any], asked: Asked, point: Any, seed: int, words: str = "the loss that it returns"
 ) -> BackpropReport:
-    if not isinstance(point, tuple | list) or len(point) < 2:
-        got = f"{len(point)} value" if isinstance(point, tuple | list) else type(point).__name__
-        raise _doors.mistake("point", "(params, *arguments)", got)
-    of_layers = layers_of_point(point)
-    at = of_layers and functions.at_point(asked, *of_layers)
+    at = check_point(asked, point)
     if at:
         return functions.judged(partial(_ask, function), at[0], seed, at[1])
     try:

@@ -3,6 +3,7 @@
 A report says what is on its page, as words, tables of strings, notes and heat maps, and each form draws that.
 """
 
+import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 LEAF_COLUMNS = ("leaf", "array", "rel. error", "cosine", "ratio", "max error", "at", "actual", "expected", "verdict")
 LEFT = ("leaf", "array", "verdict", "check", "what was seen")  # the columns of words; numbers stand to the right
 WIDTH = 110  # of a line of words: about that of a table of leaves
+MARKED = re.compile(r" *[^ ]+(, line \d+)? × | +[!~]")  # a line of a listing with something wrong
+SOURCE_WIDTH, MOST_CODE = 80, 56  # columns of a listing, and of a line of code beside which words stand
+RIGHT, WRONG = "√", "×"  # which the code pages of East Asia have as well
+NOTE_STYLE = "display:block;position:sticky;left:0;max-width:min(90vw,40rem);white-space:normal;color:#b00"
 PASTE = "paste this at the end of the file, with your own sizes:"
 HEAT_MAP_CELLS = 32  # along an axis at most: a larger leaf is pooled by its largest errors
 
@@ -37,6 +42,24 @@ class Table(NamedTuple):
     rows: Sequence[Sequence[str]]
 
 
+class Row(NamedTuple):
+    """A line of somebody's source.
+
+    Attributes:
+      place: its number, or its place in a notebook.
+      code: the line.
+      words: what the values of its statement are.
+      wrong: the columns at which an expression begins and ends that is wrong; None if there is none.
+      notes: what is wrong with it.
+    """
+
+    place: str
+    code: str
+    words: str = ""
+    wrong: tuple[int, int] | None = None
+    notes: Sequence[str] = ()
+
+
 class Page(NamedTuple):
     """What a report shows.
 
@@ -48,6 +71,7 @@ class Page(NamedTuple):
       notes: what is worth knowing.
       maps: errors of leaves as heat maps, with their titles; only HTML has them.
       code: lines of Python that would help; empty for none.
+      source: the lines of the code that was checked, and what is right and wrong in them.
     """
 
     verdict: str
@@ -57,6 +81,7 @@ class Page(NamedTuple):
     notes: Sequence[str] = ()
     maps: Sequence[tuple[str, np.ndarray]] = ()
     code: str = ""
+    source: Sequence[Row] = ()
 
 
 class Report:
@@ -82,21 +107,61 @@ class Report:
 
 
 def text(page: Page) -> str:
-    """Return a page for a terminal."""
-    lines = [page.verdict]
+    """Return a page for a terminal; with source, it has 80 columns, which leave no room for tables."""
+    width = SOURCE_WIDTH if page.source else WIDTH
+    lines = _wrapped(page.verdict, width=width)
     for words in page.words:
-        lines += _wrapped(f"{words.code}: {words.sentence}")
-        lines += [line for name, value in words.details if value for line in _wrapped(f"  {name}: {value}", "    ")]
-    for table in page.tables:
+        lines += _wrapped(f"{words.code}: {words.sentence}", width=width)
+        details = [(name, value) for name, value in words.details if value]
+        lines += [line for name, value in details for line in _wrapped(f"  {name}: {value}", "    ", width)]
+    for table in page.tables if not page.source else ():
         lines += [table.title] * bool(table.title) + text_table(table.columns, table.rows)
     for note in page.notes:
-        lines += _wrapped(f"note: {note}")
+        lines += _wrapped(f"note: {note}", width=width)
     lines += [PASTE, page.code.rstrip()] if page.code else []
+    lines += source_text(page.source)
     return "\n".join(lines)
 
 
-def _wrapped(line: str, indent: str = "  ") -> list[str]:
-    return textwrap.wrap(line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+def source_text(rows: Sequence[Row]) -> list[str]:
+    """Return lines of 80 columns, if the code leaves room: what is right stands to the right, what is wrong below."""
+    lines, gutter = [], max((len(row.place) for row in rows), default=0)
+    widths = [len(row.code) for row in rows if row.words and len(row.code) <= MOST_CODE]
+    edge = gutter + 5 + max(widths, default=0)
+    for row in rows:
+        mark = WRONG if row.wrong else RIGHT if row.words else " "
+        line = f"{row.place:>{gutter}} {mark} {row.code}".rstrip()
+        below = " " * (gutter + 3)
+        words = "" if row.wrong else row.words
+        fits = max(len(line) + 2, edge) + len(words) <= SOURCE_WIDTH
+        lines.append(f"{line:<{edge}}{words}" if words and fits and len(line) < edge else line)
+        if words and lines[-1] == line:
+            lines += textwrap.wrap(words, SOURCE_WIDTH, initial_indent=f"{below}= ", subsequent_indent=f"{below}  ")
+        if row.wrong:
+            lines.append(f"{below}{' ' * row.wrong[0]}{'~' * max(row.wrong[1] - row.wrong[0], 1)}"[:SOURCE_WIDTH])
+        for note in row.notes:
+            lines += textwrap.wrap(note, SOURCE_WIDTH, initial_indent=f"{below}! ", subsequent_indent=f"{below}  ")
+    return lines
+
+
+def source_html(rows: Sequence[Row]) -> str:
+    """Return the same as HTML, which scrolls from side to side on a narrow screen."""
+    lines, gutter = [], max((len(row.place) for row in rows), default=0)
+    for row in rows:
+        code, start = escape(row.code), f"{row.place:>{gutter}}  "
+        words = f'  <i style="color:#075">{RIGHT} {escape(row.words)}</i>' if row.words and not row.wrong else ""
+        if row.wrong:
+            first, last = row.wrong
+            before, inside, after = (escape(part) for part in (row.code[:first], row.code[first:last], row.code[last:]))
+            code = f'{before}<mark style="background:#fbb">{inside}</mark>{after}'
+            start = f'<b style="color:#b00">{start[:-1]}{WRONG}</b>'
+        notes = "".join(f'<b style="{NOTE_STYLE}">{escape(note)}</b>' for note in row.notes)
+        lines.append(f"{start} {code}{words}" + ("" if notes else "\n") + notes)
+    return '<pre style="overflow-x:auto">' + "".join(lines) + "</pre>"
+
+
+def _wrapped(line: str, indent: str = "  ", width: int = WIDTH) -> list[str]:
+    return textwrap.wrap(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def html(page: Page) -> str:
@@ -106,8 +171,10 @@ def html(page: Page) -> str:
         parts.append(f"<p><b>{escape(words.code)}</b>: {escape(words.sentence)}</p>")
         items = "".join(f"<li>{name}: {escape(value)}</li>" for name, value in words.details if value)
         parts.append(f"<ul>{items}</ul>" if items else "")
+    parts += [source_html(page.source)] if page.source else []
     for table in page.tables:
-        parts += [f"<p>{escape(table.title)}</p>"] * bool(table.title) + [html_table(table.columns, table.rows)]
+        parts += [f"<p>{escape(table.title)}</p>"] * bool(table.title)
+        parts.append(f'<div style="overflow-x:auto">{html_table(table.columns, table.rows)}</div>')
     parts += [heat_map(errors, title, least=1e-6) for title, errors in page.maps]
     parts += [f"<p>note: {escape(note)}</p>" for note in page.notes]
     parts += [f"<p>{PASTE}</p><pre>{escape(page.code)}</pre>"] if page.code else []
@@ -139,6 +206,12 @@ def leaf_rows(leaves: "Sequence[LeafComparison]") -> list[tuple[str, ...]]:
         )
         for leaf in leaves
     ]
+
+
+def table_of(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """Return a table of the columns in which anything stands."""
+    kept = [i for i in range(len(columns)) if any(row[i] for row in rows)]
+    return Table(title, [columns[i] for i in kept], [[row[i] for i in kept] for row in rows])
 
 
 def number(value: Any, form: str = ".1e") -> str:
@@ -177,7 +250,8 @@ def styled_lines(lines: str, ok: bool) -> Any:
     from rich.text import Text
 
     for i, line in enumerate(lines.splitlines()):
-        style = "bold " * (i == 0) + ("green" if ok else "red") if i == 0 or "WRONG" in line else ""
+        is_wrong = "WRONG" in line or MARKED.match(line)
+        style = "bold " * (i == 0) + ("green" if ok else "red") if i == 0 or is_wrong else ""
         yield Text(line, style, no_wrap=True, overflow="ignore")
 
 
@@ -247,6 +321,7 @@ body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem aut
 table {{ border-collapse: collapse; font-variant-numeric: tabular-nums }}
 td, th {{ padding: .2rem .7rem; border-bottom: 1px solid #ddd; white-space: nowrap }}
 figure {{ display: inline-block; margin: 1rem 2rem 1rem 0 }}
+h1 {{ overflow-wrap: anywhere }}
 figcaption {{ font-size: 13px; color: #555 }}
 </style>
 </head>

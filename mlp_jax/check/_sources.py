@@ -215,6 +215,8 @@ def reworded(report: BackpropReport, source: Source) -> BackpropReport:
 
     if not source.places:
         return report
+    if report.listing is not None:
+        report = replace(report, listing=replace(report.listing, places=tuple(source.places)))
     raised = [f"{place(number)} ({message})" for number, message in dict.fromkeys(_raised(source.file))]
     not_run = _listed([*source.left_out, *raised])
     notes = [f"not run: {not_run}"] if not_run else []

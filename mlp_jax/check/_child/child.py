@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from . import entry, functions, gradients, limits, loops, replay, search, seen, state
+from . import entry, functions, gradients, limits, loops, recording, replay, search, seen, state
 from .messages import receive, send
 
 
@@ -106,6 +106,37 @@ def _without_last_class(scope: dict[str, Any]) -> None:
             value[value == value.max()] = 0
 
 
+def answered(
+    found: entry.Found, message: Mapping[str, Any], arrays: Sequence[np.ndarray]
+) -> tuple[dict[str, Any], list[np.ndarray]]:
+    """Answer one question about a file, as a message."""
+    if message["ask"] == "call":
+        return answer_of_call(found.functions[message["function"]], message, arrays)
+    return {"error": ""}, answer(found.steps[message["step"]], message, arrays)
+
+
+def recorded(
+    found: entry.Found, record: recording.Recorder, message: Mapping[str, Any], arrays: Sequence[np.ndarray]
+) -> tuple[dict[str, Any], list[np.ndarray]]:
+    """Answer one question with its values recorded, and others in the place of some; they follow the arrays."""
+    numbers = [number for number, count in message["replaced"] for _ in range(count)]
+    own, others = arrays[: len(arrays) - len(numbers)], arrays[len(arrays) - len(numbers) :]
+    replaced: dict[int, list[np.ndarray]] = {}
+    for number, other in zip(numbers, others, strict=True):
+        replaced.setdefault(number, []).append(other)
+    for step in found.steps:
+        if step.program.loop.index >= 0:
+            step.program.loop.rewrite = record.rewrite
+    record.begin(replaced)
+    try:
+        fields, values = answered(found, message, own)
+    except Exception as raised:  # what was seen before is told too
+        fields, values = {"error": _words(raised)}, []
+    events, places = (record.events, list(record.places)) if message["events"] else ([], [])
+    said = {"own": len(values), "numbers": [event.place for event in events], "places": places}
+    return fields | said, [*values, *(event.value for event in events)]
+
+
 def main() -> None:
     """Run the file that the command line names, and answer questions about it until the given seconds are over."""
     file, seconds, wanted = sys.argv[1:]
@@ -141,16 +172,18 @@ def main() -> None:
         "looks": looks,
     }
     send(answers, first, [*thetas, *(a for pair in layers for a in pair), x, labels])
+    record: recording.Recorder | None = None
     while True:
         try:
             message, arrays = receive(questions)
         except EOFError:
             os._exit(0)
         try:
-            if message["ask"] == "call":
-                send(answers, *answer_of_call(found.functions[message["function"]], message, arrays))
+            if "replaced" in message:
+                record = record or recording.recorder(tree, file)
+                send(answers, *recorded(found, record, message, arrays))
             else:
-                send(answers, {"error": ""}, answer(found.steps[message["step"]], message, arrays))
+                send(answers, *answered(found, message, arrays))
         except Exception as raised:
             send(answers, {"error": _words(raised)})
 

@@ -7,7 +7,7 @@ import ast
 import copy
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -56,6 +56,7 @@ class Loop:
       later: those of the last round of its first pass, or of the last that was kept.
       rounds: how many rounds were seen.
       is_over: whether its first pass has ended.
+      rewrite: statement -> statement, with what has to run in its place; None for the file's own.
     """
 
     index: int
@@ -67,6 +68,7 @@ class Loop:
     later: View | None = None
     rounds: int = 0
     is_over: bool = False
+    rewrite: Callable[[ast.stmt], list[ast.stmt]] | None = None
 
     @property
     def scope(self) -> dict[str, Any]:

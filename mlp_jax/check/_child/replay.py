@@ -40,9 +40,13 @@ class Expression:
     @cached_property
     def code(self) -> tuple[types.CodeType, types.CodeType]:
         """The statements and the value, compiled."""
+        return self.compiled(self.statements)
+
+    def compiled(self, statements: Sequence[ast.stmt]) -> tuple[types.CodeType, types.CodeType]:
+        """Return other statements and the value, compiled."""
         once = ast.parse("for __once__ in (0,): pass").body[0]  # so that the body may say continue or break
         assert isinstance(once, ast.For)
-        once.body = list(self.statements) or once.body
+        once.body = list(statements) or once.body
         body = ast.fix_missing_locations(ast.Module([once], []))
         value = ast.fix_missing_locations(ast.Expression(copy.deepcopy(self.value)))
         return compile(body, "<checked>", "exec"), compile(value, "<checked>", "eval")
@@ -85,7 +89,11 @@ def run(
     if view.generators is not None:
         np.random.set_state(view.generators[0])
         random.setstate(view.generators[1])
-    statements, value = expression.code
+    rewrite = loop.rewrite
+    if rewrite is None:
+        statements, value = expression.code
+    else:
+        statements, value = expression.compiled([new for old in expression.statements for new in rewrite(old)])
     with np.errstate(all="ignore"):
         exec(statements, module)
         return state.data_of(module), eval(value, module)

@@ -155,7 +155,7 @@ def _arrays_at(program: Program, theta: Theta) -> dict[str, np.ndarray]:
             values[ast.unparse(argument)] = replay.run(program, Expression(forward, argument), theta)[1]
     found = {}
     for words, value in values.items():
-        array = np.asarray(value) if state.is_array(value) or state.is_list_of_numbers(value) else value
+        array = np.asarray(value) if state.is_array(value) or state.is_list_of_numbers(value, int | float) else value
         is_data = isinstance(array, np.ndarray) and array.dtype.kind in "fiub" and array.ndim in (1, 2)
         if is_data and 1 <= array.size <= LARGEST_DATA:
             found[words] = array

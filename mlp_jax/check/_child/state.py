@@ -34,13 +34,13 @@ def is_array(value: Any) -> bool:
     return hasattr(value, "__array__") and "float" in str(getattr(value, "dtype", ""))
 
 
-def is_list_of_numbers(value: Any) -> bool:
-    """Return whether a value is a list of floats, or a list of such lists of one length."""
+def is_list_of_numbers(value: Any, kind: Any = float) -> bool:
+    """Return whether a value is a list of numbers of a kind, or a list of such lists of one length."""
     if not isinstance(value, list) or not value:
         return False
-    if all(isinstance(entry, float) for entry in value):
+    if all(isinstance(entry, kind) for entry in value):
         return True
-    return all(map(is_list_of_numbers, value)) and len({np.shape(entry) for entry in value}) == 1
+    return all(is_list_of_numbers(entry, kind) for entry in value) and len({np.shape(entry) for entry in value}) == 1
 
 
 def is_number(value: Any) -> bool:
@@ -144,7 +144,7 @@ def put(scope: dict[str, Any], path: Path, new: np.ndarray) -> None:
     elif isinstance(old, list):
         _fill(old, new)
     else:
-        bind(scope, path, _of_library(old, new))
+        bind(scope, path, of_library(old, new))
 
 
 def _fill(old: list[Any], new: np.ndarray) -> None:
@@ -155,7 +155,7 @@ def _fill(old: list[Any], new: np.ndarray) -> None:
             old[i] = float(new[i])
 
 
-def _of_library(old: Any, new: np.ndarray) -> Any:
+def of_library(old: Any, new: np.ndarray) -> Any:
     """Return numbers as an array of the library that another array is of."""
     if isinstance(old, float | np.floating):
         return type(old)(new)

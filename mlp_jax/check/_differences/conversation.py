@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from mlp_jax.check._child import messages
+from mlp_jax.check._child import messages, recording
 from mlp_jax.check._child.entry import CONSTANTS
 from mlp_jax.check._child.functions import Answer
+from mlp_jax.check._child.recording import Event, Place, Replacements
 from mlp_jax.check._differences import processes
-from mlp_jax.check._differences.running import CHANGED, Ended, Failed, Point, Running, Step, text
+from mlp_jax.check._differences.running import CHANGED, Ended, Failed, Point, Recorded, Running, Step, text
 
 FOLDER = Path(__file__).parents[1]
 ENVIRONMENT = {
@@ -76,6 +77,23 @@ def running(file: Path, seconds: float, source: bytes | None = None, function: s
         except Exception as error:
             raise Failed(CHANGED) from error
 
+    def record(
+        question: Mapping[str, Any],
+        arrays: Sequence[np.ndarray],
+        replaced: Replacements | None = None,
+        events: bool = True,
+    ) -> Recorded:
+        others = replaced or {}
+        counts = [(place, len(values)) for place, values in others.items()]
+        own = [*arrays, *(value for values in others.values() for value in values)]
+        message, values = heard({**question, "replaced": counts, "events": events}, own)
+        if message.get("error") and not (events and message.get("numbers")):
+            raise Failed(text(message["error"]))
+        try:
+            return _recorded(message, values, question)
+        except Exception as error:
+            raise Failed(CHANGED) from error
+
     def heard(question: Mapping[str, Any], arrays: Sequence[np.ndarray]) -> tuple[dict[str, Any], list[np.ndarray]]:
         if not over:
             questions.put((question, arrays))
@@ -93,7 +111,7 @@ def running(file: Path, seconds: float, source: bytes | None = None, function: s
     try:
         message, arrays = heard({}, [np.frombuffer(source, np.uint8)])
         try:
-            run = _running(message, arrays, ask, child.user)._replace(call=call)
+            run = _running(message, arrays, ask, child.user)._replace(call=call, record=record)
         except Exception as error:
             raise Failed(CHANGED) from error
         yield run
@@ -159,6 +177,24 @@ def _answer(message: Mapping[str, Any], values: Sequence[np.ndarray], depth: int
     notes, changed = (tuple(map(text, message[name][:MOST_CHOICES])) for name in ("notes", "changed"))
     pairs = list(zip(leaves[::2], leaves[1::2], strict=True))
     return Answer(float(loss.reshape(())) if message["has_loss"] else None, pairs, "", shapes, notes, changed)
+
+
+def _recorded(message: Mapping[str, Any], values: Sequence[np.ndarray], question: Mapping[str, Any]) -> Recorded:
+    """Return what a child's message says of a recorded run; raise any exception if it says nothing."""
+    own, numbers = int(message["own"]), message["numbers"][: recording.MOST_EVENTS]
+    places = [_place(*numbers) for numbers in message["places"]]
+    events = [Event(int(number), value) for number, value in zip(numbers, values[own:], strict=True)]
+    if not all(0 <= event.place < len(places) for event in events):
+        raise ValueError("places")
+    is_call = question["ask"] == "call" and own > 0
+    answer = _answer(message, values[:own], (own - 1) // 2) if is_call else None
+    return Recorded(answer, list(values[:own]), places, events)
+
+
+def _place(*numbers: Any) -> Place:
+    """Return what a child says is a place."""
+    line, column, end_line, end_column, statement, is_after = numbers
+    return Place(_line(line), _line(column), _line(end_line), _line(end_column), _line(statement), bool(is_after))
 
 
 def _setting(value: Any) -> Any:

@@ -71,8 +71,9 @@ def _report(run: Running, group: Sequence[int], asked: Asked, seed: int) -> Back
     found = facts.facts(trial, run) if wrong else facts.of_labels(trial, run)
     if known is not None and found and found[0].code == "unexplained":
         found = facts.named(found, layouts.explained(known, trial), len(trial.draws))
+    later_wrong: Sequence[str] = ()
     if not found and not undecided:
-        found = _of_later_round(run, trial, rng)
+        found, later_wrong = _of_later_round(run, trial, rng)
     verdict: Any = "wrong" if found else "undecided" if undecided else "correct"
     if trial.gradient == UPDATE and len(found) == 1 and found[0].code == "scale" and wrong == list(trial.step.shapes):
         verdict = "undecided"
@@ -117,26 +118,32 @@ def _report(run: Running, group: Sequence[int], asked: Asked, seed: int) -> Back
             *asked.basis,
         ),
         uses_autodiff=bool(run.calls),
+        subject=known and (trial, known),
+        right_everywhere=trial.right() | dict.fromkeys(later_wrong, False),
     )
 
 
-def _of_later_round(run: Running, trial: Trial, rng: np.random.Generator) -> list[Diagnosis]:
-    """Say if a step that is right in its first round is wrong in a later one: state that is kept, or another batch."""
+def _of_later_round(run: Running, trial: Trial, rng: np.random.Generator) -> tuple[list[Diagnosis], list[str]]:
+    """Say if a step that is right in its first round is wrong in a later one: state that is kept, or another batch.
+
+    Returns:
+      What is wrong, and the names of the parameters.
+    """
     number = trial.step.later
     if not number:
-        return []
+        return [], []
     try:
         later = _trial(run, *trial.numbers, rng, draws=1, most=FEW, view="later")
     except Failed:  # it takes what is gone by now, such as the rest of a generator
-        return []
+        return [], []
     wrong = facts.facts(later, run) if later.wrong() else []
     if not wrong or (RATE in trial.gradient and all(one.code == "scale" for one in wrong)):  # a schedule of the rate
-        return []
+        return [], []
     message = (
         f"it is right in the first round of its loop, and wrong in round {number}: is something added to what another "
         f"round left, or is the batch of another size? {wrong[0].message}"
     )
-    return [replace(wrong[0], message=message), *wrong[1:]]
+    return [replace(wrong[0], message=message), *wrong[1:]], later.wrong()
 
 
 def tried(

@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from mlp_jax.check._child.functions import Answer
+from mlp_jax.check._child.recording import Event, Place
 from mlp_jax.check._child.search import LARGEST_DATA, MOST_DATA
 
 View = Literal["", "later", "without the last class"]
@@ -36,6 +37,22 @@ class Step(NamedTuple):
 Point = tuple[str, list[tuple[np.ndarray, np.ndarray]], np.ndarray, np.ndarray]  # form, layers, x and labels
 
 
+class Recorded(NamedTuple):
+    """An answer of a run whose values were recorded.
+
+    Attributes:
+      answer: of a function; None for a step.
+      values: of a step.
+      places: of the expressions whose values were seen.
+      events: the place of each value, and the value, in the order in which they were seen.
+    """
+
+    answer: Answer | None
+    values: list[np.ndarray]
+    places: Sequence[Place]
+    events: Sequence[Event]
+
+
 class Running(NamedTuple):
     """A file that runs.
 
@@ -43,6 +60,7 @@ class Running(NamedTuple):
       steps: its training steps, or what it returns at its own point.
       ask: (question, arrays) -> arrays; raises `Failed`.
       call: (function, layers, x, labels, layout, form) -> what a function of it answers; raises `Failed`.
+      record: (question, arrays, replacements, whether to give the events) -> an answer of a recorded run.
       functions: of (params, x, labels) that may be its backward pass, the likeliest first.
       constants: its settings, such as ACTIVATION, by their names in small letters.
       point: form, layers, x and labels of its own point, if that is one of layers.
@@ -57,6 +75,7 @@ class Running(NamedTuple):
     steps: tuple[Step, ...]
     ask: Callable[[Mapping[str, Any], Sequence[np.ndarray]], list[np.ndarray]]
     call: Callable[..., Answer] | None = None
+    record: Callable[..., Recorded] | None = None
     functions: tuple[str, ...] = ()
     constants: Mapping[str, Any] = {}
     point: Point | None = None

@@ -88,6 +88,11 @@ class Trial:
         """Return the names of the leaves that are wrong at a draw."""
         return [name for name in self.step.shapes if any(is_wrong(leaf, self) for leaf in self.leaves(name))]
 
+    def right(self) -> dict[str, bool]:
+        """Return of each leaf whether it could be judged, and is right at every draw."""
+        others = {*self.wrong(), *self.undecided()}
+        return {name: name not in others for name in self.step.shapes}
+
     def leaves(self, name: str) -> list[Leaf]:
         """Return a parameter's leaves, one a draw."""
         return [leaf for draw in self.draws for leaf in draw if leaf.name == name]

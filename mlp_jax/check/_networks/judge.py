@@ -15,7 +15,7 @@ from mlp_jax.check._differences.trial import Trial
 from mlp_jax.check._networks import findings, recognition
 from mlp_jax.check._networks.chain import Gradients
 from mlp_jax.check._networks.fingerprints import Diagnosis
-from mlp_jax.check._networks.judgement import PRECISIONS, Judged, coarser, compared, held_in, judge_all
+from mlp_jax.check._networks.judgement import PRECISIONS, Judged, coarser, compared, held_in, judge_all, plain
 from mlp_jax.check._networks.networks import words
 from mlp_jax.check._networks.power import power, power_of_ours
 from mlp_jax.check._networks.problems import (
@@ -172,7 +172,24 @@ def _report(
         settings=settings,
         basis=(points, *asked.basis),
         errors=_errors(shown) if of.network and verdict != "correct" else {},
+        subject=of.network,
+        right_everywhere=_right_everywhere(shown, under, table, of, asked),
     )
+
+
+def _right_everywhere(
+    shown: Judged, under: Sequence[Judged], table: GradientReport, of: What, asked: Asked
+) -> dict[str, bool]:
+    """Say of the loss, if there is one, and of each leaf whether it is right on all problems of the depth shown.
+
+    Of a network that is not recognised nothing is said if one was asked for: its gradients are those of something else.
+    """
+    if of.network is None:
+        return of.trial.right() if of.trial and not {"activation", "loss"} & asked.exactly else {}
+    same = [one for one in plain(under) if one.problem.depth == shown.problem.depth] or [shown]
+    loss = {} if shown.answer.loss is None else {"loss": all(one.loss_right for one in same)}
+    levels = zip(*([level for pair in one.levels for level in pair] for one in same), strict=True)
+    return loss | {leaf.name: all(of_leaf) for leaf, of_leaf in zip(table.leaves, levels, strict=True)}
 
 
 def _notes(judged: Sequence[Judged], settings: Settings) -> list[str]:

@@ -1,0 +1,274 @@
+"""Somebody's source with what the value of each statement is, and the first that is wrong."""
+
+import ast
+import inspect
+import linecache
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mlp_jax.check._child import recording
+from mlp_jax.check._child.functions import Answer
+from mlp_jax.check._child.recording import Event, Place
+from mlp_jax.check._differences.running import Recorded
+from mlp_jax.check._lines import expressions, faults, playing, readings
+from mlp_jax.check._lines.expressions import Span
+from mlp_jax.check._lines.faults import Fault, Replaced, Value
+from mlp_jax.check._lines.playing import Function, Player
+from mlp_jax.check._lines.quantities import DIAGONAL
+from mlp_jax.check._networks.chain import FORMULAS
+from mlp_jax.check._networks.problems import Problem
+from mlp_jax.check._rendering import Page, Report, Row
+
+SECONDS = 20.0  # to look for what is wrong in a function of this process
+MOST_NAMES = 2  # that a value has, if it can be several
+NAME = re.compile(r"\w+")
+OF_FORMULA = {"h_l": "hidden", "z_l": "affine", "delta_l": "delta", "d h_l": "dh", "d W_l": "dW", "d b_l": "db"}
+
+
+class Line(NamedTuple):
+    """One line of a source.
+
+    Attributes:
+      number: from 1.
+      text: the line.
+      words: the quantities that the values of its statement are; empty for none that is known.
+    """
+
+    number: int
+    text: str
+    words: str = ""
+
+
+class Mark(NamedTuple):
+    """A value that is wrong.
+
+    Attributes:
+      span: the expression at fault.
+      line: of its statement.
+      message: what is wrong with it.
+      evidence: a number that is wrong, and what is expected.
+    """
+
+    span: Span
+    line: int
+    message: str
+    evidence: str
+
+
+@dataclass(frozen=True, repr=False)
+class Listing(Report):
+    """A source, what its values are, and what is wrong in it, the most telling first; true if nothing is.
+
+    Attributes:
+      lines: of the source.
+      marks: what is wrong.
+      places: of the lines, in words, if they are those of a notebook.
+    """
+
+    lines: tuple[Line, ...]
+    marks: tuple[Mark, ...]
+    places: tuple[str, ...] = ()
+
+    def page(self) -> Page:
+        """Return the lines."""
+        wrong = f"{len(self.marks)} wrong value{'s' * (len(self.marks) != 1)}" if self.marks else "no wrong value found"
+        return Page(wrong, not self.marks, source=self.rows())
+
+    def rows(self) -> list[Row]:
+        """Return the lines as they are shown."""
+        rows = [self._row(line) for line in self.lines]
+        return [row for row in rows if row.place]
+
+    def _row(self, line: Line) -> Row:
+        place, code = str(line.number), line.text
+        if self.places:
+            place = self.places[line.number - 1] if line.number <= len(self.places) else ""
+        shift = 4 if place.startswith("cell") and code.startswith("    ") else 0  # they stand in a `with`
+        marks = [mark for mark in self.marks if mark.span.line == line.number]
+        wrong = None
+        if marks:
+            span = marks[0].span
+            wrong = (span.column - shift, (span.end_column if span.end_line == span.line else len(code)) - shift)
+        notes = [f"{mark.message}; {mark.evidence}" if mark.evidence else mark.message for mark in marks]
+        is_wrong = any(mark.line == line.number for mark in self.marks)
+        return Row(place, code[shift:], "" if is_wrong else line.words, wrong, notes)
+
+    def to_dict(self) -> list[dict[str, object]]:
+        """Return the lines of which something is known, as plain JSON values."""
+        return [
+            {"line": row.place, "code": row.code, "is": row.words, "wrong": row.wrong, "notes": list(row.notes)}
+            for row in self.rows()
+            if row.words or row.wrong
+        ]
+
+    def only_where(self) -> "Listing":
+        """Return the lines with nothing but the places of what is wrong."""
+        marks = tuple(mark._replace(message="it goes wrong here", evidence="") for mark in self.marks)
+        return replace(self, lines=tuple(line._replace(words="") for line in self.lines), marks=marks)
+
+
+def of_function(
+    function: Callable[..., Any], ask: Callable[[Problem], Answer], subject: Function, seed: int, is_right: bool
+) -> Callable[[], Listing] | None:
+    """Return what makes the listing of a function of this process; None if its source is not known.
+
+    Args:
+      function: whose file, or cell of a notebook, is listed.
+      ask: calls it.
+      subject: what was judged.
+      seed: draws the problems.
+      is_right: whether its gradients were found to be right.
+    """
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    source = "" if code is None else "".join(linecache.getlines(code.co_filename))
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return None
+    if code is None or not source:
+        return None
+
+    def made() -> Listing:
+        recorder = recording.recorder(tree, code.co_filename)
+
+        def record(problem: Problem, replaced: Replaced, events: bool) -> Recorded:
+            recorder.begin(replaced)
+            answer = ask(problem)
+            return Recorded(answer, [], list(recorder.places), list(recorder.events))
+
+        try:
+            return listing(playing.of_subject(record, subject, seed), source, is_right, time.monotonic() + SECONDS)
+        finally:
+            recorder.end()
+
+    return made
+
+
+def listing(player: Player, source: str, is_right: bool, until: float) -> Listing:
+    """Return the listing of a file that can be run again.
+
+    Args:
+      player: the file.
+      source: its code.
+      is_right: whether its gradients were found to be right; else what is wrong is looked for.
+      until: when to stop.
+    """
+    lines, tree = source.rstrip().split("\n"), ast.parse(source)
+    with np.errstate(all="ignore"):
+        tables = [readings.streams(s, player.output) for s in player.passes]
+        played = [player.play(i, {}, True) for i in range(len(player.passes))]
+        found = faults.values(played, tables, player.passes)
+        wrong = [] if is_right else faults.faults(player.play, tables, player.passes, until)
+    words: dict[int, list[str]] = {}
+    shown = faults.roots(found)
+    changed = {value.place.statement for value in shown if value.place.is_after}
+    for value in shown:
+        is_name = NAME.fullmatch(expressions.text(expressions.span(value.place.ends, lines), lines))
+        is_left = value.place.is_after or not (is_name or value.place.statement in changed)
+        if value.names and is_left:
+            words.setdefault(value.place.statement, []).append(named(value))
+    texts = [Line(i, text, "; ".join(dict.fromkeys(words.get(i, [])))) for i, text in enumerate(lines, 1)]
+    arrays = [value.place for value in found if any(a.ndim for a in value.seen[0])]
+    wrong = [fault._replace(shown=_returned(tree, fault.shown, found)) for fault in wrong]
+    marks = [mark(fault, lines, tree, arrays) for fault in wrong]
+    if not (is_right or marks) and player.without_the_last_class is not None:
+        marks = _of_classes(found, player.without_the_last_class(), lines)
+    return Listing(tuple(texts), tuple(marks))
+
+
+def _of_classes(found: Sequence[Value], events: Sequence[Event], lines: Sequence[str]) -> list[Mark]:
+    """Return the first value that has another shape if the last class does not occur among the labels."""
+    first = {event.place: event.value.shape for event in reversed(events)}
+    for value in faults.roots(found):
+        shape, other = value.seen[0][0].shape, first.get(value.number)
+        if other is not None and other != shape:
+            span = expressions.span(value.place.ends, lines)
+            message = f"`{expressions.text(span, lines)}` depends on which classes occur: give the number of classes"
+            evidence = f"its shape is {shape}, and {other} if the last class does not occur"
+            return [Mark(span, value.place.statement, message, evidence)]
+    return []
+
+
+def _returned(tree: ast.Module, value: Value, found: Sequence[Value]) -> Value:
+    """Return a value, or if it is that of a call of the file's function, what that returns."""
+    returns = expressions.returns_of(tree, expressions.node_at(tree, value.place))
+    inside = (
+        other for other in faults.roots(found) if other.place.statement in returns and faults.is_same(other, value)
+    )
+    return next(inside, value)
+
+
+def named(value: Value) -> str:
+    """Return what a value is."""
+    names = list(dict.fromkeys(name.words for name in value.names))
+    names = [name for name in names if "^T" not in name or name.replace("^T", "") not in names]
+    return " or ".join(names[:MOST_NAMES])
+
+
+def mark(fault: Fault, lines: Sequence[str], tree: ast.Module, arrays: Sequence[Place]) -> Mark:
+    """Return a fault in words, with the smallest expression to which it can be traced."""
+    place, shown = fault.shown.place, fault.shown
+    code = expressions.text(expressions.span(place.ends, lines), lines)
+    right = fault.reading.words
+    ratio = readings.multiple(shown.seen, fault.reading) if shown is fault.value else None
+    number = None
+    if ratio is not None:
+        number = expressions.factor_at(expressions.node_at(tree, place), arrays, ratio)
+    same = [part for part in fault.parts if _is(part, fault) and faults.contains(place, part.place)]
+    names = "" if place.is_after else named(shown)
+    if any(name.name == DIAGONAL for name in shown.names):
+        message = f"`{code}` is {DIAGONAL}, the diagonal of softmax's Jacobian alone; its other entries count too"
+    elif same:
+        inner = expressions.text(expressions.span(same[0].place.ends, lines), lines)
+        message = f"`{inner}` is {right}, and {_rest(code, inner)} changes it"
+    elif ratio is not None:
+        times = f"{ratio:.6g} times" if np.isfinite(ratio) else "a multiple of"
+        message = f"`{code}` is {names or f'{times} {right}'}, and {right} belongs here"
+    elif names:
+        message = f"`{code}` is {names}, and {right} belongs here"
+    else:
+        message = f"`{code}` should be {right}" + " after this statement" * place.is_after
+    if number is not None and not same:
+        message += f": look at `{ast.unparse(number)}`"
+    formula = FORMULAS.get(OF_FORMULA.get(_kind(fault.reading.name), ""))
+    if formula and not (same or names or number is not None):
+        message += f": {formula}"
+    argument = expressions.argument_at(tree, place)
+    if argument is not None:
+        message = f"with `{ast.unparse(argument)}`, {message}"
+    ends = next((expressions.ends(node) for node in (argument, number) if node is not None), place.ends)
+    span = expressions.span(ends, lines)
+    return Mark(span, place.statement if argument is None else span.line, message, _evidence(fault))
+
+
+def _kind(name: str) -> str:
+    """Return the name of a quantity in layer l."""
+    return re.sub(r"_\d+", "_l", name.split(",")[0].removesuffix("^T"))
+
+
+def _rest(code: str, inner: str) -> str:
+    """Return an expression without a part of it, in words."""
+    before, _, after = code.partition(inner)
+    rest = " ... ".join(part.strip() for part in (before, after) if part.strip(" ()"))
+    return f"`{rest}`" if rest else "what follows"
+
+
+def _is(part: Value, fault: Fault) -> bool:
+    return any((name.way, name.factor) == (fault.reading.way, fault.reading.factor) for name in part.names)
+
+
+def _evidence(fault: Fault) -> str:
+    """Return the entry that is the furthest off."""
+    for value, e in zip(fault.value.seen[0], fault.reading.expected[0], strict=True):
+        if value.shape != e.shape and e.size:
+            return f"it has shape {value.shape}, expected {e.shape}"
+        if e.size and not np.allclose(value, e, rtol=1e-6, atol=0):
+            index = np.unravel_index(int(np.argmax(np.abs(np.nan_to_num(value) - e))), e.shape)
+            at = f"[{', '.join(map(str, index))}] " if index else ""
+            return f"{at}is {value[index]:.5g}, expected {e[index]:.5g}"
+    return ""

@@ -1,0 +1,331 @@
+"""Which quantities the values of an expression are: the values are seen one after another, as its line runs.
+
+A loop over the layers gives delta_3, delta_2, ...; one over the examples gives delta_2 row by row; one over the units
+gives its entries. All are streams of numbers: what a quantity is in some layers, in an order. So an expression has the
+values of a quantity if its stream is that of the quantity, times a factor, on every problem.
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from mlp_jax.check._lines.quantities import Quantity, quantities
+from mlp_jax.check._networks.chain import Pass
+from mlp_jax.check._networks.networks import Output
+
+RATE = 1e-6  # relative distance of updates, and of their rates
+SAME = 1e-8  # relative L2 distance of values in float64
+MOST_ROUNDS = 3  # times that a step may compute the same, such as the forward pass for its loss again
+
+
+class Way(NamedTuple):
+    """A way in which a quantity can be a stream: its number, its layers, transposed or not, and in which order."""
+
+    quantity: int
+    layers: tuple[int, ...]
+    transposed: bool
+    order: str
+
+
+class Stream(NamedTuple):
+    """Numbers in the order in which an expression has them.
+
+    Attributes:
+      way: which they are.
+      name: in words.
+      units: the arrays of which it is made.
+      along: for updated parameters, the arrays against which they are moved.
+      is_gradient: whether it is of the backward pass.
+    """
+
+    way: Way
+    name: str
+    units: Sequence[np.ndarray]
+    along: Sequence[np.ndarray] = ()
+    is_gradient: bool = False
+
+
+class Reading(NamedTuple):
+    """What an expression's values are, or what they should be.
+
+    Attributes:
+      name: in words.
+      way: which stream they are.
+      factor: the words for a factor; empty for 1.
+      expected: on each problem, the right values, in the shapes of those seen; an empty array for one that is nothing.
+      is_gradient: whether it is of the backward pass.
+    """
+
+    name: str
+    way: Way
+    factor: str
+    expected: tuple[list[np.ndarray], ...]
+    is_gradient: bool = False
+
+    @property
+    def words(self) -> str:
+        """The name with the factor."""
+        return ", ".join(f"{self.factor}{name}" if name != "..." else name for name in self.name.split(", "))
+
+
+Streams = dict[int, list[Stream]]  # by their size
+
+
+def streams(s: Pass, output: Output) -> Streams:
+    """Return the streams of a pass."""
+    found: Streams = {}
+    for i, quantity in enumerate(quantities(s, output)):
+        for stream in _streams(i, quantity, s.B):
+            stream = stream._replace(is_gradient=quantity.is_gradient)
+            found.setdefault(sum(unit.size for unit in stream.units), []).append(stream)
+    return found
+
+
+def _streams(i: int, quantity: Quantity, B: int) -> Iterator[Stream]:
+    known = sorted(quantity.values)
+    windows = [tuple(known[a:b]) for a, b in itertools.combinations(range(len(known) + 1), 2)]
+    windows += [window[::-1] for window in windows if len(window) > 1]
+    for layers in windows:
+        axes = quantity.values[layers[0]].ndim
+        for transposed in (False, True) if axes > 1 else (False,):
+            whole = [_transposed(quantity.values[l], transposed) for l in layers]
+            mark = "^T" * transposed
+            name = _listed([quantity.words(l) + mark for l in layers])
+            if quantity.along is not None:
+                along = [_transposed(quantity.along[l], transposed) for l in layers]
+                yield Stream(Way(i, layers, transposed, ""), name, whole, along)
+                continue
+            for rounds in range(1, MOST_ROUNDS + 1):
+                order = f"{rounds} times" if rounds > 1 else ""
+                yield Stream(Way(i, layers, transposed, order), name, whole * rounds)
+            if not quantity.per_example:
+                yield Stream(Way(i, layers, transposed, "each"), name, [a for _ in range(B) for a in whole])
+                if len(layers) > 1:
+                    yield Stream(Way(i, layers, transposed, "all"), name, [a for a in whole for _ in range(B)])
+                continue
+            if transposed and axes < 3:
+                continue  # one example's numbers are a vector
+            rows = [quantity.values[l] for l in layers]
+            of_one = [[_transposed(a[n], transposed) for a in rows] for n in range(B)]
+            if len(layers) > 1 or axes > 2:
+                each = [a for example in of_one for a in example]
+                yield Stream(Way(i, layers, transposed, "by example"), name, each)
+            if quantity.sum:
+                sums = [[_transposed(a[: n + 1].sum(axis=0), transposed) for a in rows] for n in range(B)]
+                so_far = _listed([quantity._replace(name=quantity.sum).words(l) + mark for l in layers])
+                each = [a for example in sums for a in example]
+                yield Stream(Way(i, layers, transposed, "so far"), f"{so_far} so far", each)
+
+
+def _transposed(a: np.ndarray, transposed: bool) -> np.ndarray:
+    return np.swapaxes(a, -1, -2) if transposed else a
+
+
+def _listed(names: Sequence[str]) -> str:
+    names = list(dict.fromkeys(names))
+    return ", ".join(names) if len(names) < 4 else f"{names[0]}, ..., {names[-1]}"
+
+
+def factors(s: Pass) -> dict[str, float]:
+    """Return the factors by which people's values differ from the quantities, the plainest first."""
+    B, C = float(s.B), float(s.C)
+    named = {"": 1.0, "-": -1.0, "B ": B, "1/B ": 1 / B, "2 ": 2.0, "1/2 ": 0.5, "-B ": -B, "-1/B ": -1 / B,
+             "2/B ": 2 / B, "B/2 ": B / 2, "C ": C, "BC ": B * C, "BC/2 ": B * C / 2}  # fmt: skip
+    values = list(named.values())
+    return {words: c for i, (words, c) in enumerate(named.items()) if c not in values[:i]}
+
+
+class Fit(NamedTuple):
+    """A stream on each problem that has the size and the shapes of values, and which of the values it is for."""
+
+    streams: tuple[Stream, ...]
+    kept: tuple[list[bool], ...]
+
+
+def fits(seen: Sequence[Sequence[np.ndarray]], tables: Sequence[Streams], passes: Sequence[Pass]) -> list[Fit]:
+    """Return what an expression's values can be, by their number and shapes.
+
+    A loop over the layers may go one layer too far, so that the last value of each round is nothing.
+
+    Args:
+      seen: its values on each problem.
+      tables: the streams of each problem.
+      passes: of each problem.
+    """
+    found: list[Fit] = []
+    known: set[Way] = set()
+    for rounds in ("all", "but the last", "but the last of each example"):
+        kept = [_kept(rounds, len(values), s.B) for values, s in zip(seen, passes, strict=True)]
+        if not all(map(any, kept)):
+            continue
+        by_way: list[dict[Way, Stream]] = []
+        for values, keep, table in zip(seen, kept, tables, strict=True):
+            own = list(itertools.compress(values, keep))
+            size = sum(a.size for a in own)
+            by_way.append({stream.way: stream for stream in table.get(size, ()) if _fits(own, stream.units)})
+        for way in by_way[0]:
+            if way not in known and all(way in of for of in by_way):
+                known.add(way)
+                found.append(Fit(tuple(of[way] for of in by_way), tuple(kept)))
+    return found
+
+
+def _kept(rounds: str, n: int, B: int) -> list[bool]:
+    if rounds == "all":
+        return [True] * n
+    if rounds == "but the last":
+        return [True] * (n - 1) + [False] if n > 1 else []
+    length = n // B if n % B == 0 and B > 1 else 0
+    return [i % length < length - 1 for i in range(n)] if length > 1 else []
+
+
+def names(
+    seen: Sequence[Sequence[np.ndarray]], found: Sequence[Fit], passes: Sequence[Pass], tolerance: float = SAME
+) -> list[Reading]:
+    """Return what an expression's values are: the quantities, times a factor, that they are on every problem."""
+    readings = []
+    scales = [factors(s) for s in passes]
+    for fit in found:
+        if fit.streams[0].along:
+            moves = rates(seen, fit)
+            if moves and moves[0] > 0:
+                readings.append(reading(seen, fit, "", passes))
+            continue
+        pairs = _pairs(seen, fit)
+        words = _factor(pairs, scales, tolerance)
+        if words is not None:
+            readings.append(reading(seen, fit, words, passes))
+    whole = [one for one in readings if all(a.size for values in one.expected for a in values)]
+    shortest = min((len(one.factor) for one in whole or readings), default=0)
+    return [one for one in whole or readings if len(one.factor) == shortest]
+
+
+def _pairs(seen: Sequence[Sequence[np.ndarray]], fit: Fit) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return on each problem the values that a fit is for, and its stream."""
+    return [
+        (_flat(list(itertools.compress(values, keep))), _flat(stream.units))
+        for values, stream, keep in zip(seen, *fit, strict=True)
+    ]
+
+
+def rates(seen: Sequence[Sequence[np.ndarray]], fit: Fit) -> list[float]:
+    """Return the rate by which values are updated parameters, the same on every problem; nothing if there is none."""
+    found: list[float] = []
+    for (a, e), stream in zip(_pairs(seen, fit), fit.streams, strict=True):
+        g = _flat(stream.along)
+        rate = float((e - a) @ g) / (float(g @ g) or 1.0)
+        if not rate or np.linalg.norm(e - a - rate * g) > RATE * np.linalg.norm(e - a):
+            return []
+        found.append(rate)
+    return found if np.ptp(found) <= RATE * abs(found[0]) else []
+
+
+def _factor(
+    pairs: Sequence[tuple[np.ndarray, np.ndarray]], scales: Sequence[dict[str, float]], tolerance: float
+) -> str | None:  # fmt: skip
+    """Return the words for the factor by which values are a stream on every problem."""
+    found: set[str] | None = None
+    with np.errstate(all="ignore"):
+        for (a, e), scale in zip(pairs, scales, strict=True):
+            size = float(e @ e)
+            c = float(a @ e) / size if size else np.nan
+            if not np.linalg.norm(a - c * e) <= tolerance * abs(c) * np.sqrt(size):
+                return None
+            same = {words for words, value in scale.items() if abs(c - value) <= 10 * tolerance * abs(value)}
+            found = same if found is None else found & same
+    return min(found, key=len) if found else None
+
+
+def reading(seen: Sequence[Sequence[np.ndarray]], fit: Fit, factor: str, passes: Sequence[Pass]) -> Reading:
+    """Return what values should be, if they are to be a stream times a factor."""
+    nothing = np.zeros(0)
+    expected = []
+    for values, stream, keep, s in zip(seen, *fit, passes, strict=True):
+        flat = factors(s).get(factor, 1.0) * _flat(stream.units)
+        if stream.along:
+            flat = flat - abs(rates(seen, fit)[0]) * _flat(stream.along)
+        parts = iter(_split(flat, list(itertools.compress(values, keep))))
+        expected.append([next(parts) if is_kept else nothing for is_kept in keep])
+    stream = fit.streams[0]
+    return Reading(stream.name, stream.way, factor, tuple(expected), stream.is_gradient)
+
+
+def multiple(seen: Sequence[Sequence[np.ndarray]], right: Reading) -> float | None:
+    """Return the factor by which values are too large; inf if it differs by problem, None if they are no multiple."""
+    found = []
+    for values, expected in zip(seen, right.expected, strict=True):
+        kept = [(a, e) for a, e in zip(values, expected, strict=True) if e.size]
+        if any(a.shape != e.shape for a, e in kept):
+            return None
+        a, e = (_flat(side) for side in zip(*kept, strict=True))
+        c = float(a @ e) / (float(e @ e) or 1.0)
+        if not c or np.linalg.norm(a - c * e) > RATE * np.linalg.norm(a):
+            return None
+        found.append(c)
+    return found[0] if np.ptp(found) <= RATE * abs(found[0]) else np.inf
+
+
+def in_other_shapes(
+    seen: Sequence[Sequence[np.ndarray]], tables: Sequence[Streams], only_gradients: bool
+) -> Iterator[Reading]:  # fmt: skip
+    """Yield what values could be meant to be if their shapes are wrong too: a quantity for each value."""
+    counts = [len(values) for values in seen]
+    by_way = [
+        {
+            stream.way: stream
+            for of_size in table.values()
+            for stream in of_size
+            if not (stream.way.order or stream.along) and (stream.is_gradient or not only_gradients)
+        }
+        for table in tables
+    ]
+    nothing = np.zeros(0)
+    for way, stream in by_way[0].items():
+        lengths = [len(of[way].units) for of in by_way if way in of]
+        over = {n - length for n, length in zip(counts, lengths, strict=False)}
+        if len(lengths) < len(by_way) or not (over == {0} or (over == {1} and min(lengths) > 1)):
+            continue
+        for shape in (_same, _column, _row) if stream.units[0].ndim == 1 else (_same,):
+            expected = tuple([shape(unit) for unit in of[way].units] + [nothing] * max(over) for of in by_way)
+            if any(a.shape != b.shape for a, b in zip(expected[0], seen[0], strict=True) if a.size):
+                yield Reading(stream.name, way, "", expected, stream.is_gradient)
+
+
+def _same(a: np.ndarray) -> np.ndarray:
+    return a
+
+
+def _column(a: np.ndarray) -> np.ndarray:
+    return a[:, None]
+
+
+def _row(a: np.ndarray) -> np.ndarray:
+    return a[None]
+
+
+def _fits(values: Sequence[np.ndarray], units: Sequence[np.ndarray]) -> bool:
+    """Return whether values are whole units, or parts of them along their last axes."""
+    if len(values) == len(units):
+        return all(_is_shape(value, unit) for value, unit in zip(values, units, strict=True))
+    part, whole = _shape(values[0]), _shape(units[0])
+    return len(values) > len(units) and part == whole[len(whole) - len(part) :]
+
+
+def _is_shape(value: np.ndarray, unit: np.ndarray) -> bool:
+    """Return whether a value has the shape of a unit, or of one with other axes of length 1."""
+    return value.shape == unit.shape if value.ndim == unit.ndim else _shape(value) == _shape(unit)
+
+
+def _shape(a: np.ndarray) -> tuple[int, ...]:
+    return tuple(n for n in a.shape if n > 1)
+
+
+def _flat(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    return np.concatenate([a.ravel() for a in arrays])
+
+
+def _split(flat: np.ndarray, values: Sequence[np.ndarray]) -> list[np.ndarray]:
+    ends = np.cumsum([a.size for a in values])[:-1]
+    return [part.reshape(a.shape) for part, a in zip(np.split(flat, ends), values, strict=True)]

@@ -1,0 +1,97 @@
+"""Is the line with a planted mistake marked? Each known mistake in four styles and three activations.
+
+`python tests/planted_lines.py` judges the whole table and writes tests/planted_lines.json, which `test_lines.py` reads;
+with a number n it judges every n-th file. Tests judge a fixed sample.
+"""
+
+import json
+import os
+import sys
+import tempfile
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from mlp_jax.check import _files
+from mlp_jax.check._exercises.activations import ACTIVATIONS
+from mlp_jax.check._exercises.forms import drawn_form
+from mlp_jax.check._exercises.styles import NAMES
+from mlp_jax.check._exercises.writing import network, spots, written
+
+RECORD = Path(__file__).with_suffix(".json")
+SEEDS = range(4)  # of files in which a place for a mistake is looked for
+
+
+class Case(NamedTuple):
+    """A file with a mistake."""
+
+    style: str
+    activation: str
+    layers: int
+    seed: int
+    mistake: str
+
+
+def cases():
+    """A file for each mistake that can be planted in a style with an activation; depths take turns."""
+    found = {}
+    for style in NAMES:
+        for activation in ACTIVATIONS:
+            for seed in SEEDS:
+                layers = 2 + seed % 2
+                for spot in spots(network(style, activation, "cross_entropy", layers, drawn_form(seed))):
+                    key = (style, activation, spot.mistake)
+                    found.setdefault(key, Case(style, activation, layers, seed, spot.mistake))
+    return list(found.values())
+
+
+def marked(case, folder):
+    """What is marked in a file: "part" of the line, "line", "another line", "nothing", or the verdict if not "wrong".
+
+    A part is marked if what is marked lies within the planted part.
+    """
+    style, activation, layers, seed, mistake = case
+    file = written(style, activation, "cross_entropy", layers, seed, mistakes=[mistake])
+    with tempfile.NamedTemporaryFile("w", suffix=".py", dir=folder, delete=False, encoding="utf-8") as stream:
+        stream.write(file.text)
+    report = _files.check_file(Path(stream.name), _files.Asking(seconds=120, seed=3, lines=True))
+    if report.verdict != "wrong":
+        return report.verdict
+    marks = () if report.listing is None else report.listing.marks
+    if not marks:
+        return "nothing"
+    span, planted = marks[0].span, file.planted[0]
+    if span.line != planted.line:
+        return "another line"
+    return "part" if planted.column <= span.column and span.end_column <= planted.end_column else "line"
+
+
+def record(found):
+    """How many were marked, and which lines were not."""
+    counts = Counter(found.values())
+    wrong = sum(counts[what] for what in ("part", "line", "another line", "nothing"))
+    missed = [[*case, what] for case, what in found.items() if what not in ("part", "line")]
+    return {"files": len(found), "wrong": wrong, "line": counts["part"] + counts["line"], "part": counts["part"],
+            "missed": missed}  # fmt: skip
+
+
+def main():
+    """Judge all of them, or every n-th, and write the record."""
+    every = int(sys.argv[1]) if len(sys.argv) > 1 else 1
+    chosen = cases()[::every]
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = {}
+        for case, what in zip(chosen, pool.map(lambda case: marked(case, folder), chosen), strict=True):
+            found[case] = what
+            if what not in ("part", "line"):
+                print(f"{what}: {', '.join(map(str, case))}", file=sys.stderr, flush=True)
+    made = {"every": every} | record(found)
+    rows = ",\n".join(json.dumps(row) for row in made["missed"])
+    head = json.dumps({key: value for key, value in made.items() if key != "missed"}, indent=1)[:-2]
+    RECORD.write_text(f'{head},\n "missed": [\n{rows}\n]}}\n', encoding="utf-8")
+    print({key: value for key, value in made.items() if key != "missed"})
+
+
+if __name__ == "__main__":
+    main()
