@@ -107,15 +107,17 @@ class Report:
 
 
 def text(page: Page) -> str:
-    """Return a page for a terminal; with source, it has 80 columns, which leave no room for tables."""
+    """Return a page for a terminal; with source, it has 80 columns, which leave no room for wide tables."""
     width = SOURCE_WIDTH if page.source else WIDTH
-    lines = _wrapped(page.verdict, width=width)
+    lines = _wrapped(page.verdict, width=width) if page.source else [page.verdict]
     for words in page.words:
         lines += _wrapped(f"{words.code}: {words.sentence}", width=width)
         details = [(name, value) for name, value in words.details if value]
         lines += [line for name, value in details for line in _wrapped(f"  {name}: {value}", "    ", width)]
-    for table in page.tables if not page.source else ():
-        lines += [table.title] * bool(table.title) + text_table(table.columns, table.rows)
+    for table in page.tables:
+        rows = text_table(table.columns, table.rows)
+        if not page.source or max(map(len, rows)) <= width:
+            lines += [table.title] * bool(table.title) + rows
     for note in page.notes:
         lines += _wrapped(f"note: {note}", width=width)
     lines += [PASTE, page.code.rstrip()] if page.code else []
