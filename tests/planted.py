@@ -41,7 +41,7 @@ ALSO = {
     (
         "bias_gradient",
         "unexplained",
-    ): "of a script: mistakes of the whole chain alone are tried, in deep networks not all",
+    ): "of a script: only mistakes of the whole chain are tried, in deep networks not all",
     ("wrong_activation_derivative", "unexplained"): "of a script: mistakes with a number to fit are not tried",
     ("stale_weights", "unexplained"): "of a script: mistakes with a number to fit are not tried",
     ("regularised", "unexplained"): "of a script: mistakes with a number to fit are not tried",

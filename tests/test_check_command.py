@@ -12,17 +12,13 @@ from pathlib import Path
 
 import pytest
 from commands import full_disk, run, run_process
+from homework import RIGHT, START, WRONG, before_start
 from problems import quick
 
-from experiments.frame.readme import EXAMPLE
 from mlp_jax.check import _files
 from mlp_jax.check._child.entry import CONSTANTS
 from mlp_jax.check._networks.problems import FORMS, LAYOUTS, Settings
 from mlp_jax.check._networks.template import LINES, skeleton
-
-WRONG = EXAMPLE.read_text(encoding="utf-8")
-RIGHT = WRONG.replace("1 - np.tanh(h[l]) ** 2", "1 - h[l] ** 2")
-START = "    h = [x]\n"
 
 
 @pytest.fixture
@@ -35,10 +31,6 @@ def written(tmp_path):
         return path
 
     return write
-
-
-def before_start(line):
-    return RIGHT.replace(START, f"    {line}\n{START}")
 
 
 CANNOT_BE_CHECKED = {

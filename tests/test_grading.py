@@ -1,49 +1,31 @@
-"""Points for a backward pass: the rule, what students are told, and what graders take."""
+"""Points for a backward pass: the rule, what students are told, and `grade`."""
 
-import csv
 import json
-import os
 import re
-import shutil
-import signal
 import subprocess
 import sys
-import time
 from dataclasses import fields, replace
 from functools import cache
 from math import inf, nan
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
 from commands import run
-from markdown_it import MarkdownIt
+from homework import RIGHT, START, WRONG, before_start, raising
 from problems import quick
+from results import FULL
 
 import mlp_jax
-from experiments.frame.readme import EXAMPLE
 from mlp_jax.check import _files, _rendering
 from mlp_jax.check._grading import credit, gradescope, hints
-from mlp_jax.check._lines.expressions import Span
-from mlp_jax.check._lines.listing import Line, Listing, Mark
 from mlp_jax.check._networks import judge
 from mlp_jax.check._networks.fingerprints import Diagnosis
-from mlp_jax.check._networks.problems import Settings
-from mlp_jax.check._networks.report import BackpropReport
-from mlp_jax.check._rules.comparison import GradientReport, LeafComparison
 from mlp_jax.command_line import _check
 
-WRONG = EXAMPLE.read_text(encoding="utf-8")
-RIGHT = WRONG.replace("1 - np.tanh(h[l]) ** 2", "1 - h[l] ** 2")
-START = "    h = [x]\n"
 WILD = Path(__file__).parent / "wild"
 ASKED = ("--activation", "tanh", "--loss", "cross_entropy")
 LEVELS = hints.LEVELS
-
-
-def before_start(line):
-    return RIGHT.replace(START, f"    {line}\n{START}")
 
 
 def function_of(text):
@@ -147,35 +129,6 @@ def test_a_script_is_credited_by_parameter():
 
 # ---- what students are told
 
-SECRET = "secret"
-NUMBER = 0.123454321
-LEAF = LeafComparison(
-    "W", (7, 7), SECRET, NUMBER, NUMBER, NUMBER, NUMBER, (7, 7), NUMBER, NUMBER, NUMBER, False, SECRET
-)
-FULL = BackpropReport(
-    verdict="wrong",
-    diagnoses=(
-        Diagnosis(SECRET, SECRET, f"the loss; it is {NUMBER}, expected {NUMBER}", SECRET),
-        Diagnosis(SECRET, SECRET, "layers 1 and 2 are wrong", SECRET),
-    ),
-    loss={"actual": NUMBER, "expected": NUMBER, "relative_error": NUMBER},
-    gradients=GradientReport((LEAF,), NUMBER, (SECRET,), np.full((2, 2), NUMBER)),
-    problem=SECRET,
-    power={"known": 9, "caught": 8, "escaped": [SECRET]},
-    precision=SECRET,
-    notes=(SECRET,),
-    settings=Settings(),
-    basis=(SECRET, hints.READ_IT),
-    uses_autodiff=True,
-    template=SECRET,
-    errors={SECRET: np.full((2, 2), NUMBER)},
-    right_everywhere={"W": False, "b": True},
-    subject=SECRET,
-    listing=Listing((Line(1, "W = x", SECRET),), (Mark(Span(1, 4, 1, 5), 1, SECRET, f"{SECRET} {NUMBER}"),)),
-    listed=SECRET,
-    credit=None,
-)  # fmt: skip
-
 
 def outputs(report):
     """Every output that is made of a report, as text."""
@@ -263,193 +216,6 @@ def test_the_command_cuts_every_output(tmp_path):
             assert ("layers 1 and 2" in found[level][i]) == (level == "where")
 
 
-# ---- Gradescope
-
-OF_WHOLE = {
-    *("score", "execution_time", "output", "output_format", "test_output_format", "test_name_format", "visibility"),
-    *("stdout_visibility", "tests", "leaderboard", "extra_data"),
-}
-OF_TEST = {
-    *("score", "max_score", "status", "name", "name_format", "number", "output", "output_format", "tags", "visibility"),
-    "extra_data",
-}
-NEEDED = {"score", "max_score", "status", "name", "number", "output", "output_format", "visibility"}
-FORMATS = {"text", "html", "simple_format", "md", "ansi"}
-VISIBILITIES = {"hidden", "after_due_date", "after_published", "visible"}
-
-
-def assert_is_result(content, points):
-    """Check a results.json against the specification."""
-    assert content.keys() <= OF_WHOLE and {"score", "tests"} <= content.keys()
-    assert isinstance(content["execution_time"], int) and content["execution_time"] >= 0
-    assert {content["output_format"], content["test_output_format"], content["test_name_format"]} <= FORMATS
-    assert {content["visibility"], content["stdout_visibility"]} <= VISIBILITIES
-    assert 0 <= content["score"] <= points
-    for test in content["tests"]:
-        assert NEEDED <= test.keys() <= OF_TEST
-        assert test["status"] in ("passed", "failed") and 0 <= test["score"] <= test["max_score"]
-        assert test["output_format"] in FORMATS and test["visibility"] in VISIBILITIES
-        assert all(isinstance(test[name], str) for name in ("name", "number", "output"))
-    assert len({test["number"] for test in content["tests"]}) == len(content["tests"])
-    assert sum(test["score"] for test in content["tests"]) == pytest.approx(content["score"], abs=1e-4)
-    assert sum(test["max_score"] for test in content["tests"]) == pytest.approx(points, abs=1e-4)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"score": 11.0},
-        {"score": 9.0},
-        {"verdict": "x"},
-        {"output_format": "markdown"},
-        {"execution_time": 0.5},
-        {"tests": []},
-    ],
-    ids=lambda change: next(iter(change)),
-)
-def test_the_check_of_the_form_can_fail(change):
-    content = gradescope.results([("a.py", credit.graded(FULL, 10))], 10, 1.0)
-    assert_is_result(content, 10)
-    with pytest.raises(AssertionError):
-        assert_is_result(content | change, 10)
-
-
-def grade_file(tmp_path, *flags, text=RIGHT, name="homework.py"):
-    """Run the command on one file, and return what it did and the result."""
-    (tmp_path / name).write_text(text, encoding="utf-8")
-    result = tmp_path / "results.json"
-    done = run("check", tmp_path / name, "--gradescope", result, "--seed", 0, *flags)
-    return done, json.loads(result.read_text(encoding="utf-8"))
-
-
-def test_a_right_file_gets_exactly_all_points_and_a_wrong_one_a_part(tmp_path):
-    for text, score, status in ((RIGHT, 10, 0), (WRONG, 4.285714, 1)):
-        done, content = grade_file(tmp_path, "--points", 10, text=text)  # over the one that is there
-        assert_is_result(content, 10)
-        assert (content["score"], done.returncode) == (score, status)
-    names = [test["name"] for test in content["tests"] if test["status"] == "failed"]
-    assert names == [f"layers[{l}].{kind}" for l in (0, 1) for kind in ("weight", "bias")]
-    assert credit.RULE.split(". ")[0] in content["output"] and "wrong_activation_derivative" in content["output"]
-
-
-def test_files_are_questions_that_share_the_points(tmp_path):
-    folder = tmp_path / "homework"
-    folder.mkdir()
-    (folder / "one.py").write_text(RIGHT, encoding="utf-8")
-    (folder / "two.py").write_text("raise ValueError('no')", encoding="utf-8")
-    result = tmp_path / "results.json"
-    run("check", folder, "--gradescope", result, "--points", 20)
-    content = json.loads(result.read_text(encoding="utf-8"))
-    assert_is_result(content, 20)
-    assert content["score"] == 10
-    assert {test["number"][0] for test in content["tests"]} == {"1", "2"}
-    assert "one.py: layers[0].weight" in content["tests"][1]["name"]
-
-
-def test_many_parameters_are_one_test():
-    many = {f"p[{i}]": i > 0 for i in range(1000)}
-    content = gradescope.results([("a.py", credit.graded(replace(FULL, right_everywhere=many), 10))], 10, 1.0)
-    assert_is_result(content, 10)
-    assert len(content["tests"]) == 1
-
-
-NO_RESULT = {
-    "no such file": (("nowhere.py",), "no such file"),
-    "unknown activation": (("nowhere.py", "--activation", "rellu"), "did you mean 'relu'"),
-    "no number": (("nowhere.py", "--layers", "two"), "the command line cannot be read"),
-    "no such flag": (("nowhere.py", "--layer", "2"), "the command line cannot be read"),
-    "no points": (("nowhere.py", "--points", "0"), "points: expected a finite number above 0"),
-    "points are no number": (("nowhere.py", "--points", "ten"), "the command line cannot be read"),
-    "no file": ((), "expected a Python file"),
-    "time limit": (("nowhere.py", "--time-limit", "-1"), "time-limit: expected"),
-}
-
-
-@pytest.mark.parametrize("name", NO_RESULT)
-def test_there_is_a_result_if_nothing_can_be_checked(name, tmp_path, monkeypatch):
-    arguments, words = NO_RESULT[name]
-    result = tmp_path / "results.json"
-    done = run("check", *arguments, "--gradescope", result)
-    content = json.loads(result.read_text(encoding="utf-8"))
-    assert_is_result(content, 10)
-    assert (content["score"], done.returncode) == (0, 2)
-    assert words in content["output"]
-
-
-@pytest.mark.parametrize("error", [RuntimeError("broken"), KeyboardInterrupt(), MemoryError()], ids=repr)
-def test_there_is_a_result_after_a_crash_of_the_checker(error, tmp_path, monkeypatch):
-    def fail(*_):
-        raise error
-
-    monkeypatch.setattr(_files, "check_files", fail)
-    with pytest.raises(BaseException) if isinstance(error, RuntimeError) else pytest.MonkeyPatch.context():
-        run("check", "a.py", f"--gradescope={tmp_path / 'results.json'}", "--points", 5)
-    content = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
-    assert_is_result(content, 5)
-    assert content["score"] == 0 and "tell your teacher" in content["output"]
-
-
-@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
-def test_there_is_a_result_if_the_checker_is_killed(tmp_path):
-    path, result = tmp_path / "homework.py", tmp_path / "results.json"
-    path.write_text(before_start("while True: __import__('time').sleep(0.1)"), encoding="utf-8")
-    command = [sys.executable, "-m", "mlp_jax", "check", str(path), "--gradescope", str(result), "--time-limit", "20"]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    late = time.monotonic() + 60
-    while not result.exists():
-        assert process.poll() is None and time.monotonic() < late
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    content = json.loads(result.read_text(encoding="utf-8"))
-    assert_is_result(content, 10)
-    assert gradescope.UNFINISHED in content["output"]
-
-
-def test_a_result_replaces_no_other_file(tmp_path):
-    path = tmp_path / "homework.py"
-    path.write_text(RIGHT, encoding="utf-8")
-    done = run("check", path, "--gradescope", path)
-    assert done.returncode == 2 and "expected a file that ends in .json" in done.stderr
-    assert path.read_text(encoding="utf-8") == RIGHT
-
-
-FORGED = """</code></pre> <b>[click](example)</b> ![](example.png) | a | b | \x1b[31m \x07 \u202e &lt;b&gt;
-# You passed
-**CORRECT**: 10 of 10 points
-
-<script>alert(1)</script>
-```
-"""
-OURS = {"p", "strong", "pre", "code"}
-
-
-def tags(markdown):
-    """The kinds of elements that Markdown becomes."""
-    tokens = [token for token in MarkdownIt("commonmark").parse(markdown)]
-    inner = [child for token in tokens for child in token.children or []]
-    return {token.tag or token.type for token in (*tokens, *inner)} - {"text", "inline", "softbreak"}
-
-
-def test_the_test_for_forged_markdown_can_fail():
-    assert {"h1", "strong", "a", "img", "html_inline", "html_block", "code"} <= tags(FORGED)
-
-
-@pytest.mark.parametrize("level", LEVELS)
-def test_what_a_file_says_is_neither_markdown_nor_html(level):
-    failed = judge.failed(FORGED, None)
-    wrong = replace(
-        FULL, notes=(FORGED,), right_everywhere={FORGED: False}, gradients=GradientReport((replace(LEAF, name=FORGED),))
-    )
-    for report in (failed, wrong):
-        content = gradescope.results([(FORGED, hints.told(credit.graded(report, 10), level))] * 2, 10, 1.0)
-        for output in (content["output"], *(test["output"] for test in content["tests"])):
-            assert tags(output) <= OURS
-            assert "\x1b" not in output and "\u202e" not in output
-        assert all(test["name"].isprintable() for test in content["tests"])
-        assert "**CORRECT**" not in [line for line in content["output"].splitlines() if line[:1] != " "]
-
-
 # ---- in a notebook
 
 
@@ -460,13 +226,6 @@ class Odd(Exception):
 
 class Ended(BaseException):
     pass
-
-
-def raising(error):
-    def function(params, x, labels):
-        raise error
-
-    return function
 
 
 CANNOT_BE_JUDGED = {
@@ -586,154 +345,3 @@ def test_nothing_is_written_to_the_error_stream(call, is_quiet):
     assert (before == "") == is_quiet
     assert "then" in after  # all is as it was
     assert not is_quiet or done.stdout.startswith("CORRECT\n")
-
-
-# ---- files for graders
-
-
-def template(kind, *flags):
-    done = run("check", "--template", kind, *flags)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def test_the_notebook_for_nbgrader_grades_itself(capsys):
-    notebook = nbformat.reads(template("nbgrader", "--points", 5, "--activation", "tanh"), as_version=4)
-    nbformat.validate(notebook)
-    imports, solution, score = (cell.source for cell in notebook.cells)
-    flags = [cell.metadata.nbgrader for cell in notebook.cells]
-    assert [(one.grade, one.solution, one.locked) for one in flags] == [
-        (False, False, True), (False, True, False), (True, False, True)
-    ]  # fmt: skip
-    assert flags[2].points == 5
-    for text, expected in ((solution, 0.0), (WRONG, 15 / 7), (RIGHT, 5.0)):
-        scope: dict = {}
-        exec(f"{imports}\n{text}", scope)
-        assert eval(score, scope) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("text, status", [(RIGHT, 0), (WRONG, 1)], ids=["right", "wrong"])
-def test_the_command_for_github_ends_with_the_status(text, status, tmp_path, monkeypatch):
-    workflow = template("github", "--points", 5)
-    (command,) = (line.split(": ", 1)[1] for line in workflow.splitlines() if line.strip().startswith("command: "))
-    assert "\n          timeout: 10\n          max-score: 5\n" in workflow and "<<" not in workflow
-    monkeypatch.chdir(tmp_path)
-    Path("my_backprop.py").write_text(text, encoding="utf-8")
-    assert run(*command.removeprefix("mlp-jax ").split()).returncode == status
-
-
-needs_sh = pytest.mark.skipif(shutil.which("bash") is None or os.name != "posix", reason="needs bash")
-
-
-@pytest.fixture
-def autograder(tmp_path):
-    """The folder of an autograder as Gradescope unpacks it, from a wheel that is none."""
-    (tmp_path / "mlp_jax-0-py3-none-any.whl").write_bytes(b"")
-    script = template("gradescope", "--points", 20, "--hints", "where")
-    subprocess.run(["sh"], input=script, cwd=tmp_path, check=True, text=True, capture_output=True, encoding="utf-8")
-    root = tmp_path / "root"
-    shutil.unpack_archive(tmp_path / "autograder.zip", root / "source")
-    (root / "submission").mkdir()
-    return root
-
-
-def program(path, text):
-    """Write a shell script that can be run."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"#!/usr/bin/env bash\n{text}\n", encoding="utf-8")
-    path.chmod(0o755)
-
-
-def graded_by(root):
-    done = subprocess.run(
-        ["bash", root / "source" / "run_autograder"],
-        env=os.environ | {"AUTOGRADER": str(root), "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        timeout=120,
-    )
-    assert done.returncode == 0
-    return json.loads((root / "results" / "results.json").read_text(encoding="utf-8"))
-
-
-@needs_sh
-def test_the_autograder_for_gradescope_writes_a_result(autograder):
-    none = graded_by(autograder)  # before setup.sh has run
-    assert none["score"] == 0 and "could not start" in none["output"]
-    program(autograder / "mlp_jax" / "bin" / "mlp-jax", f'exec {sys.executable} -m mlp_jax "$@"')
-    (autograder / "submission" / "my_backprop.py").write_text(WRONG, encoding="utf-8")
-    wrong = graded_by(autograder)
-    assert_is_result(wrong, 20)
-    assert wrong["score"] == pytest.approx(60 / 7) and "layers 1 and 2 are wrong" in wrong["output"]
-    assert "wrong_activation_derivative" not in json.dumps(wrong)
-
-
-PYTHON = """
-case "$*" in
-  *ensurepip*) exit {is_good} ;;
-  "-m venv "*) mkdir -p "$3/bin" && cp {pip} "$3/bin/python" ;;
-esac
-"""
-
-
-@needs_sh
-def test_setup_brings_a_python_under_its_own_name(autograder, tmp_path):
-    programs = tmp_path / "programs"
-    pip = tmp_path / "pip"
-    program(pip, f'echo "$*" > {tmp_path / "installed"}')
-    program(programs / "python3.13", PYTHON.format(is_good=1, pip=pip))  # as on Debian, without its package for venv
-    program(programs / "python3.12", PYTHON.format(is_good=0, pip=pip))
-    program(programs / "python3", f"touch {tmp_path / 'used'}")  # the image's own is left alone
-    program(programs / "apt-get", f'echo "$*" >> {tmp_path / "apt"}')
-    subprocess.run(
-        ["bash", autograder / "source" / "setup.sh"],
-        env=os.environ | {"AUTOGRADER": str(autograder), "PATH": f"{programs}:{os.environ['PATH']}"},
-        check=True,
-        capture_output=True,
-    )
-    asked = (tmp_path / "apt").read_text(encoding="utf-8").splitlines()
-    assert asked == ["update", "install -y python3.13 python3.13-venv"]
-    wheel = autograder / "source" / "mlp_jax-0-py3-none-any.whl"
-    assert (tmp_path / "installed").read_text(encoding="utf-8").strip() == f"-m pip install {wheel}[notebooks]"
-    assert not (tmp_path / "used").exists()
-
-
-@pytest.mark.parametrize("kind", ["gradescope", "github", "nbgrader", "otter"])
-def test_a_template_asks_for_a_network(kind):
-    text = template(kind, "--activation", "relu", "--loss", "squared_error", "--layers", 2)
-    assert "relu" in text and "squared_error" in text and "<<" not in text.replace("<< 'END", "")
-    assert "tanh" in template(kind)  # else a right gradient of anything would get all points
-
-
-def test_the_template_for_otter_is_python():
-    compile(template("otter"), "backprop.py", "exec")
-
-
-# ---- the whole way
-
-
-def notebook_of(*codes):
-    return nbformat.writes(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in codes]))
-
-
-@pytest.mark.slow
-def test_a_folder_of_submissions_becomes_grades_by_one_command(tmp_path, monkeypatch):
-    submissions = {
-        "ada.py": (RIGHT, 10),
-        "bob.ipynb": (notebook_of("%matplotlib inline\nimport numpy as np", RIGHT), 10),
-        "cem.py": (WRONG, 30 / 7),
-        "dai.ipynb": (notebook_of(WRONG), 30 / 7),
-        "eva.py": (before_start("raise RuntimeError('crash')"), 0),
-        "fay.py": (before_start("while True: __import__('time').sleep(0.1)"), 0),
-        "guy.py": ("", 0),
-    }
-    monkeypatch.chdir(tmp_path)
-    folder = Path("submissions")
-    folder.mkdir()
-    for name, (text, _) in submissions.items():
-        (folder / name).write_text(text, encoding="utf-8")
-    done = run("check", "submissions", *ASKED, "--points", 10, "--csv", "grades.csv", "--time-limit", 15, "--seed", 0)
-    with Path("grades.csv").open(encoding="utf-8", newline="") as stream:
-        scores = {Path(row["file"]).name: float(row["score"]) for row in csv.DictReader(stream)}
-    assert scores == {name: pytest.approx(score, abs=1e-4) for name, (_, score) in submissions.items()}
-    assert done.stdout.splitlines()[0].split()[:3] == ["file", "verdict", "score"]
-    assert "2 correct, 0 undecided, 2 wrong, 3 error" in done.stdout

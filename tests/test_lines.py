@@ -11,9 +11,9 @@ import numpy as np
 import planted_lines
 import pytest
 from commands import run
+from homework import RIGHT, WRONG
 from problems import quick
 
-from experiments.frame.readme import EXAMPLE
 from mlp_jax import check_backprop
 from mlp_jax.check import _files
 from mlp_jax.check._child import recording
@@ -28,8 +28,6 @@ from mlp_jax.check._networks.networks import OUTPUTS
 from mlp_jax.check._networks.problems import Settings, network_of, problems
 
 WILD = Path(__file__).parent / "wild"
-WRONG = EXAMPLE.read_text(encoding="utf-8")
-RIGHT = WRONG.replace("1 - np.tanh(h[l]) ** 2", "1 - h[l] ** 2")
 
 
 def checked(path, lines=True, seconds=120):
@@ -133,6 +131,7 @@ SEEN = {
     "a comparison": ("y = x > 0", ["x", "x > 0"]),
     "an attribute": ("y = x.T", ["x", "x.T"]),
     "no array": ("y = len('x') + 1", []),
+    "a pattern": ("\n    match np.pi:\n        case np.pi: y = x", ["np.pi", "x"]),
 }
 
 
@@ -185,6 +184,10 @@ def example_pass(seed=0):
     return forward_pass(problems(3, seed)[0], network_of(Settings()))
 
 
+def example_tables():
+    return [readings.table(example_pass(seed), OUTPUTS[0]) for seed in (0, 1)]
+
+
 # A stream of numbers, as code gives them, and the only name that they have.
 STREAMS = {
     "whole, in the order of the backward pass": (lambda s: [s.z[3], s.z[2]], "z_3, z_2"),
@@ -201,10 +204,9 @@ STREAMS = {
 
 
 def named(values):
-    passes = [example_pass(0), example_pass(1)]
-    tables = [readings.streams(s, OUTPUTS[0]) for s in passes]
-    seen = [list(map(np.asarray, values(s))) for s in passes]
-    names = readings.names(seen, readings.fits(seen, tables, passes), passes)
+    tables = example_tables()
+    seen = [list(map(np.asarray, values(table.s))) for table in tables]
+    names = readings.names(seen, readings.fits(seen, tables), tables)
     return [name.words for name in names]
 
 
@@ -237,11 +239,9 @@ def test_the_quantities_are_those_of_the_pass():
 
 def test_what_no_value_can_make_right_is_not_marked():
     def play(problem, replaced, events):
-        return Played((True, False), [np.zeros(1)] * 2, (), ())
+        return Played((True, False), [np.zeros(1)] * 2)
 
-    passes = [example_pass(0), example_pass(1)]
-    tables = [readings.streams(s, OUTPUTS[0]) for s in passes]
-    assert faults.faults(play, tables, passes, until=float("inf")) == []
+    assert faults.faults(play, example_tables(), until=float("inf")) == []
 
 
 def own_backward(params, x, labels):
@@ -296,6 +296,41 @@ def test_a_console_of_korea_prints_it(example):
     done = subprocess.run(command, capture_output=True, env=environment, check=False)
     assert done.returncode == 1 and not done.stderr
     assert "19 ×" in done.stdout.decode("cp949") and "15 √" in done.stdout.decode("cp949")
+
+
+def test_what_could_control_a_terminal_is_not_printed(tmp_path):
+    file = tmp_path / "homework.py"
+    file.write_text(WRONG.replace("B = len(x)", "B = len(x)  # \x1b[2J \u202e"), encoding="utf-8")
+    assert "B = len(x)  #  [2J" in repr(checked(file).lines())
+    assert not {"\x1b", "\u202e"} & set(repr(checked(file)))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        WRONG.replace("\n", "\r\n").encode(),
+        b"\xef\xbb\xbf" + WRONG.encode(),
+        b"# coding: latin-1\n# \xe9\n" + WRONG.encode(),
+    ],
+    ids=["lines of Windows", "byte order mark", "latin-1"],
+)
+def test_any_encoding_of_python_is_listed(code, tmp_path):
+    file = tmp_path / "homework.py"
+    file.write_bytes(code)
+    (mark,) = checked(file).lines().marks
+    assert mark.message.startswith("`h[l]` is h_2, h_1, x")
+
+
+def test_values_in_float32_have_names(tmp_path):
+    file = tmp_path / "homework.py"
+    file.write_text(
+        WRONG.replace(
+            "h = [x]", "h = [np.float32(x)]\n    params = [(np.float32(W), np.float32(b)) for W, b in params]"
+        ),
+        encoding="utf-8",
+    )
+    listing = checked(file).lines()
+    assert {"h_1, h_2", "p - one_hot(y)"} <= {line.words for line in listing.lines} and listing.marks
 
 
 def test_a_notebook_names_its_cells(tmp_path):

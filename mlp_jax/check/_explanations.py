@@ -241,8 +241,8 @@ EXPLANATIONS: Mapping[str, Explanation] = {
     "undecided": Explanation(
         "the check cannot tell whether it is right",
         "(loss(theta + step) - loss(theta - step)) / (2 step), for a small step",
-        "The network is none that is known, so differences of its loss are compared, and these say nothing: the "
-        "loss is rounded, is at a kink, is drawn anew, or the gradient is clipped. Take that out for the check.",
+        "The network is not recognised, so the gradient is compared with differences of its loss. These cannot "
+        "tell if the loss is rounded, at a kink or drawn again, or if the gradient is clipped. Leave that out for it.",
         "loss = -np.sum(Y * np.log(p)) / B",
         "loss = round(-np.sum(Y * np.log(p)) / B, 3)",
     ),

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import nullcontext
 from dataclasses import replace
+from importlib.util import decode_source
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -137,8 +138,9 @@ def _with_lines(
     if report.subject is None:
         return replace(report, notes=(*report.notes, "no listing: the network is not recognised"))
     try:
+        source = decode_source(code)
         player = playing.of_file(run, report.subject, seed)
-        made = listing.listing(player, code.decode("utf-8-sig"), report.verdict != "wrong", until)
+        made = listing.listing(player, source, ast.parse(source), report.verdict != "wrong", until)
     except Exception as error:  # the verdict stands, whatever its values are
         return replace(report, notes=(*report.notes, f"no listing: {one_line(error)}"))
     return replace(report, listing=made)
@@ -204,11 +206,7 @@ def _by_function(run: Running, name: str, at: tuple[Asked, Problem] | None, aske
     called = [f"it calls {function}" for function in run.calls]
     drawn = [] if at or report.verdict == "error" else [f"--seed {seed} draws the same problems"]
     notes = (*report.notes, *used, *run.notes, *called, *drawn)
-    of = asked if at is None else at[0]
-    settings, problem = report.settings or of.settings, at[1] if at else None
-    subject = report.subject and playing.Function(
-        name, report.subject, settings, report.precision or "float64", problem
-    )
+    subject = report.subject and report.subject._replace(name=name)
     return replace(report, notes=notes, uses_autodiff=bool(run.calls), subject=subject)
 
 

@@ -19,6 +19,7 @@ from mlp_jax.check._differences.in_memory import running_steps
 from mlp_jax.check._networks import judge as functions
 from mlp_jax.check._networks.autodiff import source_of, uses_autodiff
 from mlp_jax.check._networks.problems import Asked, Problem, Settings
+from mlp_jax.check._networks.recognition import Function
 from mlp_jax.check._networks.report import BackpropReport
 from mlp_jax.losses import Loss
 
@@ -86,22 +87,20 @@ def check_backprop(
         else:
             report = _at_point(loss_and_gradients, asked, point, seed)
     report = replace(report, uses_autodiff=uses_autodiff(source_of(loss_and_gradients)))
-    return report if point is not None or report.subject is None else _with_lines(loss_and_gradients, report, seed)
+    return _with_lines(loss_and_gradients, report, seed) if isinstance(report.subject, Function) else report
 
 
 def _with_lines(function: Callable[..., Any], report: BackpropReport, seed: int) -> BackpropReport:
     """Return a report that can make a listing, if the source is known."""
-    from mlp_jax.check._lines import listing, playing  # every import of mlp_jax would take longer by a fiftieth
+    from mlp_jax.check._lines import listing  # here, as every import of mlp_jax would take longer by a fiftieth
 
-    settings = report.settings
-    assert settings is not None  # it was judged as a function of layers
-    subject = playing.Function("", report.subject, settings, report.precision or "float64", None)
+    settings = report.subject.settings
 
     def ask(problem: Problem) -> Answer:
         with jax.enable_x64(True):
             return _ask(function, problem, settings.layout, settings.params)
 
-    return replace(report, listed=listing.of_function(function, ask, subject, seed, report.verdict != "wrong"))
+    return replace(report, listed=listing.of_function(function, ask, report.subject, seed, report.verdict != "wrong"))
 
 
 def as_asked(

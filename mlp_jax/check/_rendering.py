@@ -127,23 +127,26 @@ def text(page: Page) -> str:
 
 def source_text(rows: Sequence[Row]) -> list[str]:
     """Return lines of 80 columns, if the code leaves room: what is right stands to the right, what is wrong below."""
-    lines, gutter = [], max((len(row.place) for row in rows), default=0)
-    widths = [len(row.code) for row in rows if row.words and len(row.code) <= MOST_CODE]
-    edge = gutter + 5 + max(widths, default=0)
+    gutter = max((len(row.place) for row in rows), default=0)
+    shown = [row for row in rows if row.words and len(row.code) <= MOST_CODE]
+    edge = gutter + 5 + max((len(row.code) for row in shown), default=0)
+    lines, below = [], " " * (gutter + 3)
     for row in rows:
         mark = WRONG if row.wrong else RIGHT if row.words else " "
         line = f"{row.place:>{gutter}} {mark} {row.code}".rstrip()
-        below = " " * (gutter + 3)
-        words = "" if row.wrong else row.words
-        fits = max(len(line) + 2, edge) + len(words) <= SOURCE_WIDTH
-        lines.append(f"{line:<{edge}}{words}" if words and fits and len(line) < edge else line)
-        if words and lines[-1] == line:
-            lines += textwrap.wrap(words, SOURCE_WIDTH, initial_indent=f"{below}= ", subsequent_indent=f"{below}  ")
+        is_beside = row in shown and edge + len(row.words) <= SOURCE_WIDTH
+        lines.append(f"{line:<{edge}}{row.words}" if is_beside else line)
+        lines += _indented(f"{below}= ", row.words) if row.words and not is_beside else []
         if row.wrong:
-            lines.append(f"{below}{' ' * row.wrong[0]}{'~' * max(row.wrong[1] - row.wrong[0], 1)}"[:SOURCE_WIDTH])
+            first, last = row.wrong
+            lines.append(f"{below}{' ' * first}{'~' * max(last - first, 1)}"[:SOURCE_WIDTH])
         for note in row.notes:
-            lines += textwrap.wrap(note, SOURCE_WIDTH, initial_indent=f"{below}! ", subsequent_indent=f"{below}  ")
+            lines += _indented(f"{below}! ", note)
     return lines
+
+
+def _indented(start: str, words: str) -> list[str]:
+    return textwrap.wrap(words, SOURCE_WIDTH, initial_indent=start, subsequent_indent=" " * len(start))
 
 
 def source_html(rows: Sequence[Row]) -> str:
@@ -151,7 +154,7 @@ def source_html(rows: Sequence[Row]) -> str:
     lines, gutter = [], max((len(row.place) for row in rows), default=0)
     for row in rows:
         code, start = escape(row.code), f"{row.place:>{gutter}}  "
-        words = f'  <i style="color:#075">{RIGHT} {escape(row.words)}</i>' if row.words and not row.wrong else ""
+        words = f'  <i style="color:#075">{RIGHT} {escape(row.words)}</i>' if row.words else ""
         if row.wrong:
             first, last = row.wrong
             before, inside, after = (escape(part) for part in (row.code[:first], row.code[first:last], row.code[last:]))

@@ -103,6 +103,8 @@ def check(
     values = (activation, loss, layers, layout, params)
     given: dict[str, Any] = {name: value for name, value in zip(CONSTANTS, values, strict=True) if value is not None}
     settings = Settings(**given)
+    if gradescope is not None and points is None:
+        points = POINTS
     if points is not None:
         as_points("points", points)
     if template is not None:
@@ -113,8 +115,6 @@ def check(
         from mlp_jax.check import _explanations
 
         codes = [code for code in explain if code != "list"]
-        for code in codes:
-            _explanations.check_code(code)
         print("\n".join(map(_explanations.page, codes)) if codes else _explanations.overview(), end="")
         return
     if not files:
@@ -140,10 +140,10 @@ def check(
             lines=lines or report is not None,
         )
         reports = _files.check_files(paths, asking, progress)
-    if gradescope is not None:
-        points = POINTS if points is None else points
-    each = points if points is None or gradescope is None else points / len(paths)
-    reports = [told(one if each is None else graded(one, each), hints) for one in reports]
+    if points is not None:
+        each = points if gradescope is None else points / len(paths)
+        reports = [graded(one, each) for one in reports]
+    reports = [told(one, hints) for one in reports]
     named_reports = [(_sources.name(path), one) for path, one in zip(paths, reports, strict=True)]
     if gradescope is not None and points is not None:  # first, as nothing else is read there
         results.write(gradescope, results.results(named_reports, points, time.monotonic() - start))

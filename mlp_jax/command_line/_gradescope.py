@@ -15,7 +15,7 @@ POINTS = 10.0  # of a submission, if nothing else is said
 
 @contextmanager
 def result_in_any_case(arguments: Sequence[str]) -> Iterator[None]:
-    """Write a result that says that there is none yet, and after an exception one that says why there is none.
+    """Write a result that says "no result yet" first, and after an exception the reason.
 
     Args:
       arguments: of the command line, which need not be right. Without --gradescope nothing is written.

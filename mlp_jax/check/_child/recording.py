@@ -19,7 +19,6 @@ from . import state
 SEEN = "__mlp_jax_seen__"
 MOST_EVENTS, MOST_NUMBERS = 20_000, 2_000_000  # that are kept of a run
 EXPRESSIONS = (ast.BinOp, ast.UnaryOp, ast.Call, ast.Subscript, ast.Attribute, ast.Name, ast.IfExp, ast.Compare)
-UNSEEN = ("annotation", "returns", "decorator_list", "args", "bases", "keywords")  # of statements
 
 
 class Place(NamedTuple):
@@ -181,43 +180,34 @@ class _Rewriter(ast.NodeTransformer):
         return ast.fix_missing_locations(ast.copy_location(call, node))
 
     def visit(self, node: ast.AST) -> Any:
+        if isinstance(node, ast.pattern):  # holds no expression that could be a call
+            return node
         if isinstance(node, ast.stmt):
             return self._statement(node)
         if isinstance(node, ast.Call):
-            new: Any = copy.copy(node)
-            new.func = self._called(node.func)
-            new.args = [self.visit(part) for part in node.args]
-            new.keywords = [self.visit(part) for part in node.keywords]
+            node.func = self._called(node.func)
+            node.args = [self.visit(part) for part in node.args]
+            node.keywords = [self.visit(part) for part in node.keywords]
         else:
-            new = self.generic_visit(node)
+            self.generic_visit(node)
         if isinstance(node, EXPRESSIONS) and isinstance(getattr(node, "ctx", ast.Load()), ast.Load):
-            return self.seen(node, new)
-        return new
+            return self.seen(node, node)
+        return node
 
     def _called(self, function: ast.expr) -> ast.expr:
         """Visit the object of a method that is called; the function itself is no number."""
         if isinstance(function, ast.Attribute):
-            return ast.copy_location(ast.Attribute(self.visit(function.value), function.attr, ast.Load()), function)
+            function.value = self.visit(function.value)
+            return function
         return function if isinstance(function, ast.Name) else self.visit(function)
 
-    def _statement(self, node: ast.stmt) -> Any:
+    def _statement(self, node: ast.stmt) -> list[ast.stmt]:
         outer, self.statement = self.statement, node.lineno
         changed = _changed(node)  # before its parts are rewritten
-        for name, part in ast.iter_fields(node):
-            if name not in UNSEEN:
-                setattr(node, name, self._part(part))
+        self.generic_visit(node)
         after = [self._after(read, target) for read, target in changed]
         self.statement = outer
-        return [node, *after] if after else node
-
-    def _part(self, part: Any) -> Any:
-        if isinstance(part, list):
-            visited: list[Any] = []
-            for entry in part:
-                new = self.visit(entry) if isinstance(entry, ast.AST) else entry
-                visited += new if isinstance(new, list) else [new]
-            return visited
-        return self.visit(part) if isinstance(part, ast.AST) else part
+        return [node, *after]
 
     def _after(self, read: ast.expr, target: ast.expr) -> ast.stmt:
         """Return a statement that sees what has changed; a name is bound again, as not all values change in place."""
@@ -251,5 +241,5 @@ def _as_read(target: ast.expr) -> ast.expr:
 
 def rewritten(statements: Sequence[ast.stmt], places: dict[Place, int]) -> list[ast.stmt]:
     """Return statements in which the values of expressions are seen; their places are added to those known."""
-    new = _Rewriter(places)._part([copy.deepcopy(statement) for statement in statements])
-    return [ast.fix_missing_locations(statement) for statement in new]
+    body = ast.Module([copy.deepcopy(statement) for statement in statements], [])
+    return ast.fix_missing_locations(_Rewriter(places).visit(body)).body

@@ -182,7 +182,7 @@ def _answer(message: Mapping[str, Any], values: Sequence[np.ndarray], depth: int
 def _recorded(message: Mapping[str, Any], values: Sequence[np.ndarray], question: Mapping[str, Any]) -> Recorded:
     """Return what a child's message says of a recorded run; raise any exception if it says nothing."""
     own, numbers = int(message["own"]), message["numbers"][: recording.MOST_EVENTS]
-    places = [_place(*numbers) for numbers in message["places"]]
+    places = [_place(*place) for place in message["places"]]
     events = [Event(int(number), value) for number, value in zip(numbers, values[own:], strict=True)]
     if not all(0 <= event.place < len(places) for event in events):
         raise ValueError("places")

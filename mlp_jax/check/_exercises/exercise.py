@@ -10,7 +10,8 @@ from mlp_jax.check._exercises.activations import ACTIVATIONS
 from mlp_jax.check._exercises.forms import drawn_form
 from mlp_jax.check._exercises.levels import LEVELS, level
 from mlp_jax.check._exercises.outcomes import are_apart
-from mlp_jax.check._exercises.styles import NAMES, Network
+from mlp_jax.check._exercises.pieces import Network
+from mlp_jax.check._exercises.styles import NAMES
 from mlp_jax.check._exercises.writing import BY_NAME, Spot, Written, assembled, network, spots
 from mlp_jax.check._exercises.wrong_lines import PLANTABLE
 from mlp_jax.check._networks.networks import formula

@@ -1,7 +1,7 @@
 """Expressions of NumPy in the letters of the formulas, and their translations into other ways of writing.
 
 An expression is text in rows: h_prev (B, fan_in), W (fan_in, fan_out), delta (B, fan_out). `in_columns` transposes it,
-and `of_one_example` takes it for one example alone, whose arrays are vectors. `spelled` puts in the names of a file.
+and `of_one_example` writes it for one example, whose arrays are vectors. `spelled` puts in the names of a file.
 """
 
 import ast

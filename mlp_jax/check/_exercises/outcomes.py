@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mlp_jax.check._exercises.styles import Network
+from mlp_jax.check._exercises.pieces import Network
 from mlp_jax.check._exercises.writing import Spot, assembled
 from mlp_jax.check._networks.judgement import distance
 from mlp_jax.check._networks.problems import probes

@@ -10,7 +10,8 @@ from mlp_jax.check._exercises.activations import ACTIVATIONS
 from mlp_jax.check._exercises.effect import mistakes_of
 from mlp_jax.check._exercises.expressions import Unknown, difference, spelled
 from mlp_jax.check._exercises.forms import Form, drawn_form
-from mlp_jax.check._exercises.styles import NAMES, TRANSLATIONS, Line, Network, functions, lines, right
+from mlp_jax.check._exercises.pieces import TRANSLATIONS, Line, Network, functions, right
+from mlp_jax.check._exercises.styles import NAMES, lines
 from mlp_jax.check._exercises.wrong_lines import PLANTABLE, RIGHT, WRONG, Wrong
 from mlp_jax.check._networks.mistakes import MISTAKES
 from mlp_jax.check._networks.networks import LOSSES

@@ -13,8 +13,6 @@ Besides the usual letters there are
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-STYLES = ("vectorised", "loops", "classes", "columns")
-
 RIGHT = {
     "affine": "h_prev @ W + b",
     "hidden": "phi(z)",

@@ -22,7 +22,7 @@ from mlp_jax.check._networks.report import BackpropReport, Credit, Part
 
 ALL_ELSE = 0.25  # of the points of what is right, for all else
 ALL_ELSE_NAME = "all else: arguments, repeated calls, shapes, the network asked for, an answer to each problem"
-# Codes of what is wrong beside the loss and the gradients. If these are all right, anything else is, too.
+# Codes of mistakes that are neither in the loss nor in a gradient.
 BESIDE = frozenset(("convention", "mutates_input", "nondeterministic", "exception", "labels", "batch_one", "undecided"))
 RULE = (
     "correct gets all points. Else the loss, if it is compared, and each gradient count alike; a part gets its share "
@@ -32,12 +32,12 @@ RULE = (
 
 
 def graded(report: BackpropReport, points: float) -> BackpropReport:
-    """Return a report with the points that it gets, of so many; the formula is above."""
+    """Return a report with its credit, by the rule of this module; a correct file gets all `points`."""
     return replace(report, credit=credit(report, points))
 
 
 def credit(report: BackpropReport, points: float) -> Credit:
-    """Return the points that a report gets, and what for."""
+    """Return the score of a report, and the parts that it is made of."""
     is_correct, judged = report.verdict == "correct", report.right_everywhere
     if report.verdict == "error" or not judged:
         return Credit(points if is_correct else 0.0, points, (), "" if is_correct else RULE)
@@ -60,7 +60,7 @@ def is_all_else_right(report: BackpropReport) -> bool:
 
 
 def as_points(name: str, value: Any) -> float:
-    """Return the points of a correct file: a finite number above 0.
+    """Return the points of a correct file as a float.
 
     Raises:
       TypeError: if it is no number.

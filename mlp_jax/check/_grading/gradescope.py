@@ -1,7 +1,7 @@
 """A results.json for Gradescope: one test per question or leaf, with partial credit, and the diagnosis as Markdown.
 
-The form is that of the autograder specification of January 2025. The exit status plays no part there, so a result is
-written before any work, as one that says that there is none yet, and replaced by each later one.
+The form is that of the autograder specification of January 2025. Gradescope ignores the exit status. So a result that
+says "no result yet" is written before any work, and later results replace it.
 """
 
 import json
@@ -41,13 +41,13 @@ def results(reports: Sequence[tuple[str, BackpropReport]], points: float, second
 
 
 def no_result(reason: str, points: float, seconds: float = 0.0) -> dict[str, Any]:
-    """Return the content of a results.json that gives no points, as nothing could be judged, for a reason."""
+    """Return the content of a results.json without points: nothing could be judged, for this reason."""
     output = f"**{NOT_THEIRS}**\n\n{code_block(reason)}"
     return _whole(0.0, seconds, output, [_test("1", "the autograder", 0.0, points, output)])
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
-    """Write a results.json, whole, over one that may be there: a grader may write its result more than once."""
+    """Write a results.json in one step. It replaces an earlier one, as a grader may write more than once."""
     check_path(path)
     with atomic_write(path) as file:
         file.write(json.dumps(content, indent=2, allow_nan=False) + "\n")

@@ -1,6 +1,6 @@
-"""How much of a report students are told: a report goes in, and one comes out that holds no more than they may know.
+"""How much of a report students are told. `told` returns a report with only what they may know.
 
-Every output is made of the report, so what is cut here leaks nowhere.
+Every output is made from the report, so what is left out here leaks nowhere.
 """
 
 import re
@@ -26,7 +26,7 @@ PLACES = re.compile(r"layers? \d|every |wrong|delta_\w+$")  # how the places of 
 def told(report: BackpropReport, hints: Hints) -> BackpropReport:
     """Return a report with no more than students may know.
 
-    The report is made anew: a field that is not named here is left out.
+    A field of the report that is not named here is left out.
 
     Args:
       report: in full, and graded already if it is to be.

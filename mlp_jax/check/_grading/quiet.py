@@ -69,9 +69,9 @@ def _no_error_stream() -> Iterator[None]:
     try:
         yield
     finally:
-        for stream in (sys.stderr, sys.__stderr__):
+        for stream in filter(None, (sys.stderr, sys.__stderr__)):
             with suppress(Exception):  # what it holds back goes nowhere, too
-                stream.flush()  # type: ignore[union-attr]  # either may be None
+                stream.flush()
         os.dup2(kept, ERROR_STREAM)
         os.close(kept)
         os.close(nowhere)

@@ -5,6 +5,7 @@ each expression's values are replaced by the quantities that they can be, one af
 If several mistakes were made, the value that makes most gradients right stays, and the next is looked for.
 """
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -15,8 +16,7 @@ import numpy as np
 from mlp_jax.check._child.recording import Event, Place
 from mlp_jax.check._lines import readings
 from mlp_jax.check._lines.quantities import DIAGONAL
-from mlp_jax.check._lines.readings import Fit, Reading, Streams
-from mlp_jax.check._networks.chain import Pass
+from mlp_jax.check._lines.readings import Fit, Reading, Table
 
 MOST_FAULTS = 4
 SCALED = ("B ", "1/B ", "-")  # multiples that are tried
@@ -25,7 +25,7 @@ Replaced = dict[int, list[np.ndarray]]
 
 
 class Played(NamedTuple):
-    """A recorded run on one problem.
+    """A recorded run on one problem; of one that fails there is nothing.
 
     Attributes:
       right: whether the loss, if it is judged, and each leaf are right.
@@ -35,10 +35,10 @@ class Played(NamedTuple):
       are_shaped: whether all leaves have the right shapes.
     """
 
-    right: Right
-    leaves: Sequence[np.ndarray]
-    places: Sequence[Place]
-    events: Sequence[Event]
+    right: Right = ()
+    leaves: Sequence[np.ndarray] = ()
+    places: Sequence[Place] = ()
+    events: Sequence[Event] = ()
     are_shaped: bool = True
 
 
@@ -55,6 +55,7 @@ class Value(NamedTuple):
       fits: what they can be.
       names: what they are.
       begins: whether the first of several is a quantity.
+      is_root: whether it is no part of another expression with values: what a statement gives.
     """
 
     number: int
@@ -63,6 +64,7 @@ class Value(NamedTuple):
     fits: list[Fit]
     names: list[Reading]
     begins: bool
+    is_root: bool
 
 
 class Fault(NamedTuple):
@@ -71,38 +73,37 @@ class Fault(NamedTuple):
     Attributes:
       value: the smallest expression at fault.
       shown: what is marked: that, or what made its value.
-      root: the whole value of its statement.
-      parts: the expressions with values in it.
+      parts: the expressions with values in the whole value of its statement.
       reading: what is right in its place.
     """
 
     value: Value
     shown: Value
-    root: Value
     parts: list[Value]
     reading: Reading
 
 
-def values(played: Sequence[Played], tables: Sequence[Streams], passes: Sequence[Pass]) -> list[Value]:
+def values(played: Sequence[Played], tables: Sequence[Table]) -> list[Value]:
     """Return the expressions whose values were seen on all problems, in the order of the first."""
-    seen: list[dict[int, list[np.ndarray]]] = [{} for _ in played]
-    for of, run in zip(seen, played, strict=True):
+    by_place: list[dict[int, list[np.ndarray]]] = [{} for _ in played]
+    for of, run in zip(by_place, played, strict=True):
         for event in run.events:
             of.setdefault(event.place, []).append(event.value)
+    places = {number: played[0].places[number] for number in by_place[0] if all(number in of for of in by_place)}
     found = []
-    for number in seen[0]:
-        if all(number in of for of in seen):
-            of_place = [of[number] for of in seen]
-            can_be = readings.fits(of_place, tables, passes)
-            are = readings.names(of_place, can_be, passes)
-            begins = not are and len(of_place[0]) > 1 and _begins(of_place, tables, passes)
-            found.append(Value(number, played[0].places[number], of_place, can_be, are, begins))
+    for number, place in places.items():
+        seen = [of[number] for of in by_place]
+        fits = readings.fits(seen, tables)
+        names = readings.names(seen, fits, tables)
+        begins = not names and len(seen[0]) > 1 and _begins(seen, tables)
+        is_root = not any(contains(other, place) for other in places.values() if other != place)
+        found.append(Value(number, place, seen, fits, names, begins, is_root))
     return found
 
 
-def _begins(seen: Sequence[list[np.ndarray]], tables: Sequence[Streams], passes: Sequence[Pass]) -> bool:
+def _begins(seen: Sequence[list[np.ndarray]], tables: Sequence[Table]) -> bool:
     first = [values[:1] for values in seen]
-    return any(not name.factor for name in readings.names(first, readings.fits(first, tables, passes), passes))
+    return any(not name.factor for name in readings.names(first, readings.fits(first, tables), tables))
 
 
 def contains(outer: Place, inner: Place) -> bool:
@@ -113,26 +114,24 @@ def contains(outer: Place, inner: Place) -> bool:
 
 
 def roots(found: Sequence[Value]) -> list[Value]:
-    """Return the expressions that are no parts of others with values: what a statement gives."""
-    inner = {b.number for a in found for b in found if a.number != b.number and contains(a.place, b.place)}
-    return [value for value in found if value.number not in inner]
+    """Return what the statements give."""
+    return [value for value in found if value.is_root]
 
 
-def faults(play: Play, tables: Sequence[Streams], passes: Sequence[Pass], until: float) -> list[Fault]:
+def faults(play: Play, tables: Sequence[Table], until: float) -> list[Fault]:
     """Return the values at fault, those that make most gradients right first.
 
     Args:
       play: runs the file.
-      tables: the streams of each problem.
-      passes: the right passes of each problem.
+      tables: of each problem.
       until: when to stop.
     """
     marked: list[Fault] = []
-    trial = _begun(play, passes, [{} for _ in passes], until)
+    trial = _begun(play, tables, [{} for _ in tables], until)
     while trial.right and not all(trial.right) and len(marked) < MOST_FAULTS and time.monotonic() < until:
-        found = values(trial.played, tables, passes)
+        found = values(trial.played, tables)
         shown = roots(found)
-        ways = (partial(_of_other_shapes, trial, shown, tables), partial(_cures, trial, shown))
+        ways = (partial(_of_other_shapes, trial, shown), partial(_cures, trial, shown))
         are_shaped = all(run.are_shaped for run in trial.played)
         cures: list[_Cure] = next(filter(None, (way() for way in (reversed(ways) if are_shaped else ways))), [])
         if not cures:
@@ -140,10 +139,10 @@ def faults(play: Play, tables: Sequence[Streams], passes: Sequence[Pass], until:
         for cure in sorted(cures, key=lambda cure: -cure.gain):  # of equals the first stays the first
             gain = _gain(trial, cure.value, cure.reading)
             if gain and len(marked) < MOST_FAULTS:
-                fault, number, reading = _fault(trial, cure._replace(gain=gain), found, tables)
+                fault, number, reading = _fault(trial, cure._replace(gain=gain), found)
                 held = [{**of, number: values} for of, values in zip(trial.held, reading.expected, strict=True)]
                 marked.append(fault)
-                trial = _begun(play, passes, held, until)
+                trial = _begun(play, tables, held, until)
     return marked
 
 
@@ -151,7 +150,7 @@ class _Trial(NamedTuple):
     """What replacements are tried in: those that stay, the runs with them, and what is right then."""
 
     play: Play
-    passes: Sequence[Pass]
+    tables: Sequence[Table]
     held: Sequence[Replaced]
     played: Sequence[Played]
     right: Right
@@ -166,9 +165,9 @@ class _Cure(NamedTuple):
     gain: int
 
 
-def _begun(play: Play, passes: Sequence[Pass], held: Sequence[Replaced], until: float) -> _Trial:
+def _begun(play: Play, tables: Sequence[Table], held: Sequence[Replaced], until: float) -> _Trial:
     played = [play(i, of, True) for i, of in enumerate(held)]
-    return _Trial(play, passes, held, played, _both([run.right for run in played]), until)
+    return _Trial(play, tables, held, played, _both([run.right for run in played]), until)
 
 
 def _both(flags: Sequence[Right]) -> Right:
@@ -219,7 +218,7 @@ def _cures(trial: _Trial, found: Sequence[Value]) -> list[_Cure]:
             most = max((cure.gain for cure in cures), default=0)
             if reach < most:
                 continue
-            for reading in _candidates(value, trial.passes, is_plain):
+            for reading in _candidates(value, trial.tables, is_plain):
                 if time.monotonic() > trial.until:
                     return cures
                 gain = _gain(trial, value, reading)
@@ -230,21 +229,21 @@ def _cures(trial: _Trial, found: Sequence[Value]) -> list[_Cure]:
     return cures
 
 
-def _fault(trial: _Trial, cure: _Cure, found: Sequence[Value], tables: Sequence[Streams]) -> tuple[Fault, int, Reading]:
+def _fault(trial: _Trial, cure: _Cure, found: Sequence[Value]) -> tuple[Fault, int, Reading]:
     """Return a fault, and what has to stay in which place from now on."""
     root = cure.value
     parts = [value for value in found if contains(root.place, value.place) and value is not root]
-    value, reading = _smallest(trial, cure, parts, tables)
+    value, reading = _smallest(trial, cure, parts)
     inside = [part for part in parts if contains(value.place, part.place)]
-    shown = _suspect(found, inside) or _made(found, value, reading, value is root) or value
-    return Fault(value, shown, root, parts, reading), value.number, reading
+    shown = _suspect(found, inside) or _made(found, value, reading) or value
+    return Fault(value, shown, parts, reading), value.number, reading
 
 
-def _of_other_shapes(trial: _Trial, found: Sequence[Value], tables: Sequence[Streams]) -> list[_Cure]:
+def _of_other_shapes(trial: _Trial, found: Sequence[Value]) -> list[_Cure]:
     """Return gradients of other shapes that make leaves right in the place of values."""
     cures: list[_Cure] = []
     for value, _ in _ordered(trial, found):
-        for reading in readings.in_other_shapes(value.seen, tables, only_gradients=True):
+        for reading in readings.in_other_shapes(value.seen, trial.tables, only_gradients=True):
             if time.monotonic() > trial.until:
                 return cures
             gain = _gain(trial, value, reading)
@@ -264,7 +263,7 @@ def _is_plain(value: Value) -> bool:
     return value.begins or any(not name.factor for name in value.names)
 
 
-def _candidates(value: Value, passes: Sequence[Pass], is_plain: bool) -> Iterator[Reading]:
+def _candidates(value: Value, tables: Sequence[Table], is_plain: bool) -> Iterator[Reading]:
     """Yield what a value could be meant to be, plain or as a multiple; what it is is not tried."""
     plain = [name for name in value.names if not name.factor]
     known = {name.way[:3] for name in plain}
@@ -276,24 +275,26 @@ def _candidates(value: Value, passes: Sequence[Pass], is_plain: bool) -> Iterato
             continue
         if stream.way[:3] not in known and (is_plain or stream.is_gradient):
             for factor in ("",) if is_plain else SCALED:
-                yield readings.reading(value.seen, fit, factor, passes)
+                yield readings.reading(value.seen, fit, factor, tables)
 
 
-def _smallest(
-    trial: _Trial, cure: _Cure, parts: Sequence[Value], tables: Sequence[Streams]
-) -> tuple[Value, Reading]:  # fmt: skip
+def _smallest(trial: _Trial, cure: _Cure, parts: Sequence[Value]) -> tuple[Value, Reading]:
     """Return the smallest part of a statement's value that is at fault as well, and what is right there."""
-    ordered = sorted(parts, key=_width)
-    pairs = [(value, other) for value in ordered for other in _candidates(value, trial.passes, is_plain=True)]
+    ways: list[Callable[[Value, Sequence[Table]], Iterator[Reading]]] = [partial(_candidates, is_plain=True)]
     if readings.multiple(cure.value.seen, cure.reading) is None:  # else its shapes are right
-        shaped = ((value, readings.in_other_shapes(value.seen, tables, only_gradients=False)) for value in ordered)
-        pairs += [(value, other) for value, others in shaped for other in others]
-    for value, other in pairs:
-        if time.monotonic() > trial.until:
-            break
-        if _gain(trial, value, other) == cure.gain:
-            return value, other
+        ways.append(_in_other_shapes)
+    for others in ways:
+        for value in sorted(parts, key=_width):
+            for other in others(value, trial.tables):
+                if time.monotonic() > trial.until:
+                    return cure.value, cure.reading
+                if _gain(trial, value, other) == cure.gain:
+                    return value, other
     return cure.value, cure.reading
+
+
+def _in_other_shapes(value: Value, tables: Sequence[Table]) -> Iterator[Reading]:
+    return readings.in_other_shapes(value.seen, tables, only_gradients=False)
 
 
 def _suspect(found: Sequence[Value], parts: Sequence[Value]) -> Value | None:
@@ -305,16 +306,16 @@ def _suspect(found: Sequence[Value], parts: Sequence[Value]) -> Value | None:
     return None
 
 
-def _made(found: Sequence[Value], value: Value, reading: Reading, is_root: bool) -> Value | None:
-    """Return the statement that made values that are only read: the first whose last values they are.
+def _made(found: Sequence[Value], value: Value, reading: Reading) -> Value | None:
+    """Return the statement that made values that are only read: the first before them that has them.
 
     There is none if they are something right, other than what should be there in another layout.
     """
-    others = [name for name in value.names if not name.factor and not (is_root and name.way[:2] == reading.way[:2])]
-    values = value.seen[0]
-    if any(_is_whole(name) for name in others):
+    plain = [name for name in value.names if not name.factor and name.is_whole]
+    if any(not (value.is_root and name.way[:2] == reading.way[:2]) for name in plain):
         return None
-    before = roots(found[: [other.number for other in found].index(value.number)])
+    values = value.seen[0]
+    before = roots(list(itertools.takewhile(lambda other: other.number != value.number, found)))
     earlier = (other for other in before if other.place.statement != value.place.statement)
     made = [other for other in earlier if _holds(other.seen[0], values)]
     is_zero = not any(a.any() for a in values)  # as what it began with may be
@@ -325,11 +326,6 @@ def _holds(all_values: Sequence[np.ndarray], some: Sequence[np.ndarray]) -> bool
     """Return whether values follow one another among others."""
     starts = range(len(all_values) - len(some) + 1)
     return any(all(map(np.array_equal, some, all_values[start:])) for start in reversed(starts))
-
-
-def _is_whole(reading: Reading) -> bool:
-    """Return whether a reading is for all values."""
-    return all(a.size for values in reading.expected for a in values)
 
 
 def is_same(one: Value, other: Value) -> bool:

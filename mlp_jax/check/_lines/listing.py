@@ -14,16 +14,18 @@ import numpy as np
 from mlp_jax.check._child import recording
 from mlp_jax.check._child.functions import Answer
 from mlp_jax.check._child.recording import Event, Place
-from mlp_jax.check._differences.running import Recorded
+from mlp_jax.check._differences.running import Recorded, text
 from mlp_jax.check._lines import expressions, faults, playing, readings
 from mlp_jax.check._lines.expressions import Span
 from mlp_jax.check._lines.faults import Fault, Replaced, Value
-from mlp_jax.check._lines.playing import Function, Player
+from mlp_jax.check._lines.playing import Player
 from mlp_jax.check._lines.quantities import DIAGONAL
 from mlp_jax.check._networks.chain import FORMULAS
 from mlp_jax.check._networks.problems import Problem
+from mlp_jax.check._networks.recognition import Function
 from mlp_jax.check._rendering import Page, Report, Row
 
+LONGEST = 1500  # characters of a note
 SECONDS = 20.0  # to look for what is wrong in a function of this process
 MOST_NAMES = 2  # that a value has, if it can be several
 NAME = re.compile(r"\w+")
@@ -94,9 +96,9 @@ class Listing(Report):
         if marks:
             span = marks[0].span
             wrong = (span.column - shift, (span.end_column if span.end_line == span.line else len(code)) - shift)
-        notes = [f"{mark.message}; {mark.evidence}" if mark.evidence else mark.message for mark in marks]
-        is_wrong = any(mark.line == line.number for mark in self.marks)
-        return Row(place, code[shift:], "" if is_wrong else line.words, wrong, notes)
+        notes = [text("; ".join(filter(None, (mark.message, mark.evidence))), LONGEST) for mark in marks]
+        is_wrong = any(line.number in (mark.line, mark.span.line) for mark in self.marks)
+        return Row(place, text(code, len(code))[shift:], "" if is_wrong else line.words, wrong, notes)
 
     def to_dict(self) -> list[dict[str, object]]:
         """Return the lines of which something is known, as plain JSON values."""
@@ -124,17 +126,17 @@ def of_function(
       seed: draws the problems.
       is_right: whether its gradients were found to be right.
     """
-    code = getattr(inspect.unwrap(function), "__code__", None)
-    source = "" if code is None else "".join(linecache.getlines(code.co_filename))
+    file = getattr(getattr(inspect.unwrap(function), "__code__", None), "co_filename", "")
+    source = "".join(linecache.getlines(file))
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
         return None
-    if code is None or not source:
+    if not source:
         return None
 
     def made() -> Listing:
-        recorder = recording.recorder(tree, code.co_filename)
+        recorder = recording.recorder(tree, file)
 
         def record(problem: Problem, replaced: Replaced, events: bool) -> Recorded:
             recorder.begin(replaced)
@@ -142,28 +144,29 @@ def of_function(
             return Recorded(answer, [], list(recorder.places), list(recorder.events))
 
         try:
-            return listing(playing.of_subject(record, subject, seed), source, is_right, time.monotonic() + SECONDS)
+            player, until = playing.of_function(record, subject, seed), time.monotonic() + SECONDS
+            return listing(player, source, tree, is_right, until)
         finally:
             recorder.end()
 
     return made
 
 
-def listing(player: Player, source: str, is_right: bool, until: float) -> Listing:
+def listing(player: Player, source: str, tree: ast.Module, is_right: bool, until: float) -> Listing:
     """Return the listing of a file that can be run again.
 
     Args:
       player: the file.
       source: its code.
+      tree: the same, parsed.
       is_right: whether its gradients were found to be right; else what is wrong is looked for.
       until: when to stop.
     """
-    lines, tree = source.rstrip().split("\n"), ast.parse(source)
     with np.errstate(all="ignore"):
-        tables = [readings.streams(s, player.output) for s in player.passes]
-        played = [player.play(i, {}, True) for i in range(len(player.passes))]
-        found = faults.values(played, tables, player.passes)
-        wrong = [] if is_right else faults.faults(player.play, tables, player.passes, until)
+        tables = [readings.table(s, player.output, player.precision) for s in player.passes]
+        found = faults.values([player.play(i, {}, True) for i in range(len(tables))], tables)
+        wrong = [] if is_right else faults.faults(player.play, tables, until)
+    lines = source.rstrip().split("\n")
     words: dict[int, list[str]] = {}
     shown = faults.roots(found)
     changed = {value.place.statement for value in shown if value.place.is_after}
@@ -222,7 +225,7 @@ def mark(fault: Fault, lines: Sequence[str], tree: ast.Module, arrays: Sequence[
     same = [part for part in fault.parts if _is(part, fault) and faults.contains(place, part.place)]
     names = "" if place.is_after else named(shown)
     if any(name.name == DIAGONAL for name in shown.names):
-        message = f"`{code}` is {DIAGONAL}, the diagonal of softmax's Jacobian alone; its other entries count too"
+        message = f"`{code}` is {DIAGONAL}, only the diagonal of softmax's Jacobian; its other entries count too"
     elif same:
         inner = expressions.text(expressions.span(same[0].place.ends, lines), lines)
         message = f"`{inner}` is {right}, and {_rest(code, inner)} changes it"

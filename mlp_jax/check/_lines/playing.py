@@ -1,8 +1,9 @@
 """Run a file again on two problems, with its values recorded and some replaced, and say which leaves are right."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,31 +16,13 @@ from mlp_jax.check._lines.faults import Play, Played, Replaced
 from mlp_jax.check._networks.chain import Head, Pass, backward
 from mlp_jax.check._networks.judgement import distance, forward_pass, judge
 from mlp_jax.check._networks.networks import REDUCTIONS, Network, Output
-from mlp_jax.check._networks.problems import Precision, Problem, Settings, probes, problems
+from mlp_jax.check._networks.problems import Precision, Problem, probes, problems
+from mlp_jax.check._networks.recognition import Function
 
 MEAN = "mean over the batch"
 DEPTH = 3  # of networks for functions that take any
 RIGHT = {"float64": 1e-7, "float32": 1e-3}  # relative L2 distance of a leaf
-
-
-class Function(NamedTuple):
-    """A function of a file that was judged.
-
-    Attributes:
-      name: its name.
-      network: that it computes.
-      settings: how it is written.
-      precision: of its numbers.
-      point: the only problem, if its author gives one.
-    """
-
-    name: str
-    network: Network
-    settings: Settings
-    precision: Precision
-    point: Problem | None
-
-
+Record = Callable[[Problem, Replaced, bool], Recorded]  # (problem, replacements, whether the values are wanted)
 Script = tuple[Trial, Recognised]  # a training step that was judged, and what was recognised in it
 
 
@@ -50,79 +33,79 @@ class Player(NamedTuple):
       play: runs it on one of the problems.
       passes: the right passes there.
       output: of the network.
-      tried: the problems, of a function.
+      precision: of the file's numbers.
       without_the_last_class: runs a script with labels in which the last class does not occur.
     """
 
     play: Play
     passes: tuple[Pass, ...]
     output: Output
-    tried: Sequence[Problem] = ()
+    precision: Precision
     without_the_last_class: Callable[[], Sequence[Event]] | None = None
 
 
 def of_file(run: Running, subject: Function | Script, seed: int) -> Player:
     """Return what was judged in a file that runs in a child process."""
-    if not isinstance(subject, Function):
-        return of_script(run, *subject)
+    if isinstance(subject, Function):
+        return of_function(partial(_record, run, subject), subject, seed)
+    return of_script(run, *subject)
+
+
+def _record(run: Running, subject: Function, problem: Problem, replaced: Replaced, events: bool) -> Recorded:
+    """Call a function of a file, recorded."""
     settings = subject.settings
-
-    def record(problem: Problem, replaced: Replaced, events: bool) -> Recorded:
-        question = {"ask": "call", "function": subject.name, "layout": settings.layout, "form": settings.params}
-        arrays = [*(a for pair in problem.params for a in pair), problem.x, problem.labels]
-        assert run.record is not None  # a file that runs in a child has it
-        return run.record(question, arrays, replaced, events)
-
-    return of_subject(record, subject, seed)
+    question = {"ask": "call", "function": subject.name, "layout": settings.layout, "form": settings.params}
+    return _recorded(run, question, [*(a for pair in problem.params for a in pair), problem.x, problem.labels],
+                     replaced, events)  # fmt: skip
 
 
-def of_subject(record: Callable[[Problem, Replaced, bool], Recorded], subject: Function, seed: int) -> Player:
-    """Return a function that can be run again, on two problems at which it answers, if there are such."""
-    depth = subject.settings.layers or DEPTH
-    pairs = zip(problems(depth, seed), probes(depth), strict=False)  # all widths different, and all equal
-    players = [
-        of_function(record, subject.network, tried, subject.precision)
-        for tried in ([[subject.point]] if subject.point else pairs)
-    ]
-    player = next((player for player in players if player.play(0, {}, False).right), players[0])
-    for reduction in usual(subject.network):
-        network = replace(subject.network, reduction=reduction)
-        other = of_function(record, network, player.tried, subject.precision)
-        if all(other.play(0, {}, False).right[1:]):
-            return other
-    return player
+def _recorded(
+    run: Running, question: Mapping[str, Any], arrays: Sequence[np.ndarray], replaced: Replaced, events: bool = True
+) -> Recorded:
+    assert run.record is not None  # a file that runs in a child has it
+    return run.record(question, arrays, replaced, events)
 
 
-def of_function(
-    record: Callable[[Problem, Replaced, bool], Recorded],
-    network: Network,
-    tried: Sequence[Problem],
-    precision: Precision,
-) -> Player:
-    """Return a function of (params, x, labels) as a file that can be run again.
+def of_function(record: Record, subject: Function, seed: int) -> Player:
+    """Return a function that can be run again, on two problems at which it answers, if there are such.
+
+    If its gradients are right for a loss with a more usual factor, its loss is what is wrong.
 
     Args:
       record: runs it on a problem.
-      network: that it computes.
-      tried: the problems.
-      precision: of its numbers.
+      subject: what it is.
+      seed: draws the problems.
     """
+    depth = subject.settings.layers or DEPTH
+    pairs = zip(problems(depth, seed), probes(depth), strict=False)  # all widths different, and all equal
+    ways: Sequence[Sequence[Problem]] = [[subject.point]] if subject.point else list(pairs)
+    players = [_of_problems(record, subject, way) for way in ways]
+    i = next((i for i, player in enumerate(players) if player.play(0, {}, False).right), 0)
+    for reduction in usual(subject.network):
+        network = replace(subject.network, reduction=reduction)
+        other = _of_problems(record, subject._replace(network=network), ways[i])
+        if all(other.play(0, {}, False).right[1:]):
+            return other
+    return players[i]
+
+
+def _of_problems(record: Record, subject: Function, tried: Sequence[Problem]) -> Player:
+    network, _, precision, *_ = subject
 
     def play(i: int, replaced: Replaced, events: bool) -> Played:
         try:
             recorded = record(tried[i], replaced, events)
-            answer = recorded.answer or Answer(failure="none")
-            one = judge(tried[i], answer, network, precision)
         except Failed:
-            return Played((), (), (), ())
+            return Played()
+        answer = recorded.answer or Answer(failure="none")
         if answer.failure:
-            return Played((), (), recorded.places, recorded.events)
+            return Played(places=recorded.places, events=recorded.events)
+        one = judge(tried[i], answer, network, precision)
         right = (one.loss_right, *(bool(level) for pair in one.levels for level in pair))
-        loss = np.array(np.nan if answer.loss is None else answer.loss)
-        leaves = (loss, *(leaf for pair in answer.gradients for leaf in pair))
+        leaves = (np.array(one.loss), *(leaf for pair in answer.gradients for leaf in pair))
         return Played(right, leaves, recorded.places, recorded.events, not answer.shapes)
 
-    return Player(play, tuple(forward_pass(problem, network) for problem in tried), network.output, tried)
+    return Player(play, tuple(forward_pass(problem, network) for problem in tried), network.output, precision)
 
 
 def of_script(run: Running, trial: Trial, known: Recognised) -> Player:
@@ -130,14 +113,13 @@ def of_script(run: Running, trial: Trial, known: Recognised) -> Player:
 
     If its gradients are right for a loss with a more usual factor, its loss is what is wrong.
     """
-    gradients = _of_gradients(run, trial, known, known.passes[:2])
-    for r in map(REDUCTIONS.get, usual(known.network)):
-        assert r is not None  # it is one of them
-        passes = tuple(s._replace(loss=_scaled(s.loss, r(s.B, s.C) / s.loss.r)) for s in known.passes[:2])
+    own = known.passes[:2]
+    for name in usual(known.network):
+        passes = tuple(s._replace(loss=_scaled(s.loss, REDUCTIONS[name](s.B, s.C) / s.loss.r)) for s in own)
         right = _of_gradients(run, trial, known, passes).play(0, {}, False).right
         if right and all(right):
             return _of_loss(run, trial, known, passes)
-    return gradients
+    return _of_gradients(run, trial, known, own)
 
 
 def usual(network: Network) -> tuple[str, ...]:
@@ -156,54 +138,61 @@ def _scaled(head: Head, c: float) -> Head:
 def _of_gradients(run: Running, trial: Trial, known: Recognised, passes: tuple[Pass, ...]) -> Player:
     i, _, k = trial.numbers
     question = {"ask": "gradient", "step": i, "gradient": k, "view": ""}
-    tolerance = RIGHT.get(trial.precision, RIGHT["float32"])
-    wanted = [backward(s)[1] for s in passes]
+    wanted = [[leaf for pair in backward(s)[1] for leaf in pair] for s in passes]
 
-    def play(n: int, replaced: Replaced, events: bool) -> Played:
-        assert run.record is not None  # a file that runs in a child has it
-        try:
-            recorded = run.record(question, [leaf.theta for leaf in trial.draws[n]], replaced, events)
-        except Failed:
-            return Played((), (), (), ())
-        if not recorded.values:  # it raised
-            return Played((), (), recorded.places, recorded.events)
+    def theta(n: int) -> list[np.ndarray]:
+        return [leaf.theta for leaf in trial.draws[n]]
+
+    def judged(n: int, values: Sequence[np.ndarray]) -> Played:
         shapes = trial.step.shapes.items()
         given = {
             name: a if a.shape == shape else np.full(shape, np.nan)
-            for (name, shape), a in zip(shapes, recorded.values, strict=True)
+            for (name, shape), a in zip(shapes, values, strict=True)
         }
         leaves = [leaf for pair in in_rows(known.layers, given) for leaf in pair]
-        expected = [leaf for pair in wanted[n] for leaf in pair]
-        right = tuple(distance(a, e, 1.0) <= tolerance for a, e in zip(leaves, expected, strict=True))
-        are_shaped = all(np.isfinite(leaf).any() for leaf in leaves)
-        return Played(right, leaves, recorded.places, recorded.events, are_shaped)
+        right = tuple(distance(a, e, 1.0) <= _tolerance(trial) for a, e in zip(leaves, wanted[n], strict=True))
+        return Played(right, leaves, are_shaped=all(np.isfinite(leaf).any() for leaf in leaves))
 
     def without_the_last_class() -> Sequence[Event]:
-        assert run.record is not None  # a file that runs in a child has it
-        theta = [leaf.theta for leaf in trial.draws[0]]
-        return run.record({**question, "view": "without the last class"}, theta, {}, True).events
+        return _recorded(run, {**question, "view": "without the last class"}, theta(0), {}).events
 
-    return Player(play, passes, known.network.output, without_the_last_class=without_the_last_class)
+    play = partial(_played, run, question, theta, judged)
+    return Player(play, passes, known.network.output, trial.precision, without_the_last_class)
 
 
 def _of_loss(run: Running, trial: Trial, known: Recognised, passes: tuple[Pass, ...]) -> Player:
     """Return the loss of a step as what is right or wrong."""
     i, j, _ = trial.numbers
     question = {"ask": "losses", "step": i, "loss": j, "view": ""}
-    tolerance = RIGHT.get(trial.precision, RIGHT["float32"])
 
-    def play(n: int, replaced: Replaced, events: bool) -> Played:
-        assert run.record is not None  # a file that runs in a child has it
+    def theta(n: int) -> list[np.ndarray]:
         flat = np.concatenate([leaf.theta.ravel() for leaf in trial.draws[n]])
-        try:
-            arrays = [flat, np.zeros(1), np.zeros(1), np.zeros((0, flat.size))]
-            recorded = run.record(question, arrays, replaced, events)
-        except Failed:
-            return Played((), (), (), ())
-        if not recorded.values:  # it raised
-            return Played((), (), recorded.places, recorded.events)
-        loss = recorded.values[0]
-        right = abs(float(loss[0]) - backward(passes[n])[0]) <= tolerance * abs(float(loss[0]))
-        return Played((right,), [loss], recorded.places, recorded.events)
+        return [flat, np.zeros(1), np.zeros(1), np.zeros((0, flat.size))]
 
-    return Player(play, passes, known.network.output)
+    def judged(n: int, values: Sequence[np.ndarray]) -> Played:
+        loss = float(values[0][0])
+        return Played((abs(loss - backward(passes[n])[0]) <= _tolerance(trial) * abs(loss),), [np.array(loss)])
+
+    return Player(partial(_played, run, question, theta, judged), passes, known.network.output, trial.precision)
+
+
+def _tolerance(trial: Trial) -> float:
+    return RIGHT.get(trial.precision, RIGHT["float32"])
+
+
+def _played(
+    run: Running,
+    question: Mapping[str, Any],
+    arrays: Callable[[int], list[np.ndarray]],
+    judged: Callable[[int, Sequence[np.ndarray]], Played],
+    n: int,
+    replaced: Replaced,
+    events: bool,
+) -> Played:
+    """Run a step at draw n, and judge what it gives."""
+    try:
+        recorded = _recorded(run, question, arrays(n), replaced, events)
+    except Failed:
+        return Played()
+    played = judged(n, recorded.values) if recorded.values else Played()  # else it raised
+    return played._replace(places=recorded.places, events=recorded.events)

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlp_jax.check._networks.chain import Pass, backward
-from mlp_jax.check._networks.elementwise import ACTIVATIONS, OTHERS
-from mlp_jax.check._networks.networks import Output, in_words
+from mlp_jax.check._networks.chain import RIGHT, Pass, backward
+from mlp_jax.check._networks.elementwise import identity
+from mlp_jax.check._networks.networks import Output
 
 INPUT = "h_l"  # of layer 0, it is x
 DIAGONAL = "p (1 - p)"  # of softmax's Jacobian
@@ -73,42 +73,37 @@ def quantities(s: Pass, output: Output) -> list[Quantity]:
 
 def _deltas(s: Pass) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray]]:
     """Return delta_l and d h_l of the backward pass, by layer."""
-    delta, dh = {s.L: s.loss.output(s)}, {}
+    delta, dh = {s.L: RIGHT.output(s)}, {}
     for l in range(s.L - 1, 0, -1):
-        dh[l] = delta[l + 1] @ s.W[l + 1].T
-        delta[l] = dh[l] * s.dphi[l]
+        dh[l] = RIGHT.dh(s, l + 1, delta[l + 1])
+        delta[l] = RIGHT.delta(s, l, dh[l])
     return delta, dh
 
 
 def _of_output(s: Pass, output: Output) -> Iterator[Quantity]:
     """Yield outputs and targets, and what the loss is made of."""
-    L, Y, z = s.L, s.Y, s.z[-1]
-    labels = s.y.ndim == 1
-    target = "one_hot(y)" if labels else "t"
+    L, Y, z, o = s.L, s.Y, s.z[-1], output.o
+    name, outputs = ("p", s.p) if o is None else ("z_l" if o is identity else "o", o.value(z))
+    target = "one_hot(y)" if s.y.ndim == 1 else "t"
     yield Quantity(target, {L: Y})
-    if labels:
+    if s.y.ndim == 1:
         yield Quantity("y", {L: s.y.astype(float)})
-    name, o = "o", z
-    if output.words.startswith("softmax"):
-        name, o, e = "p", s.p, np.exp(z - z.max(axis=1, keepdims=True))
-        yield Quantity(DIAGONAL, {L: o * (1 - o)})
+    if o is None:
+        e = np.exp(z - z.max(axis=1, keepdims=True))
+        yield Quantity(DIAGONAL, {L: outputs * (1 - outputs)})
         yield Quantity("exp(z_l - max z_l)", {L: e})
         yield Quantity("sum_j exp(z_j - max z)", {L: e.sum(axis=1, keepdims=True)})
         yield Quantity("max z_l", {L: z.max(axis=1, keepdims=True)})
         yield Quantity("exp(z_l)", {L: np.exp(z)})
-    else:
-        kind = output.words.partition(" outputs")[0]
-        phi = next(phi for phi in (*ACTIVATIONS.values(), *OTHERS) if in_words(phi) == kind)
-        o = phi.value(z)
-        name = "z_l" if kind == "linear" else name
-        if kind != "linear":
-            yield Quantity(f"{phi.name}'(z_l)", {L: phi.derivative(z)})
-    if name != "z_l":
-        yield Quantity(name, {L: o})
-    if labels and name == "p":
-        yield Quantity("p_y", {L: (o * Y).sum(axis=1)})
-        yield Quantity("log p_y", {L: np.log((o * Y).sum(axis=1))})
-    yield Quantity(f"{name} - {target}", {L: o - Y})
+    elif o is not identity:
+        yield Quantity(f"{o.name}'(z_l)", {L: o.derivative(z)})
+    if o is not identity:
+        yield Quantity(name, {L: outputs})
+    if o is None and s.y.ndim == 1:
+        p_y = (outputs * Y).sum(axis=1)
+        yield Quantity("p_y", {L: p_y})
+        yield Quantity("log p_y", {L: np.log(p_y)})
+    yield Quantity(f"{name} - {target}", {L: outputs - Y})
     losses = output.losses(s)
     yield Quantity("the loss of an example", {L: losses}, sum="the sum of the losses")
     yield Quantity("the loss of an example / B", {L: s.loss.r * losses}, sum="loss")

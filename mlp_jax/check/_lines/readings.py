@@ -6,7 +6,7 @@ values of a quantity if its stream is that of the quantity, times a factor, on e
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,9 +14,12 @@ import numpy as np
 from mlp_jax.check._lines.quantities import Quantity, quantities
 from mlp_jax.check._networks.chain import Pass
 from mlp_jax.check._networks.networks import Output
+from mlp_jax.check._networks.problems import Precision
 
 RATE = 1e-6  # relative distance of updates, and of their rates
-SAME = 1e-8  # relative L2 distance of values in float64
+SAME: dict[Precision, float] = {"float64": 1e-8}  # relative L2 distance of values
+SAME_COARSE = 1e-4  # in other types
+NOTHING = np.zeros(0)  # in the place of a value that is not to be replaced
 MOST_ROUNDS = 3  # times that a step may compute the same, such as the forward pass for its loss again
 
 
@@ -69,54 +72,77 @@ class Reading(NamedTuple):
         """The name with the factor."""
         return ", ".join(f"{self.factor}{name}" if name != "..." else name for name in self.name.split(", "))
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether there is a right value for all that were seen."""
+        return all(a.size for values in self.expected for a in values)
 
-Streams = dict[int, list[Stream]]  # by their size
+
+class Table(NamedTuple):
+    """What a right pass computes.
+
+    Attributes:
+      s: the pass.
+      streams: by their size.
+      whole: those in which each quantity stands once, by their way.
+      tolerance: relative L2 distance of values that are the same.
+    """
+
+    s: Pass
+    streams: dict[int, list[Stream]]
+    whole: dict[Way, Stream]
+    tolerance: float
 
 
-def streams(s: Pass, output: Output) -> Streams:
-    """Return the streams of a pass."""
-    found: Streams = {}
+def table(s: Pass, output: Output, precision: Precision = "float64") -> Table:
+    """Return the streams of a pass with an output, next to values of a precision."""
+    streams: dict[int, list[Stream]] = {}
+    whole = {}
     for i, quantity in enumerate(quantities(s, output)):
         for stream in _streams(i, quantity, s.B):
-            stream = stream._replace(is_gradient=quantity.is_gradient)
-            found.setdefault(sum(unit.size for unit in stream.units), []).append(stream)
-    return found
+            streams.setdefault(sum(unit.size for unit in stream.units), []).append(stream)
+            if not (stream.way.order or stream.along):
+                whole[stream.way] = stream
+    return Table(s, streams, whole, SAME.get(precision, SAME_COARSE))
 
 
 def _streams(i: int, quantity: Quantity, B: int) -> Iterator[Stream]:
     known = sorted(quantity.values)
     windows = [tuple(known[a:b]) for a, b in itertools.combinations(range(len(known) + 1), 2)]
     windows += [window[::-1] for window in windows if len(window) > 1]
-    for layers in windows:
-        axes = quantity.values[layers[0]].ndim
-        for transposed in (False, True) if axes > 1 else (False,):
-            whole = [_transposed(quantity.values[l], transposed) for l in layers]
-            mark = "^T" * transposed
-            name = _listed([quantity.words(l) + mark for l in layers])
-            if quantity.along is not None:
-                along = [_transposed(quantity.along[l], transposed) for l in layers]
-                yield Stream(Way(i, layers, transposed, ""), name, whole, along)
-                continue
-            for rounds in range(1, MOST_ROUNDS + 1):
-                order = f"{rounds} times" if rounds > 1 else ""
-                yield Stream(Way(i, layers, transposed, order), name, whole * rounds)
-            if not quantity.per_example:
-                yield Stream(Way(i, layers, transposed, "each"), name, [a for _ in range(B) for a in whole])
-                if len(layers) > 1:
-                    yield Stream(Way(i, layers, transposed, "all"), name, [a for a in whole for _ in range(B)])
-                continue
-            if transposed and axes < 3:
-                continue  # one example's numbers are a vector
-            rows = [quantity.values[l] for l in layers]
-            of_one = [[_transposed(a[n], transposed) for a in rows] for n in range(B)]
-            if len(layers) > 1 or axes > 2:
-                each = [a for example in of_one for a in example]
-                yield Stream(Way(i, layers, transposed, "by example"), name, each)
+    axes = quantity.values[known[0]].ndim if known else 0
+    for layers, transposed in itertools.product(windows, (False, True) if axes > 1 else (False,)):
+        rows, mark = [quantity.values[l] for l in layers], "^T" * transposed
+        name = _listed([quantity.words(l) + mark for l in layers])
+        whole = [_transposed(a, transposed) for a in rows]
+
+        def stream(
+            order: str,
+            units: Sequence[np.ndarray],
+            along: Sequence[np.ndarray] = (),
+            layers: tuple[int, ...] = layers,
+            transposed: bool = transposed,
+            name: str = name,
+        ) -> Stream:
+            return Stream(Way(i, layers, transposed, order), name, units, along, quantity.is_gradient)
+
+        if quantity.along is not None:
+            yield stream("", whole, [_transposed(quantity.along[l], transposed) for l in layers])
+            continue
+        yield stream("", whole)
+        for rounds in range(2, MOST_ROUNDS + 1):
+            yield stream(f"{rounds} times", whole * rounds)
+        if not quantity.per_example:
+            yield stream("each", whole * B)
+            if len(layers) > 1:  # else that is the same
+                yield stream("all", [a for a in whole for _ in range(B)])
+        elif not transposed or axes > 2:  # else one example's numbers are a vector
+            if len(layers) > 1 or axes > 2:  # else it is the whole, row by row
+                yield stream("by example", [_transposed(a[n], transposed) for n in range(B) for a in rows])
             if quantity.sum:
-                sums = [[_transposed(a[: n + 1].sum(axis=0), transposed) for a in rows] for n in range(B)]
+                sums = [_transposed(a[: n + 1].sum(axis=0), transposed) for n in range(B) for a in rows]
                 so_far = _listed([quantity._replace(name=quantity.sum).words(l) + mark for l in layers])
-                each = [a for example in sums for a in example]
-                yield Stream(Way(i, layers, transposed, "so far"), f"{so_far} so far", each)
+                yield stream("so far", sums, name=f"{so_far} so far")
 
 
 def _transposed(a: np.ndarray, transposed: bool) -> np.ndarray:
@@ -128,13 +154,27 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names) if len(names) < 4 else f"{names[0]}, ..., {names[-1]}"
 
 
-def factors(s: Pass) -> dict[str, float]:
-    """Return the factors by which people's values differ from the quantities, the plainest first."""
-    B, C = float(s.B), float(s.C)
-    named = {"": 1.0, "-": -1.0, "B ": B, "1/B ": 1 / B, "2 ": 2.0, "1/2 ": 0.5, "-B ": -B, "-1/B ": -1 / B,
-             "2/B ": 2 / B, "B/2 ": B / 2, "C ": C, "BC ": B * C, "BC/2 ": B * C / 2}  # fmt: skip
-    values = list(named.values())
-    return {words: c for i, (words, c) in enumerate(named.items()) if c not in values[:i]}
+# By which people's values differ from the quantities, for B examples and C outputs; the plainest first.
+FACTORS: dict[str, Callable[[float, float], float]] = {
+    "": lambda B, C: 1.0,
+    "-": lambda B, C: -1.0,
+    "B ": lambda B, C: B,
+    "1/B ": lambda B, C: 1 / B,
+    "2 ": lambda B, C: 2.0,
+    "1/2 ": lambda B, C: 0.5,
+    "C ": lambda B, C: C,
+    "-B ": lambda B, C: -B,
+    "-1/B ": lambda B, C: -1 / B,
+    "2/B ": lambda B, C: 2 / B,
+    "B/2 ": lambda B, C: B / 2,
+    "BC ": lambda B, C: B * C,
+    "BC/2 ": lambda B, C: B * C / 2,
+}
+
+
+def factor(words: str, s: Pass) -> float:
+    """Return a factor of `FACTORS` for a pass."""
+    return FACTORS[words](s.B, s.C)
 
 
 class Fit(NamedTuple):
@@ -144,27 +184,26 @@ class Fit(NamedTuple):
     kept: tuple[list[bool], ...]
 
 
-def fits(seen: Sequence[Sequence[np.ndarray]], tables: Sequence[Streams], passes: Sequence[Pass]) -> list[Fit]:
+def fits(seen: Sequence[Sequence[np.ndarray]], tables: Sequence[Table]) -> list[Fit]:
     """Return what an expression's values can be, by their number and shapes.
 
     A loop over the layers may go one layer too far, so that the last value of each round is nothing.
 
     Args:
       seen: its values on each problem.
-      tables: the streams of each problem.
-      passes: of each problem.
+      tables: of each problem.
     """
     found: list[Fit] = []
     known: set[Way] = set()
     for rounds in ("all", "but the last", "but the last of each example"):
-        kept = [_kept(rounds, len(values), s.B) for values, s in zip(seen, passes, strict=True)]
+        kept = [_kept(rounds, len(values), table.s.B) for values, table in zip(seen, tables, strict=True)]
         if not all(map(any, kept)):
             continue
         by_way: list[dict[Way, Stream]] = []
         for values, keep, table in zip(seen, kept, tables, strict=True):
             own = list(itertools.compress(values, keep))
             size = sum(a.size for a in own)
-            by_way.append({stream.way: stream for stream in table.get(size, ()) if _fits(own, stream.units)})
+            by_way.append({stream.way: stream for stream in table.streams.get(size, ()) if _fits(own, stream.units)})
         for way in by_way[0]:
             if way not in known and all(way in of for of in by_way):
                 known.add(way)
@@ -181,25 +220,14 @@ def _kept(rounds: str, n: int, B: int) -> list[bool]:
     return [i % length < length - 1 for i in range(n)] if length > 1 else []
 
 
-def names(
-    seen: Sequence[Sequence[np.ndarray]], found: Sequence[Fit], passes: Sequence[Pass], tolerance: float = SAME
-) -> list[Reading]:
+def names(seen: Sequence[Sequence[np.ndarray]], found: Sequence[Fit], tables: Sequence[Table]) -> list[Reading]:
     """Return what an expression's values are: the quantities, times a factor, that they are on every problem."""
-    readings = []
-    scales = [factors(s) for s in passes]
-    for fit in found:
-        if fit.streams[0].along:
-            moves = rates(seen, fit)
-            if moves and moves[0] > 0:
-                readings.append(reading(seen, fit, "", passes))
-            continue
-        pairs = _pairs(seen, fit)
-        words = _factor(pairs, scales, tolerance)
-        if words is not None:
-            readings.append(reading(seen, fit, words, passes))
-    whole = [one for one in readings if all(a.size for values in one.expected for a in values)]
-    shortest = min((len(one.factor) for one in whole or readings), default=0)
-    return [one for one in whole or readings if len(one.factor) == shortest]
+    pairs = [(fit, words) for fit in found if (words := _factor(seen, fit, tables)) is not None]
+    read = [reading(seen, fit, words, tables) for fit, words in pairs]
+    plain = [*FACTORS]
+    read = [one for one in read if one.is_whole] or read
+    first = min((plain.index(one.factor) for one in read), default=0)
+    return [one for one in read if plain.index(one.factor) == first]
 
 
 def _pairs(seen: Sequence[Sequence[np.ndarray]], fit: Fit) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -222,34 +250,34 @@ def rates(seen: Sequence[Sequence[np.ndarray]], fit: Fit) -> list[float]:
     return found if np.ptp(found) <= RATE * abs(found[0]) else []
 
 
-def _factor(
-    pairs: Sequence[tuple[np.ndarray, np.ndarray]], scales: Sequence[dict[str, float]], tolerance: float
-) -> str | None:  # fmt: skip
-    """Return the words for the factor by which values are a stream on every problem."""
-    found: set[str] | None = None
+def _factor(seen: Sequence[Sequence[np.ndarray]], fit: Fit, tables: Sequence[Table]) -> str | None:
+    """Return the plainest factor by which values are a stream on every problem; of updates, if they go downhill."""
+    if fit.streams[0].along:
+        moves = rates(seen, fit)
+        return "" if moves and moves[0] > 0 else None
+    found = [*FACTORS]
     with np.errstate(all="ignore"):
-        for (a, e), scale in zip(pairs, scales, strict=True):
+        for (a, e), table in zip(_pairs(seen, fit), tables, strict=True):
             size = float(e @ e)
             c = float(a @ e) / size if size else np.nan
-            if not np.linalg.norm(a - c * e) <= tolerance * abs(c) * np.sqrt(size):
+            if not np.linalg.norm(a - c * e) <= table.tolerance * abs(c) * np.sqrt(size):
                 return None
-            same = {words for words, value in scale.items() if abs(c - value) <= 10 * tolerance * abs(value)}
-            found = same if found is None else found & same
-    return min(found, key=len) if found else None
+            found = [words for words in found if np.isclose(c, factor(words, table.s), 10 * table.tolerance, 0)]
+    return found[0] if found else None
 
 
-def reading(seen: Sequence[Sequence[np.ndarray]], fit: Fit, factor: str, passes: Sequence[Pass]) -> Reading:
+def reading(seen: Sequence[Sequence[np.ndarray]], fit: Fit, words: str, tables: Sequence[Table]) -> Reading:
     """Return what values should be, if they are to be a stream times a factor."""
-    nothing = np.zeros(0)
+    rate = abs(rates(seen, fit)[0]) if fit.streams[0].along else 0.0
     expected = []
-    for values, stream, keep, s in zip(seen, *fit, passes, strict=True):
-        flat = factors(s).get(factor, 1.0) * _flat(stream.units)
+    for values, stream, keep, table in zip(seen, *fit, tables, strict=True):
+        flat = factor(words, table.s) * _flat(stream.units)
         if stream.along:
-            flat = flat - abs(rates(seen, fit)[0]) * _flat(stream.along)
+            flat = flat - rate * _flat(stream.along)
         parts = iter(_split(flat, list(itertools.compress(values, keep))))
-        expected.append([next(parts) if is_kept else nothing for is_kept in keep])
+        expected.append([next(parts) if is_kept else NOTHING for is_kept in keep])
     stream = fit.streams[0]
-    return Reading(stream.name, stream.way, factor, tuple(expected), stream.is_gradient)
+    return Reading(stream.name, stream.way, words, tuple(expected), stream.is_gradient)
 
 
 def multiple(seen: Sequence[Sequence[np.ndarray]], right: Reading) -> float | None:
@@ -268,27 +296,17 @@ def multiple(seen: Sequence[Sequence[np.ndarray]], right: Reading) -> float | No
 
 
 def in_other_shapes(
-    seen: Sequence[Sequence[np.ndarray]], tables: Sequence[Streams], only_gradients: bool
+    seen: Sequence[Sequence[np.ndarray]], tables: Sequence[Table], only_gradients: bool
 ) -> Iterator[Reading]:  # fmt: skip
     """Yield what values could be meant to be if their shapes are wrong too: a quantity for each value."""
-    counts = [len(values) for values in seen]
-    by_way = [
-        {
-            stream.way: stream
-            for of_size in table.values()
-            for stream in of_size
-            if not (stream.way.order or stream.along) and (stream.is_gradient or not only_gradients)
-        }
-        for table in tables
-    ]
-    nothing = np.zeros(0)
-    for way, stream in by_way[0].items():
-        lengths = [len(of[way].units) for of in by_way if way in of]
-        over = {n - length for n, length in zip(counts, lengths, strict=False)}
-        if len(lengths) < len(by_way) or not (over == {0} or (over == {1} and min(lengths) > 1)):
+    for way, stream in tables[0].whole.items():
+        streams = [table.whole[way] for table in tables if way in table.whole]
+        over = {len(values) - len(of.units) for values, of in zip(seen, streams, strict=False)}
+        is_counted = len(streams) == len(tables) and (over == {0} or (over == {1} and len(stream.units) > 1))
+        if not is_counted or (only_gradients and not stream.is_gradient):
             continue
         for shape in (_same, _column, _row) if stream.units[0].ndim == 1 else (_same,):
-            expected = tuple([shape(unit) for unit in of[way].units] + [nothing] * max(over) for of in by_way)
+            expected = tuple([*map(shape, of.units), *[NOTHING] * max(over)] for of in streams)
             if any(a.shape != b.shape for a, b in zip(expected[0], seen[0], strict=True) if a.size):
                 yield Reading(stream.name, way, "", expected, stream.is_gradient)
 

@@ -28,7 +28,7 @@ from mlp_jax.check._networks.problems import (
     point_of,
     problems,
 )
-from mlp_jax.check._networks.recognition import Ask
+from mlp_jax.check._networks.recognition import Ask, Function
 from mlp_jax.check._networks.report import NO_POWER, BackpropReport, Verdict
 from mlp_jax.check._networks.verdict import What, what
 from mlp_jax.check._rules.comparison import GradientReport
@@ -172,7 +172,7 @@ def _report(
         settings=settings,
         basis=(points, *asked.basis),
         errors=_errors(shown) if of.network and verdict != "correct" else {},
-        subject=of.network,
+        subject=of.network and Function(of.network, settings, precision, None if len(tried) > 1 else tried[0]),
         right_everywhere=_right_everywhere(shown, under, table, of, asked),
     )
 

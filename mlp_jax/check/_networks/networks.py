@@ -30,6 +30,7 @@ class Output(NamedTuple):
       plain: the derivatives in the outputs, if they are others.
       diagonal: plain times the diagonal of the outputs' Jacobian, if that is another thing than delta.
       name: in the settings, if it is one of them.
+      o: the activation of the outputs; None for softmax.
     """
 
     words: str
@@ -39,6 +40,7 @@ class Output(NamedTuple):
     plain: Rows | None = None
     diagonal: Rows | None = None
     name: str = ""
+    o: Elementwise | None = None
 
 
 def _squared(o: Elementwise) -> Output:
@@ -55,9 +57,9 @@ def _squared(o: Elementwise) -> Output:
 
     if o is identity:
         formulas = ("sum_j (z_j - t_j)^2", "2 (z_L - t)")
-        return Output("linear outputs, squared error", losses, delta, formulas, name="squared_error")
+        return Output("linear outputs, squared error", losses, delta, formulas, name="squared_error", o=o)
     formulas = ("sum_j (o_j - t_j)^2", f"2 (o - t) * {o.name}'(z_L)")
-    return Output(f"{in_words(o)} outputs, squared error", losses, delta, formulas, lambda s: 2 * error(s))
+    return Output(f"{in_words(o)} outputs, squared error", losses, delta, formulas, lambda s: 2 * error(s), o=o)
 
 
 def _log_sum(s: Pass) -> np.ndarray:
@@ -108,6 +110,7 @@ OUTPUTS = (
         ("-sum_j (t_j log o_j + (1 - t_j) log(1 - o_j))", "(o - t)"),
         lambda s: _binary_delta(s) / sigmoid.derivative(s.z[-1]),
         lambda s: _binary_delta(s) * sigmoid.derivative(s.z[-1]),
+        o=sigmoid,
     ),
     *map(_squared, (sigmoid, tanh)),
     Output(

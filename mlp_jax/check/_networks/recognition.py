@@ -21,12 +21,30 @@ from mlp_jax.check._networks.networks import (
     reduction_of,
     words,
 )
-from mlp_jax.check._networks.problems import FORMS, LAYOUTS, Asked, Problem, Settings, network_of, problems
+from mlp_jax.check._networks.problems import FORMS, LAYOUTS, Asked, Precision, Problem, Settings, network_of, problems
 
 Ask = Callable[[Problem, str, str], Answer]  # (problem, layout, form) -> what the function answers
 DEPTHS = (3, 2, 4, 5, 1)
 SAME = 1e-6  # relative distance of a loss from its prediction
 SAME_32_BITS = 1e-4
+
+
+class Function(NamedTuple):
+    """A function as it was judged.
+
+    Attributes:
+      network: that it computes.
+      settings: how it is written.
+      precision: of its numbers.
+      point: the only problem, if its author gives one.
+      name: in its file.
+    """
+
+    network: Network
+    settings: Settings
+    precision: Precision
+    point: Problem | None = None
+    name: str = ""
 
 
 class Written(NamedTuple):

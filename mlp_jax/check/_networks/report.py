@@ -66,7 +66,8 @@ class BackpropReport(Report):
       uses_autodiff: whether its code calls autodiff.
       template: lines for the end of a file that has nothing to judge; empty if there are none.
       errors: of each leaf |actual - expected| over the largest |expected|, for heat maps.
-      subject: what was judged, for a listing: the recognised network, or a trial and what was recognised in it.
+      subject: what was judged, for a listing: a `Function`, or the trial of a training step and what was recognised in
+        it; None if no network was recognised.
       listing: the source, line by line, if it was asked for.
       listed: makes the listing, if it can be made later.
       right_everywhere: whether the loss, if it is compared, and each leaf are right at every draw, or on every problem
