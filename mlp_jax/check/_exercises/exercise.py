@@ -148,15 +148,6 @@ def key_of(one: Exercise, file: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def repaired(written: Written) -> str:
-    """Return the text of an exercise with the right lines of its key."""
-    lines = written.text.splitlines()
-    for planted in written.planted:
-        line = lines[planted.line - 1]
-        lines[planted.line - 1] = line.replace(planted.wrong, planted.right)
-    return "\n".join(lines) + "\n"
-
-
 def _names(request: Request) -> frozenset[str]:
     """Return the names of the mistakes that are as asked for."""
     return frozenset(

@@ -28,7 +28,6 @@ LEVELS = (1, 2, 3, 4)
 FALLS = 0.9  # of the first loss: a last loss above it has not fallen
 LOST = 0.05  # of accuracy
 RESAMPLES = 1000
-SURE = 0.95  # of the resamples
 
 
 class Seen(NamedTuple):
@@ -55,11 +54,6 @@ class Seen(NamedTuple):
     low: float
     high: float
     setting: str
-
-    @property
-    def is_sure(self) -> bool:
-        """Whether other seeds would give the same level."""
-        return self.share >= SURE
 
 
 Columns = Mapping[str, Sequence[float | None]]
@@ -117,8 +111,3 @@ def level(name: str) -> int:
     """Return the level of a known mistake, by the record."""
     of = record()["mistakes"][name]
     return level_of_runs(of["runs"], record()["right"][of["setting"]])
-
-
-def at_level(number: int) -> frozenset[str]:
-    """Return the names of the mistakes of a level."""
-    return frozenset(name for name in record()["mistakes"] if level(name) == number)
