@@ -1,13 +1,16 @@
 """Is the line with a planted mistake marked? Each known mistake in four styles and three activations.
 
 `python tests/planted_lines.py` judges the whole table and writes tests/planted_lines.json, which `test_lines.py` reads;
-with a number n it judges every n-th file. Tests judge a fixed sample.
+with a number n it judges every n-th file. Then it takes the time of every `TIMED`-th of these with the listing and
+without, one after the other. Tests judge a fixed sample.
 """
 
 import json
 import os
+import statistics
 import sys
 import tempfile
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +23,7 @@ from mlp_jax.check._exercises.styles import NAMES
 from mlp_jax.check._exercises.writing import network, spots, written
 
 RECORD = Path(__file__).with_suffix(".json")
+TIMED = 30
 SEEDS = range(4)  # of files in which a place for a mistake is looked for
 
 
@@ -46,25 +50,48 @@ def cases():
     return list(found.values())
 
 
+def planted(case):
+    """The file of a case."""
+    style, activation, layers, seed, mistake = case
+    return written(style, activation, "cross_entropy", layers, seed, mistakes=[mistake])
+
+
+def checked(file, folder, lines):
+    """The report of a file, with a listing or without."""
+    with tempfile.NamedTemporaryFile("w", suffix=".py", dir=folder, delete=False, encoding="utf-8") as stream:
+        stream.write(file.text)
+    return _files.check_file(Path(stream.name), _files.Asking(seconds=120, seed=3, lines=lines))
+
+
+def times(chosen, folder):
+    """How many times as long as without the listing a check takes with it: the median and the most."""
+    ratios = []
+    for case in chosen:
+        file, seconds = planted(case), []
+        for lines in (True, False):
+            began = time.monotonic()
+            checked(file, folder, lines)
+            seconds.append(time.monotonic() - began)
+        ratios.append(seconds[0] / seconds[1])
+    return {"median": round(statistics.median(ratios), 1), "most": round(max(ratios), 1)}
+
+
 def marked(case, folder):
     """What is marked in a file: "part" of the line, "line", "another line", "nothing", or the verdict if not "wrong".
 
     A part is marked if what is marked lies within the planted part.
     """
-    style, activation, layers, seed, mistake = case
-    file = written(style, activation, "cross_entropy", layers, seed, mistakes=[mistake])
-    with tempfile.NamedTemporaryFile("w", suffix=".py", dir=folder, delete=False, encoding="utf-8") as stream:
-        stream.write(file.text)
-    report = _files.check_file(Path(stream.name), _files.Asking(seconds=120, seed=3, lines=True))
+    file = planted(case)
+    report = checked(file, folder, lines=True)
     if report.verdict != "wrong":
         return report.verdict
     marks = () if report.listing is None else report.listing.marks
     if not marks:
         return "nothing"
-    span, planted = marks[0].span, file.planted[0]
-    if span.line != planted.line:
+    span, mistake = marks[0].span, file.planted[0]
+    if span.line != mistake.line:
         return "another line"
-    return "part" if planted.column <= span.column and span.end_column <= planted.end_column else "line"
+    return "part" if mistake.column <= span.column and span.end_column <= mistake.end_column else "line"
 
 
 def record(found):
@@ -86,7 +113,7 @@ def main():
             found[case] = what
             if what not in ("part", "line"):
                 print(f"{what}: {', '.join(map(str, case))}", file=sys.stderr, flush=True)
-    made = {"every": every} | record(found)
+        made = {"every": every} | record(found) | {"times as long": times(chosen[::TIMED], folder)}
     rows = ",\n".join(json.dumps(row) for row in made["missed"])
     head = json.dumps({key: value for key, value in made.items() if key != "missed"}, indent=1)[:-2]
     RECORD.write_text(f'{head},\n "missed": [\n{rows}\n]}}\n', encoding="utf-8")

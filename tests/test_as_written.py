@@ -18,6 +18,7 @@ from problems import quick
 from mlp_jax.check import _files
 from mlp_jax.check._child import loops, search, state
 from mlp_jax.check._differences.slopes import slopes
+from mlp_jax.check._exercises.writing import written
 
 WILD = Path(__file__).parent / "wild"
 
@@ -282,6 +283,22 @@ def test_a_script_is_judged(name, tmp_path):
     report = check(path, seed=0)
     assert report.verdict == verdict, report
     assert not code or report.diagnoses[0].code == code, report
+
+
+PLANTED = {  # in a training script of layers as classes: activation, mistake, code
+    "an update that is not finite": ("relu", "divides by phi'(z) where it is to be multiplied", "nonfinite"),
+    "a number for a bias": ("tanh", "sums delta_l over all entries for d b_l", "bias_gradient"),
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_what_an_update_hides_is_judged(name, tmp_path):
+    activation, mistake, code = PLANTED[name]
+    file = tmp_path / "layers.py"
+    file.write_text(written("classes", activation, "cross_entropy", 2, 0, mistakes=[mistake]).text, encoding="utf-8")
+    report = _files.check_file(file, _files.Asking(seconds=60, seed=3))
+    assert (report.verdict, report.diagnoses[0].code) == ("wrong", code)
+    assert {"layers[2].W", "layers[2].b"} < set(report.right_everywhere)
 
 
 def test_one_entry_of_many_that_is_not_sampled_is_counted(tmp_path):

@@ -10,6 +10,7 @@ import numpy as np
 import planted
 import pytest
 from commands import run
+from homework import WRONG as HOMEWORK
 from problems import quick
 
 from mlp_jax.check import _files
@@ -261,8 +262,8 @@ def test_trainings_of_the_record_are_measured_again(name):
 # --- the command
 
 
-def check(path):
-    return _files.check_file(path, _files.Asking(seconds=60, seed=1))
+def check(path, lines=False):
+    return _files.check_file(path, _files.Asking(seconds=60, seed=1, lines=lines))
 
 
 STORIES = {
@@ -279,15 +280,30 @@ def test_a_student_repairs_an_exercise_by_the_key(flags, tmp_path):
     done = run("exercise", *flags, "--output", file, "--key", key)
     assert (done.returncode, done.stdout) == (0, "")
     assert run("exercise", *flags).stdout == file.read_text(encoding="utf-8")  # the same seed, the same file
-    assert check(file).verdict == "wrong"
+    report = check(file, lines=True)
+    assert report.verdict == "wrong"
     text = file.read_text(encoding="utf-8").splitlines()
     entries = re.findall(r"line (\d+), .*\n  there is: (.*)\n  right is: (.*)\n", key.read_text(encoding="utf-8"))
     assert f"{len(entries)} mistake" in text[0]
+    assert report.lines().marks[0].span.line in [int(line) for line, _, _ in entries]
     for i, (line, wrong, right) in enumerate(entries, 1):
         assert wrong in text[int(line) - 1]
         text[int(line) - 1] = text[int(line) - 1].replace(wrong, right)
         file.write_text("\n".join(text) + "\n", encoding="utf-8")
         assert check(file).verdict == ("correct" if i == len(entries) else "wrong")
+
+
+def test_a_student_fills_the_template_in_and_repairs_what_the_listing_marks(tmp_path):
+    file = tmp_path / "mine.py"
+    template = run("check", "--template", "function").stdout
+    body = HOMEWORK.partition("labels):\n")[2]
+    file.write_text(template.replace("    raise NotImplementedError\n    return loss, gradients\n", body), "utf-8")
+    done = run("check", file, "--lines", "--seed", 1)
+    (source,) = (row for row in done.stdout.splitlines() if "×" in row or " x  " in row[:6])
+    assert done.returncode == 1 and "1 - np.tanh(h[l]) ** 2" in source
+    assert "`h[l]` is h_2, h_1, x, and z_2, z_1 belongs here" in " ".join(done.stdout.split())
+    file.write_text(file.read_text("utf-8").replace("1 - np.tanh(h[l]) ** 2", "1 - h[l] ** 2"), "utf-8")
+    assert run("check", file, "--lines", "--seed", 1).returncode == 0
 
 
 def test_a_class_gets_files_that_differ_with_a_table_and_a_key(tmp_path):

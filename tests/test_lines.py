@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from mlp_jax import check_backprop
 from mlp_jax.check import _files
 from mlp_jax.check._child import recording
 from mlp_jax.check._differences import conversation
+from mlp_jax.check._exercises.writing import written
 from mlp_jax.check._grading.hints import told
 from mlp_jax.check._lines import expressions, faults, readings
 from mlp_jax.check._lines.faults import Played
@@ -233,15 +235,37 @@ def test_the_quantities_are_those_of_the_pass():
     assert by_name["loss", False].values[3] == loss
     for l, (dW, db) in enumerate(gradients, 1):
         np.testing.assert_array_equal(by_name["d W_l", False].values[l], dW)
-        np.testing.assert_allclose(by_name["d W_l", True].values[l].sum(axis=0), dW, atol=1e-15)
+        np.testing.assert_allclose(by_name["d W_l of an example", True].values[l].sum(axis=0), dW, atol=1e-15)
         np.testing.assert_allclose(by_name["delta_l", True].values[l].sum(axis=0), db, atol=1e-15)
+
+
+# A mistake in a script, whether it declares its network, and the words for what is meant if its loss does not say so.
+MEANT = {
+    "a loss of no network": ("returns the loss with the opposite sign", True, "relu, softmax outputs, cross-entropy"),
+    "the same, undeclared": ("returns the loss with the opposite sign", False, "relu, softmax outputs"),
+    "another loss, undeclared": ("sums binary cross-entropies over the classes", False, "relu, softmax outputs"),
+    "a linear network": ("leaves the activation out of the forward pass, and its derivative not", True, "relu"),
+    "a loss that is known": ("leaves out phi'(z)", False, ""),
+}
+
+
+@pytest.mark.parametrize("name", quick({name: name for name in MEANT}, "the same, undeclared", "a linear network"))
+def test_a_script_is_listed_by_the_network_that_is_meant(name, tmp_path):
+    mistake, is_declared, words = MEANT[name]
+    made = written("classes", "relu", "cross_entropy", 2, 0, mistakes=[mistake])
+    file = tmp_path / "layers.py"
+    file.write_text(made.text if is_declared else re.sub("(?m)^[A-Z]+ = .*$", "", made.text), encoding="utf-8")
+    report = checked(file)
+    notes = [note for note in report.notes if "may be meant to be" in note]
+    assert [words in note for note in notes] == ([True] if words else [])
+    assert report.lines().marks[0].span.line == made.planted[0].line
 
 
 def test_what_no_value_can_make_right_is_not_marked():
     def play(problem, replaced, events):
         return Played((True, False), [np.zeros(1)] * 2)
 
-    assert faults.faults(play, example_tables(), until=float("inf")) == []
+    assert faults.faults(play, example_tables(), until=float("inf")) == ([], False)
 
 
 def own_backward(params, x, labels):

@@ -30,6 +30,7 @@ from mlp_jax.check._networks.template import LINES
 from mlp_jax.check._templates import candidates
 
 MOST_TIMES = 2  # as long as the check itself, to look for the statement that is wrong
+LEAST = 10.0  # seconds that it may take
 MOST_READ = 100_000  # bytes of a file's code for which lines are looked for
 MARK = "read it before you believe the verdict"
 UNUSUAL = re.compile(
@@ -134,16 +135,17 @@ def _with_lines(
 ) -> BackpropReport:  # fmt: skip
     """Return a report with a listing of the file, if its network was recognised and the time lasts."""
     now = time.monotonic()
-    until = min(now + MOST_TIMES * (now - began) + 1.0, end - 1.0)
-    if report.subject is None:
-        return replace(report, notes=(*report.notes, "no listing: the network is not recognised"))
+    until = min(now + max(MOST_TIMES * (now - began), LEAST), end - 1.0)
     try:
+        player = report.subject and playing.of_file(run, report.subject, seed)
+        if player is None:
+            return replace(report, notes=(*report.notes, "no listing: the network is not recognised"))
         source = decode_source(code)
-        player = playing.of_file(run, report.subject, seed)
         made = listing.listing(player, source, ast.parse(source), report.verdict != "wrong", until)
     except Exception as error:  # the verdict stands, whatever its values are
         return replace(report, notes=(*report.notes, f"no listing: {one_line(error)}"))
-    return replace(report, listing=made)
+    meant = [f"the listing is of the network that it may be meant to be: {player.meant}"] if player.meant else []
+    return replace(report, listing=made, notes=(*report.notes, *meant))
 
 
 def _marks(code: bytes) -> list[str]:

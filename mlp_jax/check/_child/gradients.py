@@ -14,6 +14,7 @@ from .rounds import are_multiples, calls, has_changed, kept, subtracted, updates
 from .state import Path
 
 FEW = 1e-3  # of the rate: so small that an update is as if all of it used the old weights
+UPDATE = "before - after"  # the words for an update whose learning rate is not known
 ROUNDING = 1e-13  # an update of this size, relative to its parameter, is 0
 
 
@@ -51,7 +52,7 @@ def gradients_of(program: Program, theta: Theta) -> list[Gradient]:
         update = _of_rate(rate, 1.0)
         found.append(Gradient(f"(before - after) / rate, with the rate {rate.words}", update, _of_rate(rate, FEW)))
     if not found:
-        found.append(Gradient("before - after", lambda theta: list(updates(program, theta).values())))
+        found.append(Gradient(UPDATE, lambda theta: list(updates(program, theta).values())))
     return found
 
 
@@ -59,7 +60,7 @@ def _downhill(program: Program, theta: Theta, gradient: Gradient) -> Gradient:
     """Return a gradient with the sign that the update has: what climbs is not right."""
     changes = updates(program, theta).values()
     along = sum(float(np.sum(g * u)) for g, u in zip(gradient.at(theta), changes, strict=True) if g.shape == u.shape)
-    if along >= 0:
+    if not along < 0:
         return gradient
     return Gradient(f"-({gradient.words})", lambda theta: [-g for g in gradient.at(theta)])
 
@@ -82,7 +83,7 @@ def standing(program: Program, theta: Theta) -> Gradient | None:
     known_momenta = momenta(program, theta)
     found: dict[Path, dict[Path, float]] = {}
     for path, update in subtracted(theta, after).items():
-        if np.abs(update).max() > ROUNDING * np.abs(theta[path]).max():
+        if np.isfinite(update).all() and np.abs(update).max() > ROUNDING * np.abs(theta[path]).max():
             ratios = {place: _ratio(update, g) for place, g in places.items() if place not in known_momenta}
             found[path] = {place: ratio for place, ratio in ratios.items() if ratio is not None}
     factors = [factor for of_places in found.values() for factor in of_places.values()]

@@ -57,7 +57,10 @@ def are_multiples(a: Theta, b: Theta, factor: float = 1.0, tolerance: float = 1e
 
 
 def kept(program: Program, theta: dict[Path, np.ndarray], rng: np.random.Generator) -> dict[Path, np.ndarray]:
-    """Return the arrays whose values after a round depend on those before: an update does, a new value does not."""
+    """Return the arrays whose values after a round depend on those before: an update does, a new value does not.
+
+    Numbers that are not finite hide what they depend on, so such arrays are kept.
+    """
     body, base = program.loop.body, drawn(shapes_of(theta), rng)
     kept: dict[Path, np.ndarray] = {}
     if not theta:
@@ -66,7 +69,8 @@ def kept(program: Program, theta: dict[Path, np.ndarray], rng: np.random.Generat
     for path, a in theta.items():
         moved = replay.after(program, body, {**base, path: base[path] + rng.standard_normal(a.shape)})
         one, two = (state.as_floats(state.get(after, path)) for after in (plain, moved))
-        if one.shape == two.shape == a.shape and not np.array_equal(one, two, equal_nan=True):
+        is_new = np.isfinite(one).all() and np.array_equal(one, two)
+        if one.shape == two.shape == a.shape and not is_new:
             kept[path] = a
     return kept
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import replay, state
-from .gradients import Gradient, gradients_of
+from .gradients import UPDATE, Gradient, gradients_of
 from .loops import Loop
 from .losses import added_up, expressions
 from .replay import Expression, Program, Theta
@@ -66,6 +66,7 @@ def steps(module: dict[str, Any], tree: ast.Module, loops: Sequence[Loop]) -> li
             if step is not None:
                 found.append(step)
                 break
+    found = [step for step in found if step.gradients[0].words != UPDATE] or found  # else it may be any sum
     sizes = {id(step): sum(a.size for a in step.theta.values()) for step in found}
     large = [step for step in found if 2 * sizes[id(step)] >= max(sizes.values())]  # an outer loop may have momenta too
     return sorted(large, key=lambda step: -step.program.loop.order)

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from mlp_jax.check._child.gradients import UPDATE
 from mlp_jax.check._child.rounds import drawn
 from mlp_jax.check._differences import facts, layouts, running
-from mlp_jax.check._differences.layouts import Recognised
+from mlp_jax.check._differences.layouts import Recognised, Script
 from mlp_jax.check._differences.running import Ended, Failed, Running, Step, View
 from mlp_jax.check._differences.slopes import SMALLER, STEP, Slopes, slopes
 from mlp_jax.check._differences.trial import SAMPLED, Leaf, Trial, is_right, is_wrong
@@ -26,7 +27,6 @@ DRAWS = 3
 FEW = 6  # entries of a leaf by which loss and gradient are chosen
 MOST_ENTRIES = 2000  # of all parameters, up to which each is judged at the first draw
 RATE = "/ rate"  # in the words for a gradient that is read from an update
-UPDATE = "before - after"  # a gradient read from an update whose learning rate is not known
 MOST_ROWS = 50  # of the table of parameters
 LONGEST = 1500  # characters of a diagnosis' texts
 RANK = ("correct", "undecided", "wrong")
@@ -118,7 +118,7 @@ def _report(run: Running, group: Sequence[int], asked: Asked, seed: int) -> Back
             *asked.basis,
         ),
         uses_autodiff=bool(run.calls),
-        subject=known and (trial, known),
+        subject=Script(trial, known, asked),
         right_everywhere=trial.right() | dict.fromkeys(later_wrong, False),
     )
 

@@ -27,7 +27,7 @@ from mlp_jax.check._networks.chain import (
 from mlp_jax.check._networks.judgement import distance, forward_pass
 from mlp_jax.check._networks.mistakes import mistakes_of
 from mlp_jax.check._networks.networks import EVALUATIONS, Fitted, Network, fitted, reduction_of, words
-from mlp_jax.check._networks.problems import Problem
+from mlp_jax.check._networks.problems import Asked, Problem
 
 MOST_LAYOUTS = 4
 MATCH = 1e-5  # relative L2 distance of a leaf
@@ -49,6 +49,14 @@ class Recognised(NamedTuple):
     network: Network
     layers: tuple[Linear, ...]
     passes: tuple[Pass, ...]
+
+
+class Script(NamedTuple):
+    """A training step as it was judged: its trial, the network that it computes, if it is known, and what was asked."""
+
+    trial: Trial
+    known: Recognised | None
+    asked: Asked
 
 
 def layouts(shapes: dict[str, tuple[int, ...]], width: int, transposed: bool) -> Iterator[tuple[Linear, ...]]:
@@ -91,11 +99,11 @@ def recognised(trial: Trial, run: Running, rng: np.random.Generator) -> Recognis
     flats = [np.concatenate([a.ravel() for a in point.values()]) for point in points]
     L = np.array([running.losses(run, i, j, flat, np.zeros(1), np.zeros(1))[0] for flat in flats])
     data = running.data(run, i)
-    for layers, x in _readings(shapes, data) if np.isfinite(L).all() else ():
+    for layers, x in readings(shapes, data) if np.isfinite(L).all() else ():
         params = [in_rows(layers, point) for point in points]
         C = params[0][-1][1].size
         masks = [a for a, _ in data if a.shape == (len(x),) and 0 <= a.min() < a.max()]
-        fit = next(fitted(L, params, x, list(_targets(data, len(x), C)), masks), None)
+        fit = next(fitted(L, params, x, list(targets(data, len(x), C)), masks), None)
         if fit is not None:
             return _recognised(trial, layers, x, fit)
     return None
@@ -105,13 +113,17 @@ def _recognised(trial: Trial, layers: tuple[Linear, ...], x: np.ndarray, fit: Fi
     thetas = [in_rows(layers, {leaf.name: leaf.theta for leaf in draw}) for draw in trial.draws]
     C = thetas[0][-1][1].size
     r = reduction_of(fit.r, len(x), C) if fit.weights is None else fit.r
-    without = frozenset((len(layers), l) for l, layer in enumerate(layers, 1) if not (layer.bias or layer.folded))
-    network = Network(fit.phi, fit.output, r, fit.k, c=fit.c, without=without)
+    network = Network(fit.phi, fit.output, r, fit.k, c=fit.c, without=without(layers))
     passes = tuple(forward_pass(Problem("a draw", theta, x, fit.y), network, fit.weights) for theta in thetas)
     return Recognised(words(network, len(layers), fit.weights), network, layers, passes)
 
 
-def _readings(
+def without(layers: Sequence[Linear]) -> frozenset[tuple[int, int]]:
+    """Return the layers without bias, as a `Network` has them."""
+    return frozenset((len(layers), l) for l, layer in enumerate(layers, 1) if not (layer.bias or layer.folded))
+
+
+def readings(
     shapes: dict[str, tuple[int, ...]], data: Sequence[tuple[np.ndarray, bool]]
 ) -> Iterator[tuple[tuple[Linear, ...], np.ndarray]]:
     """Yield layers and inputs (B, D) that fit one another."""
@@ -125,7 +137,7 @@ def _readings(
                         yield layers, x
 
 
-def _targets(data: Sequence[tuple[np.ndarray, bool]], B: int, C: int) -> Iterator[np.ndarray]:
+def targets(data: Sequence[tuple[np.ndarray, bool]], B: int, C: int) -> Iterator[np.ndarray]:
     for a, whole in data:
         if whole and a.shape == (B,) and C > 1 and a.min() >= 0 and a.max() < C:
             yield a.astype(int)

@@ -55,15 +55,6 @@ def ends(node: ast.expr) -> Ends:
     return node.lineno, node.col_offset, end_line, end_column
 
 
-def returns_of(tree: ast.Module, call: ast.expr | None) -> set[int]:
-    """Return the lines in which the function of the file that is called returns; none if it is no such call."""
-    if not isinstance(call, ast.Call):
-        return set()
-    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == name]
-    return {node.lineno for function in functions for node in ast.walk(function) if isinstance(node, ast.Return)}
-
-
 def argument_at(tree: ast.Module, place: Place) -> ast.expr | None:
     """Return the constant that the only call of a function gives to an argument that an expression in it uses."""
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
@@ -84,6 +75,23 @@ def argument_at(tree: ast.Module, place: Place) -> ast.expr | None:
     given |= {keyword.arg: keyword.value for keyword in calls[0].keywords if keyword.arg}
     constants = [value for name, value in given.items() if name in names and isinstance(value, ast.Constant)]
     return constants[0] if len(constants) == 1 else None
+
+
+def loop_that_sets(tree: ast.Module, statement: int) -> ast.expr | None:
+    """Return over what a later loop runs that sets entries of what an assignment in a line makes, if there is one."""
+    made = [node for node in ast.walk(tree) if isinstance(node, ast.Assign) and node.lineno == statement]
+    names = {name for node in made for target in node.targets for name in _names(target)}
+    for loop in (node for node in ast.walk(tree) if isinstance(node, ast.For) and node.lineno > statement):
+        inside = list(ast.walk(loop))
+        targets = [target for node in inside if isinstance(node, ast.Assign) for target in node.targets]
+        targets += [node.target for node in inside if isinstance(node, ast.AugAssign)]
+        if any(isinstance(target, ast.Subscript) and names & _names(target.value) for target in targets):
+            return loop.iter
+    return None
+
+
+def _names(node: ast.expr) -> set[str]:
+    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
 
 
 def factor_at(node: ast.expr | None, arrays: Sequence[Place], factor: float) -> ast.expr | None:

@@ -5,7 +5,6 @@ each expression's values are replaced by the quantities that they can be, one af
 If several mistakes were made, the value that makes most gradients right stays, and the next is looked for.
 """
 
-import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -16,12 +15,13 @@ import numpy as np
 from mlp_jax.check._child.recording import Event, Place
 from mlp_jax.check._lines import readings
 from mlp_jax.check._lines.quantities import DIAGONAL
-from mlp_jax.check._lines.readings import Fit, Reading, Table
+from mlp_jax.check._lines.readings import NOTHING, Fit, Reading, Table
 
 MOST_FAULTS = 4
 SCALED = ("B ", "1/B ", "-")  # multiples that are tried
 Right = tuple[bool, ...]  # of the loss and each leaf
 Replaced = dict[int, list[np.ndarray]]
+Seen = Sequence[Sequence[np.ndarray]]  # values on each problem
 
 
 class Played(NamedTuple):
@@ -54,7 +54,7 @@ class Value(NamedTuple):
       seen: its values on each problem.
       fits: what they can be.
       names: what they are.
-      begins: whether the first of several is a quantity.
+      begins: the numbers of the quantities that the first of several is.
       is_root: whether it is no part of another expression with values: what a statement gives.
     """
 
@@ -63,7 +63,7 @@ class Value(NamedTuple):
     seen: list[list[np.ndarray]]
     fits: list[Fit]
     names: list[Reading]
-    begins: bool
+    begins: frozenset[int]
     is_root: bool
 
 
@@ -95,15 +95,21 @@ def values(played: Sequence[Played], tables: Sequence[Table]) -> list[Value]:
         seen = [of[number] for of in by_place]
         fits = readings.fits(seen, tables)
         names = readings.names(seen, fits, tables)
-        begins = not names and len(seen[0]) > 1 and _begins(seen, tables)
+        begins = _begins(seen, tables) if not names and len(seen[0]) > 1 else frozenset[int]()
         is_root = not any(contains(other, place) for other in places.values() if other != place)
         found.append(Value(number, place, seen, fits, names, begins, is_root))
     return found
 
 
-def _begins(seen: Sequence[list[np.ndarray]], tables: Sequence[Table]) -> bool:
-    first = [values[:1] for values in seen]
-    return any(not name.factor for name in readings.names(first, readings.fits(first, tables), tables))
+def _begins(seen: Sequence[list[np.ndarray]], tables: Sequence[Table]) -> frozenset[int]:
+    """Return the numbers of the quantities that the first values are: the first of all, or of each example."""
+    found: set[int] = set()
+    for rounds in ([1] * len(tables), [table.s.B for table in tables]):
+        if all(len(values) % B == 0 for values, B in zip(seen, rounds, strict=True)):
+            first = [values[:: len(values) // B] for values, B in zip(seen, rounds, strict=True)]
+            names = readings.names(first, readings.fits(first, tables), tables)
+            found |= {name.way.quantity for name in names if not name.factor}
+    return frozenset(found)
 
 
 def contains(outer: Place, inner: Place) -> bool:
@@ -118,8 +124,8 @@ def roots(found: Sequence[Value]) -> list[Value]:
     return [value for value in found if value.is_root]
 
 
-def faults(play: Play, tables: Sequence[Table], until: float) -> list[Fault]:
-    """Return the values at fault, those that make most gradients right first.
+def faults(play: Play, tables: Sequence[Table], until: float) -> tuple[list[Fault], bool]:
+    """Return the values at fault, those that make most gradients right first, and whether all gradients become right.
 
     Args:
       play: runs the file.
@@ -139,11 +145,12 @@ def faults(play: Play, tables: Sequence[Table], until: float) -> list[Fault]:
         for cure in sorted(cures, key=lambda cure: -cure.gain):  # of equals the first stays the first
             gain = _gain(trial, cure.value, cure.reading)
             if gain and len(marked) < MOST_FAULTS:
-                fault, number, reading = _fault(trial, cure._replace(gain=gain), found)
-                held = [{**of, number: values} for of, values in zip(trial.held, reading.expected, strict=True)]
+                fault = _fault(trial, cure._replace(gain=gain), found)
+                pairs = zip(trial.held, fault.reading.expected, strict=True)
+                held = [{**of, fault.value.number: values} for of, values in pairs]
                 marked.append(fault)
                 trial = _begun(play, tables, held, until)
-    return marked
+    return marked, bool(trial.right) and all(trial.right)
 
 
 class _Trial(NamedTuple):
@@ -186,10 +193,14 @@ def _gain(trial: _Trial, value: Value, reading: Reading) -> int:
     return sum(flags) - sum(trial.right)
 
 
-def _reach(trial: _Trial, value: Value) -> int:
-    """Return how many wrong leaves a value has to do with: those that change if it does."""
-    moved = [1.1 * a + 0.1 for a in value.seen[0]]
-    before, after = trial.played[0].leaves, trial.play(0, {**trial.held[0], value.number: moved}, False).leaves
+def _reach(trial: _Trial, value: Value, moved: Sequence[bool] | None = None) -> int:
+    """Return how many wrong leaves a value has to do with: those that change if it does, or some of several do."""
+    some = [True] * len(value.seen[0]) if moved is None else moved
+    others = [
+        np.where(np.isfinite(a), 1.1 * a + 0.1, 0.1) if is_moved else a
+        for a, is_moved in zip(value.seen[0], some, strict=True)
+    ]
+    before, after = trial.played[0].leaves, trial.play(0, {**trial.held[0], value.number: others}, False).leaves
     if len(before) != len(after):
         return len(trial.right)
     pairs = zip(before, after, trial.right, strict=False)
@@ -199,9 +210,10 @@ def _reach(trial: _Trial, value: Value) -> int:
 def _ordered(trial: _Trial, found: Sequence[Value]) -> list[tuple[Value, int]]:
     """Return the values that reach wrong leaves, and how many: the unknown first, and those that reach the most."""
     reach = [(value, _reach(trial, value)) for value in found]
-    unknown = [pair for pair in reach if _is_unknown(pair[0])]
-    known = [pair for pair in reversed(reach) if not _is_unknown(pair[0])]
-    return [pair for part in (unknown, known) for pair in sorted(part, key=lambda pair: -pair[1]) if pair[1]]
+    reach = [pair for pair in reach if pair[1]]
+    unknown = [pair for pair in reach if _is_unknown(trial, pair[0])]
+    known = [pair for pair in reversed(reach) if pair not in unknown]
+    return [pair for part in (unknown, known) for pair in sorted(part, key=lambda pair: -pair[1])]
 
 
 def _cures(trial: _Trial, found: Sequence[Value]) -> list[_Cure]:
@@ -229,14 +241,19 @@ def _cures(trial: _Trial, found: Sequence[Value]) -> list[_Cure]:
     return cures
 
 
-def _fault(trial: _Trial, cure: _Cure, found: Sequence[Value]) -> tuple[Fault, int, Reading]:
-    """Return a fault, and what has to stay in which place from now on."""
-    root = cure.value
-    parts = [value for value in found if contains(root.place, value.place) and value is not root]
-    value, reading = _smallest(trial, cure, parts)
-    inside = [part for part in parts if contains(value.place, part.place)]
-    shown = _suspect(found, inside) or _made(found, value, reading) or value
-    return Fault(value, shown, parts, reading), value.number, reading
+def _fault(trial: _Trial, cure: _Cure, found: Sequence[Value]) -> Fault:
+    """Return the fault that is cured: the smallest part of a statement's value, in the statement that it comes from."""
+    cure = _smallest(trial, cure, _parts(found, cure.value))
+    source = _source(trial, cure, found)
+    if source.value is not cure.value:
+        cure = _smallest(trial, source, _parts(found, source.value))
+    parts = _parts(found, next(root for root in roots(found) if contains(root.place, cure.value.place)))
+    shown = _suspect(found, _parts(found, cure.value)) or cure.value
+    return Fault(cure.value, shown, parts, cure.reading)
+
+
+def _parts(found: Sequence[Value], whole: Value) -> list[Value]:
+    return [value for value in found if contains(whole.place, value.place) and value is not whole]
 
 
 def _of_other_shapes(trial: _Trial, found: Sequence[Value]) -> list[_Cure]:
@@ -253,14 +270,13 @@ def _of_other_shapes(trial: _Trial, found: Sequence[Value]) -> list[_Cure]:
     return cures
 
 
-def _is_unknown(value: Value) -> bool:
-    """Return whether a value is something, and nothing that is known."""
-    return not _is_plain(value) and any(a.any() for a in value.seen[0])
-
-
-def _is_plain(value: Value) -> bool:
-    """Return whether a value, or the first of several, is a quantity and no multiple of it."""
-    return value.begins or any(not name.factor for name in value.names)
+def _is_unknown(trial: _Trial, value: Value) -> bool:
+    """Return whether a value is something, and nothing that is known, or only the first of several that count."""
+    plain = [name for name in value.names if not name.factor]
+    if plain:
+        rest = [not e.size for e in plain[0].expected[0]]
+        return any(rest) and _reach(trial, value, rest) > 0
+    return not value.begins and any(a.any() for a in value.seen[0])
 
 
 def _candidates(value: Value, tables: Sequence[Table], is_plain: bool) -> Iterator[Reading]:
@@ -278,19 +294,19 @@ def _candidates(value: Value, tables: Sequence[Table], is_plain: bool) -> Iterat
                 yield readings.reading(value.seen, fit, factor, tables)
 
 
-def _smallest(trial: _Trial, cure: _Cure, parts: Sequence[Value]) -> tuple[Value, Reading]:
-    """Return the smallest part of a statement's value that is at fault as well, and what is right there."""
+def _smallest(trial: _Trial, cure: _Cure, parts: Sequence[Value]) -> _Cure:
+    """Return the smallest part of a value that is at fault as well, and what is right there."""
     ways: list[Callable[[Value, Sequence[Table]], Iterator[Reading]]] = [partial(_candidates, is_plain=True)]
-    if readings.multiple(cure.value.seen, cure.reading) is None:  # else its shapes are right
+    if readings.multiples(cure.value.seen, cure.reading) is None:  # else its shapes are right
         ways.append(_in_other_shapes)
     for others in ways:
         for value in sorted(parts, key=_width):
             for other in others(value, trial.tables):
                 if time.monotonic() > trial.until:
-                    return cure.value, cure.reading
+                    return cure
                 if _gain(trial, value, other) == cure.gain:
-                    return value, other
-    return cure.value, cure.reading
+                    return _Cure(value, other, cure.gain)
+    return cure
 
 
 def _in_other_shapes(value: Value, tables: Sequence[Table]) -> Iterator[Reading]:
@@ -306,26 +322,65 @@ def _suspect(found: Sequence[Value], parts: Sequence[Value]) -> Value | None:
     return None
 
 
-def _made(found: Sequence[Value], value: Value, reading: Reading) -> Value | None:
-    """Return the statement that made values that are only read: the first before them that has them.
+def _source(trial: _Trial, cure: _Cure, found: Sequence[Value]) -> _Cure:
+    """Return the statement in which wrong values are at fault, of those that have them.
 
-    There is none if they are something right, other than what should be there in another layout.
+    A variable is read that was set, and a function returns what its call gives. So the value at fault is that of the
+    statement that computes it, and of several the one with the fewest other values: the call, if another call of the
+    function is right; what the function returns, if the line that calls it calls others too. Of several with as many it
+    is the first. Zeros were set last where they were not changed. A value that is right, or was at first, but not here,
+    is at fault where it is only read.
     """
-    plain = [name for name in value.names if not name.factor and name.is_whole]
-    if any(not (value.is_root and name.way[:2] == reading.way[:2]) for name in plain):
-        return None
-    values = value.seen[0]
-    before = roots(list(itertools.takewhile(lambda other: other.number != value.number, found)))
-    earlier = (other for other in before if other.place.statement != value.place.statement)
-    made = [other for other in earlier if _holds(other.seen[0], values)]
-    is_zero = not any(a.any() for a in values)  # as what it began with may be
-    return made[-1 if is_zero else 0] if made else None
+    value, reading = cure.value, cure.reading
+    plain = [name for name in value.names if not name.factor]
+    whole = [name.way for name in plain if name.is_whole]
+    first = value.begins | {name.way.quantity for name in plain if not name.is_whole}
+    is_elsewhere = any(not (value.is_root and way[:2] == reading.way[:2]) for way in whole)
+    is_begun = bool(first) and reading.way.quantity not in first
+    is_right = is_elsewhere or is_begun
+    is_zero = not any(a.any() for a in value.seen[0])
+    order = {other.number: i for i, other in enumerate(found)}
+
+    def likeliest(other: Value) -> tuple[bool, int, int]:
+        is_read, i = _is_read(found, other), order[other.number]
+        n = 0 if is_zero or is_read else len(other.seen[0])
+        return is_read != is_right, n, -i if is_zero else i
+
+    others = [other for other in roots(found) if other.place.statement != value.place.statement]
+    if is_right:
+        others = [other for other in others if value.is_root and _is_read(found, other)]
+    if is_zero:
+        others = [other for other in others if order[other.number] < order[value.number]]
+    for other in sorted([*others, value], key=likeliest):
+        right = reading if other is value else _put(other.seen, value.seen, reading)
+        is_late = time.monotonic() > trial.until
+        if right and (other is value or (not is_late and _gain(trial, other, right) == cure.gain)):
+            return _Cure(other, right, cure.gain)
+    return cure
 
 
-def _holds(all_values: Sequence[np.ndarray], some: Sequence[np.ndarray]) -> bool:
-    """Return whether values follow one another among others."""
-    starts = range(len(all_values) - len(some) + 1)
-    return any(all(map(np.array_equal, some, all_values[start:])) for start in reversed(starts))
+def _is_read(found: Sequence[Value], value: Value) -> bool:
+    """Return whether a statement only reads a value."""
+    return not value.place.is_after and not _parts(found, value)
+
+
+def _put(all_values: Seen, some: Seen, right: Reading) -> Reading | None:
+    """Return a reading of values among which are those of another reading that are wrong, in their order; else None."""
+    expected = []
+    for values, wrong, cured in zip(all_values, some, right.expected, strict=True):
+        pairs = [(a, e) for a, e in zip(wrong, cured, strict=True) if e.size and not _equal(a, e)]
+        put = []
+        for value in values:
+            is_next = bool(pairs) and _equal(value, pairs[0][0])
+            put.append(pairs.pop(0)[1] if is_next else NOTHING)
+        if pairs:
+            return None
+        expected.append(put)
+    return right._replace(expected=tuple(expected))
+
+
+def _equal(a: np.ndarray, b: np.ndarray) -> bool:
+    return a.shape == b.shape and np.array_equal(a, b, equal_nan=True)
 
 
 def is_same(one: Value, other: Value) -> bool:

@@ -20,6 +20,7 @@ from mlp_jax.check._lines.expressions import Span
 from mlp_jax.check._lines.faults import Fault, Replaced, Value
 from mlp_jax.check._lines.playing import Player
 from mlp_jax.check._lines.quantities import DIAGONAL
+from mlp_jax.check._lines.readings import Table
 from mlp_jax.check._networks.chain import FORMULAS
 from mlp_jax.check._networks.problems import Problem
 from mlp_jax.check._networks.recognition import Function
@@ -152,6 +153,7 @@ def of_function(
     return made
 
 
+@np.errstate(all="ignore")
 def listing(player: Player, source: str, tree: ast.Module, is_right: bool, until: float) -> Listing:
     """Return the listing of a file that can be run again.
 
@@ -162,10 +164,10 @@ def listing(player: Player, source: str, tree: ast.Module, is_right: bool, until
       is_right: whether its gradients were found to be right; else what is wrong is looked for.
       until: when to stop.
     """
-    with np.errstate(all="ignore"):
-        tables = [readings.table(s, player.output, player.precision) for s in player.passes]
-        found = faults.values([player.play(i, {}, True) for i in range(len(tables))], tables)
-        wrong = [] if is_right else faults.faults(player.play, tables, until)
+    tables = [readings.table(s, player.output, player.precision) for s in player.passes]
+    found = faults.values([player.play(i, {}, True) for i in range(len(tables))], tables)
+    wrong, is_cured = ([], True) if is_right else faults.faults(player.play, tables, until)
+    wrong = wrong if is_cured or not player.meant else []
     lines = source.rstrip().split("\n")
     words: dict[int, list[str]] = {}
     shown = faults.roots(found)
@@ -177,8 +179,7 @@ def listing(player: Player, source: str, tree: ast.Module, is_right: bool, until
             words.setdefault(value.place.statement, []).append(named(value))
     texts = [Line(i, text, "; ".join(dict.fromkeys(words.get(i, [])))) for i, text in enumerate(lines, 1)]
     arrays = [value.place for value in found if any(a.ndim for a in value.seen[0])]
-    wrong = [fault._replace(shown=_returned(tree, fault.shown, found)) for fault in wrong]
-    marks = [mark(fault, lines, tree, arrays) for fault in wrong]
+    marks = [mark(fault, lines, tree, arrays, tables) for fault in wrong]
     if not (is_right or marks) and player.without_the_last_class is not None:
         marks = _of_classes(found, player.without_the_last_class(), lines)
     return Listing(tuple(texts), tuple(marks))
@@ -197,15 +198,6 @@ def _of_classes(found: Sequence[Value], events: Sequence[Event], lines: Sequence
     return []
 
 
-def _returned(tree: ast.Module, value: Value, found: Sequence[Value]) -> Value:
-    """Return a value, or if it is that of a call of the file's function, what that returns."""
-    returns = expressions.returns_of(tree, expressions.node_at(tree, value.place))
-    inside = (
-        other for other in faults.roots(found) if other.place.statement in returns and faults.is_same(other, value)
-    )
-    return next(inside, value)
-
-
 def named(value: Value) -> str:
     """Return what a value is."""
     names = list(dict.fromkeys(name.words for name in value.names))
@@ -213,14 +205,22 @@ def named(value: Value) -> str:
     return " or ".join(names[:MOST_NAMES])
 
 
-def mark(fault: Fault, lines: Sequence[str], tree: ast.Module, arrays: Sequence[Place]) -> Mark:
+def mark(
+    fault: Fault, lines: Sequence[str], tree: ast.Module, arrays: Sequence[Place], tables: Sequence[Table]
+) -> Mark:
     """Return a fault in words, with the smallest expression to which it can be traced."""
     place, shown = fault.shown.place, fault.shown
+    is_zero = not any(a.any() for a in shown.seen[0])
+    loop = expressions.loop_that_sets(tree, place.statement) if is_zero and not place.is_after else None
+    if loop is not None:
+        message = f"does `{ast.unparse(loop)}` come to every layer? Some of {fault.reading.words} stay 0"
+        return Mark(expressions.span(expressions.ends(loop), lines), loop.lineno, message, _evidence(fault))
     code = expressions.text(expressions.span(place.ends, lines), lines)
     right = fault.reading.words
-    ratio = readings.multiple(shown.seen, fault.reading) if shown is fault.value else None
+    ratios = readings.multiples(shown.seen, fault.reading) if shown is fault.value else None
     number = None
-    if ratio is not None:
+    if ratios:
+        ratio = ratios[0] if np.allclose(ratios, ratios[0], rtol=readings.RATE, atol=0) else np.inf
         number = expressions.factor_at(expressions.node_at(tree, place), arrays, ratio)
     same = [part for part in fault.parts if _is(part, fault) and faults.contains(place, part.place)]
     names = "" if place.is_after else named(shown)
@@ -229,9 +229,9 @@ def mark(fault: Fault, lines: Sequence[str], tree: ast.Module, arrays: Sequence[
     elif same:
         inner = expressions.text(expressions.span(same[0].place.ends, lines), lines)
         message = f"`{inner}` is {right}, and {_rest(code, inner)} changes it"
-    elif ratio is not None:
-        times = f"{ratio:.6g} times" if np.isfinite(ratio) else "a multiple of"
-        message = f"`{code}` is {names or f'{times} {right}'}, and {right} belongs here"
+    elif ratios:
+        times = f"{ratio:.6g} times " if np.isfinite(ratio) else readings.factor_of(ratios, tables) or "a multiple of "
+        message = f"`{code}` is {names or f'{times}{right}'}, and {right} belongs here"
     elif names:
         message = f"`{code}` is {names}, and {right} belongs here"
     else:

@@ -9,10 +9,12 @@ import numpy as np
 
 from mlp_jax.check._child.functions import Answer
 from mlp_jax.check._child.recording import Event
-from mlp_jax.check._differences.layouts import Recognised, in_rows
+from mlp_jax.check._differences.layouts import Recognised, Script, in_rows
 from mlp_jax.check._differences.running import Failed, Recorded, Running
 from mlp_jax.check._differences.trial import Trial
+from mlp_jax.check._lines import intention
 from mlp_jax.check._lines.faults import Play, Played, Replaced
+from mlp_jax.check._networks import recognition
 from mlp_jax.check._networks.chain import Head, Pass, backward
 from mlp_jax.check._networks.judgement import distance, forward_pass, judge
 from mlp_jax.check._networks.networks import REDUCTIONS, Network, Output
@@ -23,7 +25,6 @@ MEAN = "mean over the batch"
 DEPTH = 3  # of networks for functions that take any
 RIGHT = {"float64": 1e-7, "float32": 1e-3}  # relative L2 distance of a leaf
 Record = Callable[[Problem, Replaced, bool], Recorded]  # (problem, replacements, whether the values are wanted)
-Script = tuple[Trial, Recognised]  # a training step that was judged, and what was recognised in it
 
 
 class Player(NamedTuple):
@@ -34,6 +35,7 @@ class Player(NamedTuple):
       passes: the right passes there.
       output: of the network.
       precision: of the file's numbers.
+      meant: the network, in words, if that is not what the file's loss says: then it has to explain all gradients.
       without_the_last_class: runs a script with labels in which the last class does not occur.
     """
 
@@ -41,14 +43,15 @@ class Player(NamedTuple):
     passes: tuple[Pass, ...]
     output: Output
     precision: Precision
+    meant: str = ""
     without_the_last_class: Callable[[], Sequence[Event]] | None = None
 
 
-def of_file(run: Running, subject: Function | Script, seed: int) -> Player:
-    """Return what was judged in a file that runs in a child process."""
+def of_file(run: Running, subject: Function | Script, seed: int) -> Player | None:
+    """Return what was judged in a file that runs in a child process; None if it is no network."""
     if isinstance(subject, Function):
         return of_function(partial(_record, run, subject), subject, seed)
-    return of_script(run, *subject)
+    return of_script(run, subject)
 
 
 def _record(run: Running, subject: Function, problem: Problem, replaced: Replaced, events: bool) -> Recorded:
@@ -108,18 +111,32 @@ def _of_problems(record: Record, subject: Function, tried: Sequence[Problem]) ->
     return Player(play, tuple(forward_pass(problem, network) for problem in tried), network.output, precision)
 
 
-def of_script(run: Running, trial: Trial, known: Recognised) -> Player:
-    """Return a training step as a file that can be run again, at the draws of a trial.
+def of_script(run: Running, script: Script) -> Player | None:
+    """Return a training step as a file that can be run again, at the draws of its trial; None if it is no network.
 
-    If its gradients are right for a loss with a more usual factor, its loss is what is wrong.
+    If its gradients are right for a loss with a more usual factor, or for the one that is meant, its loss is what is
+    wrong.
     """
-    own = known.passes[:2]
-    for name in usual(known.network):
-        passes = tuple(s._replace(loss=_scaled(s.loss, REDUCTIONS[name](s.B, s.C) / s.loss.r)) for s in own)
-        right = _of_gradients(run, trial, known, passes).play(0, {}, False).right
+    trial, known, asked = script
+    meant = None
+    if known is None or recognition.against(known.network, asked):
+        events = _recorded(run, _question_of_gradient(trial), _theta(trial, 0), {}).events
+        meant = intention.intended(run, script, [event.value for event in events])
+    of = meant or known
+    if of is None:
+        return None
+    own = of.passes[:2]
+    scaled = [
+        tuple(s._replace(loss=_scaled(s.loss, REDUCTIONS[name](s.B, s.C) / s.loss.r)) for s in own)
+        for name in usual(of.network)
+    ]
+    player = _of_gradients(run, trial, of, own)
+    for passes in (*[own] * bool(meant), *scaled):
+        right = _of_gradients(run, trial, of, passes).play(0, {}, False).right
         if right and all(right):
-            return _of_loss(run, trial, known, passes)
-    return _of_gradients(run, trial, known, own)
+            player = _of_loss(run, trial, of, passes)
+            break
+    return player._replace(meant=meant.words if meant else "")
 
 
 def usual(network: Network) -> tuple[str, ...]:
@@ -136,12 +153,8 @@ def _scaled(head: Head, c: float) -> Head:
 
 
 def _of_gradients(run: Running, trial: Trial, known: Recognised, passes: tuple[Pass, ...]) -> Player:
-    i, _, k = trial.numbers
-    question = {"ask": "gradient", "step": i, "gradient": k, "view": ""}
+    question = _question_of_gradient(trial)
     wanted = [[leaf for pair in backward(s)[1] for leaf in pair] for s in passes]
-
-    def theta(n: int) -> list[np.ndarray]:
-        return [leaf.theta for leaf in trial.draws[n]]
 
     def judged(n: int, values: Sequence[np.ndarray]) -> Played:
         shapes = trial.step.shapes.items()
@@ -154,10 +167,19 @@ def _of_gradients(run: Running, trial: Trial, known: Recognised, passes: tuple[P
         return Played(right, leaves, are_shaped=all(np.isfinite(leaf).any() for leaf in leaves))
 
     def without_the_last_class() -> Sequence[Event]:
-        return _recorded(run, {**question, "view": "without the last class"}, theta(0), {}).events
+        return _recorded(run, {**question, "view": "without the last class"}, _theta(trial, 0), {}).events
 
-    play = partial(_played, run, question, theta, judged)
-    return Player(play, passes, known.network.output, trial.precision, without_the_last_class)
+    play = partial(_played, run, question, partial(_theta, trial), judged)
+    return Player(play, passes, known.network.output, trial.precision, without_the_last_class=without_the_last_class)
+
+
+def _question_of_gradient(trial: Trial) -> dict[str, Any]:
+    i, _, k = trial.numbers
+    return {"ask": "gradient", "step": i, "gradient": k, "view": ""}
+
+
+def _theta(trial: Trial, draw: int) -> list[np.ndarray]:
+    return [leaf.theta for leaf in trial.draws[draw]]
 
 
 def _of_loss(run: Running, trial: Trial, known: Recognised, passes: tuple[Pass, ...]) -> Player:

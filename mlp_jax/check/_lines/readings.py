@@ -280,8 +280,8 @@ def reading(seen: Sequence[Sequence[np.ndarray]], fit: Fit, words: str, tables: 
     return Reading(stream.name, stream.way, words, tuple(expected), stream.is_gradient)
 
 
-def multiple(seen: Sequence[Sequence[np.ndarray]], right: Reading) -> float | None:
-    """Return the factor by which values are too large; inf if it differs by problem, None if they are no multiple."""
+def multiples(seen: Sequence[Sequence[np.ndarray]], right: Reading) -> list[float] | None:
+    """Return the factors by which values are too large, on each problem; None if they are no multiple."""
     found = []
     for values, expected in zip(seen, right.expected, strict=True):
         kept = [(a, e) for a, e in zip(values, expected, strict=True) if e.size]
@@ -289,10 +289,18 @@ def multiple(seen: Sequence[Sequence[np.ndarray]], right: Reading) -> float | No
             return None
         a, e = (_flat(side) for side in zip(*kept, strict=True))
         c = float(a @ e) / (float(e @ e) or 1.0)
-        if not c or np.linalg.norm(a - c * e) > RATE * np.linalg.norm(a):
+        if not c or not np.linalg.norm(a - c * e) <= RATE * np.linalg.norm(a):  # or it is not finite
             return None
         found.append(c)
-    return found[0] if np.ptp(found) <= RATE * abs(found[0]) else np.inf
+    return found
+
+
+def factor_of(multiples: Sequence[float], tables: Sequence[Table]) -> str:
+    """Return factors that differ by problem in words, such as "B "; empty if they have none."""
+    for words in FACTORS:
+        if np.allclose(multiples, [factor(words, table.s) for table in tables], rtol=RATE, atol=0):
+            return words
+    return ""
 
 
 def in_other_shapes(
