@@ -235,7 +235,7 @@ def test_the_quantities_are_those_of_the_pass():
     assert by_name["loss", False].values[3] == loss
     for l, (dW, db) in enumerate(gradients, 1):
         np.testing.assert_array_equal(by_name["d W_l", False].values[l], dW)
-        np.testing.assert_allclose(by_name["d W_l of an example", True].values[l].sum(axis=0), dW, atol=1e-15)
+        np.testing.assert_allclose(by_name["an example's d W_l", True].values[l].sum(axis=0), dW, atol=1e-15)
         np.testing.assert_allclose(by_name["delta_l", True].values[l].sum(axis=0), db, atol=1e-15)
 
 
@@ -265,7 +265,7 @@ def test_what_no_value_can_make_right_is_not_marked():
     def play(problem, replaced, events):
         return Played((True, False), [np.zeros(1)] * 2)
 
-    assert faults.faults(play, example_tables(), until=float("inf")) == ([], False)
+    assert faults.faults(play, example_tables(), set(), until=float("inf")) == ([], False)
 
 
 def own_backward(params, x, labels):

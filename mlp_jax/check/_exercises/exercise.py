@@ -1,6 +1,7 @@
 """Exercises for students: files with mistakes to find, by rule, level and style; the same seed gives the same file."""
 
 import random
+import textwrap
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
@@ -21,6 +22,7 @@ RULES = ("output", "delta", "dh", "dW", "db", "gradients", "loss", "affine", "hi
 MOST_MISTAKES = 4
 TRIES = 300  # networks that are drawn until one has a place for what is asked for
 SQUARED_ERROR = 0.2  # of the exercises
+WIDTH = 74  # of the text above a file, so that a listing of it fits 80 columns
 
 DOCSTRING = """\
 Find and repair {count} in this file, {each}.
@@ -181,10 +183,11 @@ def _chosen(of: Network, request: Request, names: AbstractSet[str], rng: random.
 
 def _docstring(of: Network, count: int) -> str:
     each = "in one line" if count == 1 else "each in a line of its own"
-    return DOCSTRING.format(
+    whole = DOCSTRING.format(
         count=_count(count), each=each, layers=of.layers, activation=of.activation, loss=LOSS_IN_WORDS[of.loss],
         shapes=SHAPES[of.style],
     )  # fmt: skip
+    return "\n".join(textwrap.fill(line, WIDTH) for line in whole.split("\n"))
 
 
 def _count(count: int) -> str:

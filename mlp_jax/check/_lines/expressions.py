@@ -77,6 +77,11 @@ def argument_at(tree: ast.Module, place: Place) -> ast.expr | None:
     return constants[0] if len(constants) == 1 else None
 
 
+def reads(tree: ast.Module) -> set[Ends]:
+    """Return the expressions that only read a variable, an attribute or an entry."""
+    return {ends(node) for node in ast.walk(tree) if isinstance(node, ast.Name | ast.Attribute | ast.Subscript)}
+
+
 def loop_that_sets(tree: ast.Module, statement: int) -> ast.expr | None:
     """Return over what a later loop runs that sets entries of what an assignment in a line makes, if there is one."""
     made = [node for node in ast.walk(tree) if isinstance(node, ast.Assign) and node.lineno == statement]

@@ -6,7 +6,7 @@ If several mistakes were made, the value that makes most gradients right stays, 
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from functools import partial
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from mlp_jax.check._child.recording import Event, Place
 from mlp_jax.check._lines import readings
+from mlp_jax.check._lines.expressions import Ends
 from mlp_jax.check._lines.quantities import DIAGONAL
 from mlp_jax.check._lines.readings import NOTHING, Fit, Reading, Table
 
@@ -56,6 +57,7 @@ class Value(NamedTuple):
       names: what they are.
       begins: the numbers of the quantities that the first of several is.
       is_root: whether it is no part of another expression with values: what a statement gives.
+      is_read: whether it only reads a variable.
     """
 
     number: int
@@ -65,6 +67,7 @@ class Value(NamedTuple):
     names: list[Reading]
     begins: frozenset[int]
     is_root: bool
+    is_read: bool
 
 
 class Fault(NamedTuple):
@@ -83,8 +86,14 @@ class Fault(NamedTuple):
     reading: Reading
 
 
-def values(played: Sequence[Played], tables: Sequence[Table]) -> list[Value]:
-    """Return the expressions whose values were seen on all problems, in the order of the first."""
+def values(played: Sequence[Played], tables: Sequence[Table], reads: Set[Ends]) -> list[Value]:
+    """Return the expressions whose values were seen on all problems, in the order of the first.
+
+    Args:
+      played: the runs, one for each problem.
+      tables: of each problem.
+      reads: the expressions of the file that only read a variable.
+    """
     by_place: list[dict[int, list[np.ndarray]]] = [{} for _ in played]
     for of, run in zip(by_place, played, strict=True):
         for event in run.events:
@@ -97,7 +106,8 @@ def values(played: Sequence[Played], tables: Sequence[Table]) -> list[Value]:
         names = readings.names(seen, fits, tables)
         begins = _begins(seen, tables) if not names and len(seen[0]) > 1 else frozenset[int]()
         is_root = not any(contains(other, place) for other in places.values() if other != place)
-        found.append(Value(number, place, seen, fits, names, begins, is_root))
+        is_read = place.ends in reads and not place.is_after
+        found.append(Value(number, place, seen, fits, names, begins, is_root, is_read))
     return found
 
 
@@ -124,18 +134,19 @@ def roots(found: Sequence[Value]) -> list[Value]:
     return [value for value in found if value.is_root]
 
 
-def faults(play: Play, tables: Sequence[Table], until: float) -> tuple[list[Fault], bool]:
+def faults(play: Play, tables: Sequence[Table], reads: Set[Ends], until: float) -> tuple[list[Fault], bool]:
     """Return the values at fault, those that make most gradients right first, and whether all gradients become right.
 
     Args:
       play: runs the file.
       tables: of each problem.
+      reads: the expressions of the file that only read a variable.
       until: when to stop.
     """
     marked: list[Fault] = []
     trial = _begun(play, tables, [{} for _ in tables], until)
     while trial.right and not all(trial.right) and len(marked) < MOST_FAULTS and time.monotonic() < until:
-        found = values(trial.played, tables)
+        found = values(trial.played, tables, reads)
         shown = roots(found)
         ways = (partial(_of_other_shapes, trial, shown), partial(_cures, trial, shown))
         are_shaped = all(run.are_shaped for run in trial.played)
@@ -243,10 +254,10 @@ def _cures(trial: _Trial, found: Sequence[Value]) -> list[_Cure]:
 
 def _fault(trial: _Trial, cure: _Cure, found: Sequence[Value]) -> Fault:
     """Return the fault that is cured: the smallest part of a statement's value, in the statement that it comes from."""
-    cure = _smallest(trial, cure, _parts(found, cure.value))
+    cure = _smallest(trial, cure, _made_of(found, cure.value))
     source = _source(trial, cure, found)
     if source.value is not cure.value:
-        cure = _smallest(trial, source, _parts(found, source.value))
+        cure = _smallest(trial, source, _made_of(found, source.value))
     parts = _parts(found, next(root for root in roots(found) if contains(root.place, cure.value.place)))
     shown = _suspect(found, _parts(found, cure.value)) or cure.value
     return Fault(cure.value, shown, parts, cure.reading)
@@ -254,6 +265,13 @@ def _fault(trial: _Trial, cure: _Cure, found: Sequence[Value]) -> Fault:
 
 def _parts(found: Sequence[Value], whole: Value) -> list[Value]:
     return [value for value in found if contains(whole.place, value.place) and value is not whole]
+
+
+def _made_of(found: Sequence[Value], whole: Value) -> list[Value]:
+    """Return the parts of a value; of one that its statement changes, what it is changed by and its parts."""
+    if not whole.place.is_after:
+        return _parts(found, whole)
+    return [value for value in found if value.place.statement == whole.place.statement and not value.place.is_after]
 
 
 def _of_other_shapes(trial: _Trial, found: Sequence[Value]) -> list[_Cure]:
@@ -342,13 +360,12 @@ def _source(trial: _Trial, cure: _Cure, found: Sequence[Value]) -> _Cure:
     order = {other.number: i for i, other in enumerate(found)}
 
     def likeliest(other: Value) -> tuple[bool, int, int]:
-        is_read, i = _is_read(found, other), order[other.number]
-        n = 0 if is_zero or is_read else len(other.seen[0])
-        return is_read != is_right, n, -i if is_zero else i
+        n, i = 0 if is_zero or other.is_read else len(other.seen[0]), order[other.number]
+        return other.is_read != is_right, n, -i if is_zero else i
 
     others = [other for other in roots(found) if other.place.statement != value.place.statement]
-    if is_right:
-        others = [other for other in others if value.is_root and _is_read(found, other)]
+    if is_right and not value.is_root:
+        others = []
     if is_zero:
         others = [other for other in others if order[other.number] < order[value.number]]
     for other in sorted([*others, value], key=likeliest):
@@ -357,11 +374,6 @@ def _source(trial: _Trial, cure: _Cure, found: Sequence[Value]) -> _Cure:
         if right and (other is value or (not is_late and _gain(trial, other, right) == cure.gain)):
             return _Cure(other, right, cure.gain)
     return cure
-
-
-def _is_read(found: Sequence[Value], value: Value) -> bool:
-    """Return whether a statement only reads a value."""
-    return not value.place.is_after and not _parts(found, value)
 
 
 def _put(all_values: Seen, some: Seen, right: Reading) -> Reading | None:

@@ -20,8 +20,8 @@ from mlp_jax.check._lines.expressions import Span
 from mlp_jax.check._lines.faults import Fault, Replaced, Value
 from mlp_jax.check._lines.playing import Player
 from mlp_jax.check._lines.quantities import DIAGONAL
-from mlp_jax.check._lines.readings import Table
-from mlp_jax.check._networks.chain import FORMULAS
+from mlp_jax.check._lines.readings import Reading
+from mlp_jax.check._networks.networks import formula
 from mlp_jax.check._networks.problems import Problem
 from mlp_jax.check._networks.recognition import Function
 from mlp_jax.check._rendering import Page, Report, Row
@@ -30,7 +30,16 @@ LONGEST = 1500  # characters of a note
 SECONDS = 20.0  # to look for what is wrong in a function of this process
 MOST_NAMES = 2  # that a value has, if it can be several
 NAME = re.compile(r"\w+")
-OF_FORMULA = {"h_l": "hidden", "z_l": "affine", "delta_l": "delta", "d h_l": "dh", "d W_l": "dW", "d b_l": "db"}
+RULES = {
+    "h_l": "hidden",
+    "z_l": "affine",
+    "loss": "loss",
+    "delta_l": "delta",
+    "d h_l": "dh",
+    "d W_l": "dW",
+    "an example's d W_l": "dW",
+    "d b_l": "db",
+}
 
 
 class Line(NamedTuple):
@@ -164,9 +173,10 @@ def listing(player: Player, source: str, tree: ast.Module, is_right: bool, until
       is_right: whether its gradients were found to be right; else what is wrong is looked for.
       until: when to stop.
     """
-    tables = [readings.table(s, player.output, player.precision) for s in player.passes]
-    found = faults.values([player.play(i, {}, True) for i in range(len(tables))], tables)
-    wrong, is_cured = ([], True) if is_right else faults.faults(player.play, tables, until)
+    tables = [readings.table(s, player.network.output, player.precision) for s in player.passes]
+    reads = expressions.reads(tree)
+    found = faults.values([player.play(i, {}, True) for i in range(len(tables))], tables, reads)
+    wrong, is_cured = ([], True) if is_right else faults.faults(player.play, tables, reads, until)
     wrong = wrong if is_cured or not player.meant else []
     lines = source.rstrip().split("\n")
     words: dict[int, list[str]] = {}
@@ -179,7 +189,7 @@ def listing(player: Player, source: str, tree: ast.Module, is_right: bool, until
             words.setdefault(value.place.statement, []).append(named(value))
     texts = [Line(i, text, "; ".join(dict.fromkeys(words.get(i, [])))) for i, text in enumerate(lines, 1)]
     arrays = [value.place for value in found if any(a.ndim for a in value.seen[0])]
-    marks = [mark(fault, lines, tree, arrays, tables) for fault in wrong]
+    marks = [mark(fault, lines, tree, arrays, player) for fault in wrong]
     if not (is_right or marks) and player.without_the_last_class is not None:
         marks = _of_classes(found, player.without_the_last_class(), lines)
     return Listing(tuple(texts), tuple(marks))
@@ -205,9 +215,7 @@ def named(value: Value) -> str:
     return " or ".join(names[:MOST_NAMES])
 
 
-def mark(
-    fault: Fault, lines: Sequence[str], tree: ast.Module, arrays: Sequence[Place], tables: Sequence[Table]
-) -> Mark:
+def mark(fault: Fault, lines: Sequence[str], tree: ast.Module, arrays: Sequence[Place], player: Player) -> Mark:
     """Return a fault in words, with the smallest expression to which it can be traced."""
     place, shown = fault.shown.place, fault.shown
     is_zero = not any(a.any() for a in shown.seen[0])
@@ -230,7 +238,8 @@ def mark(
         inner = expressions.text(expressions.span(same[0].place.ends, lines), lines)
         message = f"`{inner}` is {right}, and {_rest(code, inner)} changes it"
     elif ratios:
-        times = f"{ratio:.6g} times " if np.isfinite(ratio) else readings.factor_of(ratios, tables) or "a multiple of "
+        is_one = bool(np.isfinite(ratio))
+        times = f"{ratio:.6g} times " if is_one else readings.factor_of(ratios, player.passes) or "a multiple of "
         message = f"`{code}` is {names or f'{times}{right}'}, and {right} belongs here"
     elif names:
         message = f"`{code}` is {names}, and {right} belongs here"
@@ -238,9 +247,9 @@ def mark(
         message = f"`{code}` should be {right}" + " after this statement" * place.is_after
     if number is not None and not same:
         message += f": look at `{ast.unparse(number)}`"
-    formula = FORMULAS.get(OF_FORMULA.get(_kind(fault.reading.name), ""))
-    if formula and not (same or names or number is not None):
-        message += f": {formula}"
+    rule = _rule(fault.reading, player.passes[0].L)
+    if rule and not (same or names or number is not None):
+        message += f": {formula(rule, player.network)}"
     argument = expressions.argument_at(tree, place)
     if argument is not None:
         message = f"with `{ast.unparse(argument)}`, {message}"
@@ -249,9 +258,10 @@ def mark(
     return Mark(span, place.statement if argument is None else span.line, message, _evidence(fault))
 
 
-def _kind(name: str) -> str:
-    """Return the name of a quantity in layer l."""
-    return re.sub(r"_\d+", "_l", name.split(",")[0].removesuffix("^T"))
+def _rule(reading: Reading, L: int) -> str:
+    """Return the rule of the chain that gives a quantity in a network of L layers; empty if none does."""
+    name = re.sub(r"_\d+", "_l", reading.name.split(",")[0].removesuffix("^T"))
+    return "output" if (name, reading.way.layers) == ("delta_l", (L,)) else RULES.get(name, "")
 
 
 def _rest(code: str, inner: str) -> str:

@@ -17,7 +17,7 @@ from mlp_jax.check._lines.faults import Play, Played, Replaced
 from mlp_jax.check._networks import recognition
 from mlp_jax.check._networks.chain import Head, Pass, backward
 from mlp_jax.check._networks.judgement import distance, forward_pass, judge
-from mlp_jax.check._networks.networks import REDUCTIONS, Network, Output
+from mlp_jax.check._networks.networks import REDUCTIONS, Network
 from mlp_jax.check._networks.problems import Precision, Problem, probes, problems
 from mlp_jax.check._networks.recognition import Function
 
@@ -33,7 +33,7 @@ class Player(NamedTuple):
     Attributes:
       play: runs it on one of the problems.
       passes: the right passes there.
-      output: of the network.
+      network: what they are passes of.
       precision: of the file's numbers.
       meant: the network, in words, if that is not what the file's loss says: then it has to explain all gradients.
       without_the_last_class: runs a script with labels in which the last class does not occur.
@@ -41,7 +41,7 @@ class Player(NamedTuple):
 
     play: Play
     passes: tuple[Pass, ...]
-    output: Output
+    network: Network
     precision: Precision
     meant: str = ""
     without_the_last_class: Callable[[], Sequence[Event]] | None = None
@@ -108,7 +108,7 @@ def _of_problems(record: Record, subject: Function, tried: Sequence[Problem]) ->
         leaves = (np.array(one.loss), *(leaf for pair in answer.gradients for leaf in pair))
         return Played(right, leaves, recorded.places, recorded.events, not answer.shapes)
 
-    return Player(play, tuple(forward_pass(problem, network) for problem in tried), network.output, precision)
+    return Player(play, tuple(forward_pass(problem, network) for problem in tried), network, precision)
 
 
 def of_script(run: Running, script: Script) -> Player | None:
@@ -126,15 +126,15 @@ def of_script(run: Running, script: Script) -> Player | None:
     if of is None:
         return None
     own = of.passes[:2]
-    scaled = [
-        tuple(s._replace(loss=_scaled(s.loss, REDUCTIONS[name](s.B, s.C) / s.loss.r)) for s in own)
-        for name in usual(of.network)
-    ]
-    player = _of_gradients(run, trial, of, own)
-    for passes in (*[own] * bool(meant), *scaled):
-        right = _of_gradients(run, trial, of, passes).play(0, {}, False).right
+    ways = [of._replace(passes=own)] * bool(meant)
+    for reduction in usual(of.network):
+        passes = tuple(s._replace(loss=_scaled(s.loss, REDUCTIONS[reduction](s.B, s.C) / s.loss.r)) for s in own)
+        ways.append(of._replace(network=replace(of.network, reduction=reduction), passes=passes))
+    player = _of_gradients(run, trial, of._replace(passes=own))
+    for way in ways:
+        right = _of_gradients(run, trial, way).play(0, {}, False).right
         if right and all(right):
-            player = _of_loss(run, trial, of, passes)
+            player = _of_loss(run, trial, way)
             break
     return player._replace(meant=meant.words if meant else "")
 
@@ -152,9 +152,9 @@ def _scaled(head: Head, c: float) -> Head:
     return head._replace(loss=lambda s: c * head.loss(s), output=lambda s: c * head.output(s), r=c * head.r)
 
 
-def _of_gradients(run: Running, trial: Trial, known: Recognised, passes: tuple[Pass, ...]) -> Player:
+def _of_gradients(run: Running, trial: Trial, known: Recognised) -> Player:
     question = _question_of_gradient(trial)
-    wanted = [[leaf for pair in backward(s)[1] for leaf in pair] for s in passes]
+    wanted = [[leaf for pair in backward(s)[1] for leaf in pair] for s in known.passes]
 
     def judged(n: int, values: Sequence[np.ndarray]) -> Played:
         shapes = trial.step.shapes.items()
@@ -170,7 +170,7 @@ def _of_gradients(run: Running, trial: Trial, known: Recognised, passes: tuple[P
         return _recorded(run, {**question, "view": "without the last class"}, _theta(trial, 0), {}).events
 
     play = partial(_played, run, question, partial(_theta, trial), judged)
-    return Player(play, passes, known.network.output, trial.precision, without_the_last_class=without_the_last_class)
+    return Player(play, known.passes, known.network, trial.precision, without_the_last_class=without_the_last_class)
 
 
 def _question_of_gradient(trial: Trial) -> dict[str, Any]:
@@ -182,7 +182,7 @@ def _theta(trial: Trial, draw: int) -> list[np.ndarray]:
     return [leaf.theta for leaf in trial.draws[draw]]
 
 
-def _of_loss(run: Running, trial: Trial, known: Recognised, passes: tuple[Pass, ...]) -> Player:
+def _of_loss(run: Running, trial: Trial, known: Recognised) -> Player:
     """Return the loss of a step as what is right or wrong."""
     i, j, _ = trial.numbers
     question = {"ask": "losses", "step": i, "loss": j, "view": ""}
@@ -193,9 +193,10 @@ def _of_loss(run: Running, trial: Trial, known: Recognised, passes: tuple[Pass, 
 
     def judged(n: int, values: Sequence[np.ndarray]) -> Played:
         loss = float(values[0][0])
-        return Played((abs(loss - backward(passes[n])[0]) <= _tolerance(trial) * abs(loss),), [np.array(loss)])
+        return Played((abs(loss - backward(known.passes[n])[0]) <= _tolerance(trial) * abs(loss),), [np.array(loss)])
 
-    return Player(partial(_played, run, question, theta, judged), passes, known.network.output, trial.precision)
+    play = partial(_played, run, question, theta, judged)
+    return Player(play, known.passes, known.network, trial.precision)
 
 
 def _tolerance(trial: Trial) -> float:

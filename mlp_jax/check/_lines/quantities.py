@@ -58,7 +58,7 @@ def quantities(s: Pass, output: Output) -> list[Quantity]:
         Quantity("d h_l", dh, is_gradient=True),
         Quantity("d W_l", whole[0], per_example=False, is_gradient=True),
         Quantity("d b_l", whole[1], per_example=False, is_gradient=True),
-        Quantity("d W_l of an example", dW, sum="d W_l", is_gradient=True),
+        Quantity("an example's d W_l", dW, sum="d W_l", is_gradient=True),
         *(
             Quantity(f"{name}_l - rate d {name}_l", dict(enumerate(old[1:], 1)), False, along=along)
             for name, old, along in zip("Wb", (s.W, s.b), whole, strict=True)

@@ -295,10 +295,10 @@ def multiples(seen: Sequence[Sequence[np.ndarray]], right: Reading) -> list[floa
     return found
 
 
-def factor_of(multiples: Sequence[float], tables: Sequence[Table]) -> str:
+def factor_of(multiples: Sequence[float], passes: Sequence[Pass]) -> str:
     """Return factors that differ by problem in words, such as "B "; empty if they have none."""
     for words in FACTORS:
-        if np.allclose(multiples, [factor(words, table.s) for table in tables], rtol=RATE, atol=0):
+        if np.allclose(multiples, [factor(words, s) for s in passes], rtol=RATE, atol=0):
             return words
     return ""
 
