@@ -301,6 +301,16 @@ def test_what_an_update_hides_is_judged(name, tmp_path):
     assert {"layers[2].W", "layers[2].b"} < set(report.right_everywhere)
 
 
+def test_a_bias_that_the_loss_leaves_out_is_not_called_right(tmp_path):
+    file, text = tmp_path / "layers.py", written("classes", "tanh", "cross_entropy", 2, 0).text
+    file.write_text(text.replace("return x @ self.W + self.b", "return x @ self.W"), encoding="utf-8")
+    report = _files.check_file(file, _files.Asking(seconds=60, seed=3))
+    assert report.verdict == "undecided"
+    assert "does not depend on layers[0].b, layers[2].b" in report.diagnoses[0].message
+    file.write_text(text, encoding="utf-8")
+    assert _files.check_file(file, _files.Asking(seconds=60, seed=3)).verdict == "correct"
+
+
 def test_one_entry_of_many_that_is_not_sampled_is_counted(tmp_path):
     """Above 2,000 entries some are sampled, and the report says how many."""
     path = tmp_path / "wide.py"

@@ -136,12 +136,13 @@ def _with_lines(
     """Return a report with a listing of the file, if its network was recognised and the time lasts."""
     now = time.monotonic()
     until = min(now + max(MOST_TIMES * (now - began), LEAST), end - 1.0)
+    is_right = report.verdict != "wrong"
     try:
-        player = report.subject and playing.of_file(run, report.subject, seed)
+        player = report.subject and playing.of_file(run, report.subject, seed, is_right)
         if player is None:
             return replace(report, notes=(*report.notes, "no listing: the network is not recognised"))
         source = decode_source(code)
-        made = listing.listing(player, source, ast.parse(source), report.verdict != "wrong", until)
+        made = listing.listing(player, source, ast.parse(source), is_right, until)
     except Exception as error:  # the verdict stands, whatever its values are
         return replace(report, notes=(*report.notes, f"no listing: {one_line(error)}"))
     meant = [f"the listing is of the network that it may be meant to be: {player.meant}"] if player.meant else []

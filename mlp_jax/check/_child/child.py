@@ -24,6 +24,7 @@ def described(step: search.Step) -> dict[str, Any]:
         "is_point": is_point,
         "later": 0 if step.program.loop.later is None else step.program.loop.later.round,
         "parameters": [state.written(path) for path in step.theta],
+        "unused": [state.written(path) for path in step.unused],
         "losses": ["the loss that it returns"] if is_point else [ast.unparse(loss.value) for loss in step.losses],
         "gradients": [gradient.words for gradient in step.gradients],
     }

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import replay, state
-from .gradients import UPDATE, Gradient, gradients_of
+from .gradients import UPDATE, Gradient, gradients_of, standing
 from .loops import Loop
 from .losses import added_up, expressions
 from .replay import Expression, Program, Theta
@@ -36,6 +36,7 @@ from .state import Path
 LARGEST_DATA, MOST_DATA = 20_000, 30  # entries of an array that is sent to the judge, and how many are
 MOST_LOSSES = 6
 MOST_TURNS = 8
+NOTHING = 1e-9  # of the largest update: a gradient that is 0 but for rounding, as of a bias before a normalisation
 
 
 class Step(NamedTuple):
@@ -46,12 +47,14 @@ class Step(NamedTuple):
       theta: the parameters of its first round.
       losses: what may be its loss, the likeliest first.
       gradients: what may be its gradient, the likeliest first.
+      unused: what a round updates as it does the parameters, and on which the loss does not depend.
     """
 
     program: Program
     theta: dict[Path, np.ndarray]
     losses: list[Expression]
     gradients: list[Gradient]
+    unused: Sequence[Path] = ()
 
 
 def steps(module: dict[str, Any], tree: ast.Module, loops: Sequence[Loop]) -> list[Step]:
@@ -105,12 +108,24 @@ def step_of(program: Program, tree: ast.Module) -> Step | None:
                 losses.append((loss, needs))
     most = max((len(needs) for _, needs in losses), default=0)
     losses = [(loss, needs) for loss, needs in losses if 2 * len(needs) > most]
+    all_kept = theta
     theta = {path: a for path, a in theta.items() if any(path in needs for _, needs in losses)}
     points = [drawn(shapes_of(theta), rng) for _ in range(2)]
     if not theta or are_multiples(updates(program, points[0]), updates(program, points[1])):
         return None
     gradients = gradients_of(program, points[0])
-    return Step(program, theta, [loss for loss, _ in losses], gradients) if gradients else None
+    if not gradients:
+        return None
+    return Step(program, theta, [loss for loss, _ in losses], gradients, _unused(program, theta, all_kept, rng))
+
+
+def _unused(program: Program, theta: Theta, all_kept: Theta, rng: np.random.Generator) -> list[Path]:
+    """Return what is no parameter and is updated as if it were: by arrays that stand, times the same rate."""
+    point = drawn(shapes_of(all_kept), rng)
+    if len(theta) == len(all_kept) or standing(program, point) is None:
+        return []
+    sizes = {path: float(np.abs(update).max()) for path, update in updates(program, point).items()}
+    return [path for path in all_kept if path not in theta and sizes[path] > NOTHING * max(sizes.values())]
 
 
 def _is_updated(path: Path, changed: Sequence[Path], code: ast.AST | Sequence[ast.stmt]) -> bool:

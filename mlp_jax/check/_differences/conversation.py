@@ -225,7 +225,8 @@ def _running(message: Mapping[str, Any], arrays: Sequence[np.ndarray], ask: Any,
         if not (is_sound and names and losses and gradients):
             raise ValueError("step")
         point = theta if step["is_point"] else ()
-        steps.append(Step(_line(step["line"]), of_names, losses, gradients, point, _line(step["later"])))
+        unused = tuple(text(name, LONGEST_NAME) for name in step["unused"][:MOST_CHOICES])
+        steps.append(Step(_line(step["line"]), of_names, losses, gradients, point, _line(step["later"]), unused))
     sizes = tuple(n for n in message["sizes"][:MOST_SIZES] if isinstance(n, int) and 1 < n < LARGEST_SIZE)
     functions = tuple(text(name, LONGEST_NAME) for name in message["functions"][:MOST_CHOICES])
     settings = message["constants"]

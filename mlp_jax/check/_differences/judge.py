@@ -90,6 +90,11 @@ def _report(run: Running, group: Sequence[int], asked: Asked, seed: int) -> Back
         found = [Diagnosis("undecided", reason, "every parameter", "it cannot be judged where it is clipped")]
     elif verdict == "undecided":
         found = [cannot_tell(trial)]
+    elif verdict == "correct" and trial.step.unused:
+        verdict = "undecided"
+        names = ", ".join(trial.step.unused)
+        reason = f"{trial.loss} does not depend on {names}, which a round updates: does the forward pass leave it out?"
+        found = [Diagnosis("undecided", reason, names, f"all else is right: {', '.join(trial.step.shapes)}")]
     if known is not None and recognition.against(known.network, asked):
         found.append(recognition.convention(known.network, asked, verdict == "correct"))
         verdict = "wrong"

@@ -24,6 +24,7 @@ class Step(NamedTuple):
       gradients: the words for what may be its gradient, the likeliest first.
       point: the only parameters at which it is judged; empty if they are drawn.
       later: the number of the later round that was kept; 0 for none.
+      unused: the names of what is updated as the parameters are, and on which the loss does not depend.
     """
 
     line: int
@@ -32,6 +33,7 @@ class Step(NamedTuple):
     gradients: tuple[str, ...]
     point: tuple[np.ndarray, ...] = ()
     later: int = 0
+    unused: tuple[str, ...] = ()
 
 
 Point = tuple[str, list[tuple[np.ndarray, np.ndarray]], np.ndarray, np.ndarray]  # form, layers, x and labels

@@ -15,10 +15,11 @@ from mlp_jax.check._differences.running import Running, data
 from mlp_jax.check._networks.chain import Pass, backward
 from mlp_jax.check._networks.elementwise import ACTIVATIONS, Elementwise
 from mlp_jax.check._networks.judgement import forward_pass
-from mlp_jax.check._networks.networks import OUTPUTS, REDUCTIONS, Network, Output, words
+from mlp_jax.check._networks.networks import MEAN, OUTPUTS, REDUCTIONS, Network, Output, words
 from mlp_jax.check._networks.problems import Problem, network_of
 
 SAME = 1e-9  # relative distance of numbers
+LEAST = 1.0  # whole layer that a step computes, or output, loss or delta_L, if nothing says which network it is
 MOST_READINGS = 50  # of layers, inputs and targets that are tried
 
 
@@ -39,28 +40,39 @@ def intended(run: Running, script: Script, seen: Sequence[np.ndarray]) -> Recogn
       script: the step; what its author declares is part of the network.
       seen: the values that it computes at the first draw.
     """
+    numbers = np.unique(np.concatenate([np.zeros(1), *(np.abs(a).ravel() for a in seen)]))
+    tried = sorted(itertools.islice(_readings(run, script), MOST_READINGS), key=_unlikely)
+    likeliest = max((_likeliest(script, reading, numbers) for reading in tried), key=_first, default=(0.0, None))
+    return likeliest[1] if likeliest[0] else None
+
+
+def _first(pair: tuple[float, Recognised | None]) -> float:
+    return pair[0]
+
+
+def _likeliest(script: Script, reading: _Reading, numbers: np.ndarray) -> tuple[float, Recognised]:
+    """Return the network for layers, inputs and targets of whose values most are computed, and how many layers'."""
     trial, _, asked = script
+    layers, x, y = reading
     own = network_of(asked.settings)
     activations: Sequence[Elementwise] = [own.phi] if "activation" in asked.declared else [*ACTIVATIONS.values()]
     outputs: Sequence[Output] = [own.output] if "loss" in asked.declared else OUTPUTS
-    numbers = np.unique(np.concatenate([np.zeros(1), *(np.abs(a).ravel() for a in seen)]))
-    best, most = None, 0.0
-    for reading in sorted(itertools.islice(_readings(run, script), MOST_READINGS), key=_unlikely):
+    least = 0.0 if {"activation", "loss"} & asked.declared else LEAST
+    thetas = [in_rows(layers, {leaf.name: leaf.theta for leaf in draw}) for draw in trial.draws]
 
-        def of(network: Network, draw: int = 0, reading: _Reading = reading) -> Pass:
-            theta = {leaf.name: leaf.theta for leaf in trial.draws[draw]}
-            return forward_pass(Problem("a draw", in_rows(reading.layers, theta), reading.x, reading.y), network)
+    def of(phi: Elementwise, output: Output, reduction: str) -> Recognised:
+        network = Network(phi, output, reduction, without=without(layers))
+        passes = tuple(forward_pass(Problem("a draw", theta, x, y), network) for theta in thetas)
+        return Recognised(words(network, len(layers)), network, layers, passes)
 
-        phi = max(activations, key=lambda phi: _hidden(of(Network(phi, outputs[0])), numbers))
-        for output, reduction in itertools.product(outputs, REDUCTIONS):
-            network = Network(phi, output, reduction, without=without(reading.layers))
-            s = of(network)
-            share = _hidden(s, numbers) + _last(s, output, numbers)
-            if share > most:
-                passes = tuple(of(network, draw) for draw in range(len(trial.draws)))
-                best = Recognised(words(network, len(reading.layers)), network, reading.layers, passes)
-                most = share
-    return best
+    def share(known: Recognised) -> float:
+        s = known.passes[0]
+        found = _shares([*s.h[1:], *_last(s, known.network.output)], numbers)
+        return found + _shares(s.z[1:], numbers) if found >= least else 0.0
+
+    phi = max(activations, key=lambda phi: share(of(phi, outputs[0], MEAN)))
+    known = max((of(phi, *last) for last in itertools.product(outputs, REDUCTIONS)), key=share)
+    return share(known), known
 
 
 def _readings(run: Running, script: Script) -> Iterator[_Reading]:
@@ -76,15 +88,15 @@ def _unlikely(reading: _Reading) -> int:
     return reading.y.ndim + np.array_equal(reading.x, reading.y)
 
 
-def _hidden(s: Pass, numbers: np.ndarray) -> float:
-    """Return how many of the hidden layers' values a step computes, 1 for a whole layer."""
-    return sum(_share(a, numbers) for a in (*s.z[1:], *s.h[1:]))
+def _last(s: Pass, output: Output) -> Iterator[np.ndarray]:
+    """Yield outputs, loss and delta_L."""
+    yield s.p if output.o is None else output.o.value(s.z[-1])
+    yield np.array(backward(s)[0])
+    yield s.loss.output(s)
 
 
-def _last(s: Pass, output: Output, numbers: np.ndarray) -> float:
-    """Return how much of outputs, loss and delta_L a step computes, 1 for all of one."""
-    outputs = s.p if output.o is None else output.o.value(s.z[-1])
-    return sum(_share(a, numbers) for a in (outputs, np.array(backward(s)[0]), s.loss.output(s)))
+def _shares(arrays: Sequence[np.ndarray], numbers: np.ndarray) -> float:
+    return sum(_share(a, numbers) for a in arrays)
 
 
 def _share(a: np.ndarray, numbers: np.ndarray) -> float:

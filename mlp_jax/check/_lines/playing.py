@@ -17,11 +17,10 @@ from mlp_jax.check._lines.faults import Play, Played, Replaced
 from mlp_jax.check._networks import recognition
 from mlp_jax.check._networks.chain import Head, Pass, backward
 from mlp_jax.check._networks.judgement import distance, forward_pass, judge
-from mlp_jax.check._networks.networks import REDUCTIONS, Network
+from mlp_jax.check._networks.networks import MEAN, REDUCTIONS, Network
 from mlp_jax.check._networks.problems import Precision, Problem, probes, problems
 from mlp_jax.check._networks.recognition import Function
 
-MEAN = "mean over the batch"
 DEPTH = 3  # of networks for functions that take any
 RIGHT = {"float64": 1e-7, "float32": 1e-3}  # relative L2 distance of a leaf
 Record = Callable[[Problem, Replaced, bool], Recorded]  # (problem, replacements, whether the values are wanted)
@@ -47,11 +46,18 @@ class Player(NamedTuple):
     without_the_last_class: Callable[[], Sequence[Event]] | None = None
 
 
-def of_file(run: Running, subject: Function | Script, seed: int) -> Player | None:
-    """Return what was judged in a file that runs in a child process; None if it is no network."""
+def of_file(run: Running, subject: Function | Script, seed: int, is_right: bool) -> Player | None:
+    """Return what was judged in a file that runs in a child process; None if it is no network.
+
+    Args:
+      run: the file.
+      subject: what was judged.
+      seed: draws the problems.
+      is_right: whether its gradients were found to be right; else its network is guessed if it is not known.
+    """
     if isinstance(subject, Function):
         return of_function(partial(_record, run, subject), subject, seed)
-    return of_script(run, subject)
+    return of_script(run, subject, is_right)
 
 
 def _record(run: Running, subject: Function, problem: Problem, replaced: Replaced, events: bool) -> Recorded:
@@ -111,7 +117,7 @@ def _of_problems(record: Record, subject: Function, tried: Sequence[Problem]) ->
     return Player(play, tuple(forward_pass(problem, network) for problem in tried), network, precision)
 
 
-def of_script(run: Running, script: Script) -> Player | None:
+def of_script(run: Running, script: Script, is_right: bool) -> Player | None:
     """Return a training step as a file that can be run again, at the draws of its trial; None if it is no network.
 
     If its gradients are right for a loss with a more usual factor, or for the one that is meant, its loss is what is
@@ -119,7 +125,7 @@ def of_script(run: Running, script: Script) -> Player | None:
     """
     trial, known, asked = script
     meant = None
-    if known is None or recognition.against(known.network, asked):
+    if not is_right and (known is None or recognition.against(known.network, asked)):
         events = _recorded(run, _question_of_gradient(trial), _theta(trial, 0), {}).events
         meant = intention.intended(run, script, [event.value for event in events])
     of = meant or known

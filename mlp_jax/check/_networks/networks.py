@@ -123,8 +123,9 @@ OUTPUTS = (
     ),
 )
 LOSSES = {output.name: output for output in OUTPUTS if output.name}
+MEAN = "mean over the batch"
 REDUCTIONS: dict[str, Callable[[int, int], float]] = {  # of B examples with C outputs
-    "mean over the batch": lambda B, C: 1 / B,
+    MEAN: lambda B, C: 1 / B,
     "sum": lambda B, C: 1.0,
     "half of the sum": lambda B, C: 0.5,
     "half of the mean over the batch": lambda B, C: 0.5 / B,
@@ -132,7 +133,7 @@ REDUCTIONS: dict[str, Callable[[int, int], float]] = {  # of B examples with C o
     "half of the mean over all entries": lambda B, C: 0.5 / (B * C),
 }
 PER_B = {
-    "mean over the batch": " / B",
+    MEAN: " / B",
     "sum": "",
     "half of the sum": " / 2",
     "half of the mean over the batch": " / 2B",
@@ -157,7 +158,7 @@ class Network:
 
     phi: Elementwise
     output: Output
-    reduction: str | float = "mean over the batch"
+    reduction: str | float = MEAN
     k: float = 0.0
     k_per_example: bool = False
     c: float = 0.0
