@@ -75,7 +75,10 @@ def _report(run: Running, group: Sequence[int], asked: Asked, seed: int) -> Back
     if not found and not undecided:
         found, later_wrong = _of_later_round(run, trial, rng)
     verdict: Any = "wrong" if found else "undecided" if undecided else "correct"
-    if trial.gradient == UPDATE and len(found) == 1 and found[0].code == "scale" and wrong == list(trial.step.shapes):
+    if run.error and trial.gradient == UPDATE and not trial.step.later:  # a round that it does not finish itself
+        verdict = "wrong"
+        found = [Diagnosis("exception", run.error, "the first round of its loop", "so it does not train")]
+    elif trial.gradient == UPDATE and len(found) == 1 and found[0].code == "scale" and wrong == list(trial.step.shapes):
         verdict = "undecided"
         found = [replace(found[0], code="undecided", message=f"{found[0].message}, or this is the learning rate")]
     elif facts.is_clipped(trial):
@@ -114,6 +117,7 @@ def _report(run: Running, group: Sequence[int], asked: Asked, seed: int) -> Back
         notes=(
             *_notes(trial, known),
             *run.notes,
+            *([f"its own run ended with {run.error}"] if run.error else []),
             *(f"it calls {name}" for name in run.calls),
             *([] if trial.step.point else [f"--seed {seed} draws the same parameters"]),
         ),
