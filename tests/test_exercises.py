@@ -301,7 +301,7 @@ def test_a_student_fills_the_template_in_and_repairs_what_the_listing_marks(tmp_
     done = run("check", file, "--lines", "--seed", 1)
     (source,) = (row for row in done.stdout.splitlines() if "×" in row or " x  " in row[:6])
     assert done.returncode == 1 and "1 - np.tanh(h[l]) ** 2" in source
-    assert "`h[l]` is h_2, h_1, x, and z_2, z_1 belongs here" in " ".join(done.stdout.split())
+    assert "`h[l]` is h_2, h_1, x, and z_2, z_1 belong here" in " ".join(done.stdout.split())
     file.write_text(file.read_text("utf-8").replace("1 - np.tanh(h[l]) ** 2", "1 - h[l] ** 2"), "utf-8")
     assert run("check", file, "--lines", "--seed", 1).returncode == 0
 

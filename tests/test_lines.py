@@ -71,7 +71,7 @@ def test_the_value_at_fault_is_marked_with_what_belongs_there(listed):
     (mark,) = listed["wrong"].lines().marks
     line = WRONG.splitlines()[mark.span.line - 1]
     assert line[mark.span.column : mark.span.end_column] == "h[l]"
-    assert mark.message == "`h[l]` is h_2, h_1, x, and z_2, z_1 belongs here"
+    assert mark.message == "`h[l]` is h_2, h_1, x, and z_2, z_1 belong here"
 
 
 def test_the_verdict_is_that_of_a_run_without_recording(listed, tmp_path):
@@ -118,7 +118,7 @@ def test_the_record_of_planted_lines_is_what_is_claimed():
     assert len(RECORD["missed"]) - len(not_wrong) == RECORD["wrong"] - RECORD["line"]
 
 
-LINE, PART = 0.9, 0.8  # of the files
+LINE, PART = 0.95, 0.8  # of the files
 
 
 # Source, and the values that are seen of it, by their code.
@@ -310,7 +310,7 @@ def test_the_command_prints_the_source_in_80_columns(example, tmp_path):
     done = run("check", example, "--lines", "--seed", "3", "--report", page)
     assert done.returncode == 1
     assert all(len(line) <= 80 for line in done.stdout.splitlines() if not line.startswith("wrote"))
-    assert "19 ×" in done.stdout and "z_2, z_1 belongs here" in done.stdout and "15 √" in done.stdout
+    assert "19 ×" in done.stdout and "z_2, z_1 belong here" in done.stdout and "15 √" in done.stdout
     assert "overflow-x:auto" in page.read_text(encoding="utf-8")
 
 

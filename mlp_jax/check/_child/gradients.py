@@ -1,6 +1,7 @@
 """What may be the gradient of a training step: arrays that it subtracts, results of calls, or the update itself."""
 
 import ast
+import dataclasses
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -86,18 +87,45 @@ def standing(program: Program, theta: Theta) -> Gradient | None:
         if np.isfinite(update).all() and np.abs(update).max() > ROUNDING * np.abs(theta[path]).max():
             ratios = {place: _ratio(update, g) for place, g in places.items() if place not in known_momenta}
             found[path] = {place: ratio for place, ratio in ratios.items() if ratio is not None}
+    if program.loop.later is not None and any(len(of_places) > 1 for of_places in found.values()):
+        for path, of_places in _multiples_later(program, theta, found).items():
+            found[path] = of_places or found[path]
     factors = [factor for of_places in found.values() for factor in of_places.values()]
     for factor in sorted(set(factors), key=factors.count, reverse=True):
         chosen = {
             path: place
             for path, of_places in found.items()
             for place, ratio in reversed(of_places.items())  # the first stays
-            if abs(ratio - factor) <= 1e-6 * abs(factor)
+            if _is_close(ratio, factor)
         }
         if len(chosen) == len(found):
             words = ", ".join(("-" if factor < 0 else "") + state.written(place) for place in chosen.values())
             return Gradient(words, partial(_standing_at, program, chosen, factor))
     return None
+
+
+def _multiples_later(
+    program: Program, theta: Theta, found: Mapping[Path, Mapping[Path, float]]
+) -> dict[Path, dict[Path, float]]:
+    """Return which of the arrays of which updates are multiples are so in a later round too.
+
+    In the first another one can be equal, as an output less a target that is 0.
+    """
+    loop = program.loop
+    later = program._replace(loop=dataclasses.replace(loop, view=loop.later))
+    try:
+        after = replay.after(later, loop.body, theta)
+        changes = subtracted(theta, after)
+        return {
+            path: {
+                place: ratio
+                for place, ratio in of_places.items()
+                if _is_close(_ratio(changes[path], state.as_floats(state.get(after, place))), ratio)
+            }
+            for path, of_places in found.items()
+        }
+    except Exception:  # it takes what is gone by now, such as the rest of a generator
+        return {}
 
 
 def momenta(program: Program, theta: Theta) -> list[Path]:
@@ -225,6 +253,10 @@ def _ratio(update: np.ndarray, g: np.ndarray) -> float | None:
     g = np.broadcast_to(g, update.shape)
     c = float(np.vdot(g, update) / np.vdot(g, g))
     return c if c and np.allclose(c * g, update, rtol=1e-6, atol=1e-9 * np.abs(update).max()) else None
+
+
+def _is_close(ratio: float | None, other: float) -> bool:
+    return ratio is not None and abs(ratio - other) <= 1e-6 * abs(other)
 
 
 def rate_of(program: Program, theta: Theta) -> Rate | None:

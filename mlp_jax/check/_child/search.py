@@ -131,8 +131,11 @@ def _unused(program: Program, theta: Theta, all_kept: Theta, rng: np.random.Gene
 def _is_updated(path: Path, changed: Sequence[Path], code: ast.AST | Sequence[ast.stmt]) -> bool:
     """Return whether code updates an array that a round has not changed: its gradient may be 0, rightly or not.
 
-    Its neighbour in a list or dict has changed, or it stands on both sides of an assignment, as in W = W - dW.
+    Its neighbour in a list or dict has changed, or that of another layer, as params[1]["W"] next to params[0]["W"], or
+    it stands on both sides of an assignment, as in W = W - dW.
     """
+    if any(_without_numbers(other) == _without_numbers(path) for other in changed):
+        return True
     *container, (kind, step) = path
     if kind == "key":
         return any(other[:-1] == tuple(container) for other in changed)
@@ -148,6 +151,10 @@ def _is_updated(path: Path, changed: Sequence[Path], code: ast.AST | Sequence[as
         if any(isinstance(target, wanted) and name_of(target) == step for target in targets):
             return True
     return False
+
+
+def _without_numbers(path: Path) -> list[tuple[str, Any]]:
+    return [(kind, "" if isinstance(step, int) else step) for kind, step in path]
 
 
 def data_of(program: Program, theta: Theta) -> list[np.ndarray]:

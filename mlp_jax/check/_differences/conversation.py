@@ -101,7 +101,9 @@ def running(file: Path, seconds: float, source: bytes | None = None, function: s
             if isinstance(answer, tuple):
                 return answer
             if answer is None:
-                over.append(Ended(f"no answer within {seconds:g} s: an endless loop? --time-limit sets the limit"))
+                over.append(
+                    Ended(f"no answer within {seconds:g} s: an endless loop, or slow? --time-limit sets the limit")
+                )
             else:
                 over.append(Ended(f"it ended the process that ran it{_status(child.popen)}"))
         raise over[0]

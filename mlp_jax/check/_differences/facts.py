@@ -33,7 +33,8 @@ def facts(trial: Trial, run: Running) -> list[Diagnosis]:
     for code in sorted(found, key=order.index):
         named = found[code]
         if len(named) == len(wrong) and len(set(named.values())) == 1:  # all in the same way
-            named = {"every gradient" if not right else f"each of {', '.join(wrong)}": named[wrong[0]]}
+            of_some = f"each of {', '.join(wrong)}" if len(wrong) > 1 else wrong[0]
+            named = {of_some if right else "every gradient": named[wrong[0]]}
         message = "; ".join(f"{name} {words}" for name, words in named.items())
         diagnoses.append(Diagnosis(code, message, place, f"compared with differences of {trial.loss}"))
     return diagnoses

@@ -176,11 +176,12 @@ def cannot_tell(trial: Trial) -> Diagnosis:
 
 
 def _chosen(run: Running, group: Sequence[int], rng: np.random.Generator) -> tuple[int, int, int]:
-    """Return the numbers of a step, its loss and its gradient: the first that agree at a few entries, or the first."""
+    """Return the numbers of a step, its loss and its gradient: the first of which the fewest parameters are wrong."""
     choices = [
         (i, j, k) for i in group for k in range(len(run.steps[i].gradients)) for j in range(len(run.steps[i].losses))
     ]
-    works, reason = None, ""
+    works: dict[tuple[int, int, int], int] = {}
+    reason = ""
     for choice in choices:
         try:
             trial = _trial(run, *choice, np.random.default_rng(rng.integers(2**32)), draws=1, most=FEW)
@@ -189,12 +190,12 @@ def _chosen(run: Running, group: Sequence[int], rng: np.random.Generator) -> tup
         except Failed as error:
             reason = reason or str(error)
             continue
-        works = choice if works is None else works
-        if not trial.wrong() and not trial.undecided():
-            return choice
-    if works is None:
+        works[choice] = len(trial.wrong()) + len(trial.undecided())
+        if not works[choice]:
+            break
+    if not works:
         raise Failed(reason)
-    return works
+    return min(works, key=lambda choice: works[choice])
 
 
 def _trial(

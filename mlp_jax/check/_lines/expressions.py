@@ -56,7 +56,10 @@ def ends(node: ast.expr) -> Ends:
 
 
 def argument_at(tree: ast.Module, place: Place) -> ast.expr | None:
-    """Return the constant that the only call of a function gives to an argument that an expression in it uses."""
+    """Return the constant that the only call of a function gives to an argument that an expression in it uses.
+
+    It is a whole number or None, such as an axis: of a plain factor the expression itself may be wrong.
+    """
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     within = [node for node in functions if node.lineno <= place.line <= (node.end_lineno or node.lineno)]
     node = node_at(tree, place)
@@ -73,7 +76,11 @@ def argument_at(tree: ast.Module, place: Place) -> ast.expr | None:
         return None
     given = dict(zip((argument.arg for argument in function.args.args), calls[0].args, strict=False))
     given |= {keyword.arg: keyword.value for keyword in calls[0].keywords if keyword.arg}
-    constants = [value for name, value in given.items() if name in names and isinstance(value, ast.Constant)]
+    constants = [
+        value
+        for name, value in given.items()
+        if name in names and isinstance(value, ast.Constant) and isinstance(value.value, int | None)
+    ]
     return constants[0] if len(constants) == 1 else None
 
 

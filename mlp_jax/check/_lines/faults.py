@@ -254,7 +254,8 @@ def _cures(trial: _Trial, found: Sequence[Value]) -> list[_Cure]:
 
 def _fault(trial: _Trial, cure: _Cure, found: Sequence[Value]) -> Fault:
     """Return the fault that is cured: the smallest part of a statement's value, in the statement that it comes from."""
-    cure = _smallest(trial, cure, _made_of(found, cure.value))
+    if not _is_right(cure):
+        cure = _smallest(trial, cure, _made_of(found, cure.value))
     source = _source(trial, cure, found)
     if source.value is not cure.value:
         cure = _smallest(trial, source, _made_of(found, source.value))
@@ -277,7 +278,7 @@ def _made_of(found: Sequence[Value], whole: Value) -> list[Value]:
 def _of_other_shapes(trial: _Trial, found: Sequence[Value]) -> list[_Cure]:
     """Return gradients of other shapes that make leaves right in the place of values."""
     cures: list[_Cure] = []
-    for value, _ in _ordered(trial, found):
+    for value in (value for value in found if _reach(trial, value)):
         for reading in readings.in_other_shapes(value.seen, trial.tables, only_gradients=True):
             if time.monotonic() > trial.until:
                 return cures
@@ -347,25 +348,22 @@ def _source(trial: _Trial, cure: _Cure, found: Sequence[Value]) -> _Cure:
     statement that computes it, and of several the one with the fewest other values: the call, if another call of the
     function is right; what the function returns, if the line that calls it calls others too. Of several with as many it
     is the first. Zeros were set last where they were not changed. A value that is right, or was at first, but not here,
-    is at fault where it is only read.
+    is at fault where a statement should have changed it, or only reads it; in a function, where it is its argument.
     """
-    value, reading = cure.value, cure.reading
-    plain = [name for name in value.names if not name.factor]
-    whole = [name.way for name in plain if name.is_whole]
-    first = value.begins | {name.way.quantity for name in plain if not name.is_whole}
-    is_elsewhere = any(not (value.is_root and way[:2] == reading.way[:2]) for way in whole)
-    is_begun = bool(first) and reading.way.quantity not in first
-    is_right = is_elsewhere or is_begun
+    value, reading, is_right = cure.value, cure.reading, _is_right(cure)
     is_zero = not any(a.any() for a in value.seen[0])
     order = {other.number: i for i, other in enumerate(found)}
 
-    def likeliest(other: Value) -> tuple[bool, int, int]:
+    def likeliest(other: Value) -> tuple[int, int, int]:
         n, i = 0 if is_zero or other.is_read else len(other.seen[0]), order[other.number]
-        return other.is_read != is_right, n, -i if is_zero else i
+        is_passed = 2 * other.place.is_after + other.is_read
+        return -is_passed if is_right else other.is_read, n, -i if is_zero else i
 
-    others = [other for other in roots(found) if other.place.statement != value.place.statement]
-    if is_right and not value.is_root:
-        others = []
+    is_given = is_right and not value.is_root  # as an argument, or as a part of a product
+    others = [other for other in found if (other.is_read and not other.is_root if is_given else other.is_root)]
+    others = [other for other in others if other.place.statement != value.place.statement]
+    if is_right:  # what adds up to it is right too
+        others = [other for other in others if len(other.seen[0]) <= len(value.seen[0])]
     if is_zero:
         others = [other for other in others if order[other.number] < order[value.number]]
     for other in sorted([*others, value], key=likeliest):
@@ -374,6 +372,16 @@ def _source(trial: _Trial, cure: _Cure, found: Sequence[Value]) -> _Cure:
         if right and (other is value or (not is_late and _gain(trial, other, right) == cure.gain)):
             return _Cure(other, right, cure.gain)
     return cure
+
+
+def _is_right(cure: _Cure) -> bool:
+    """Return whether a value is something right, or was so at first, that does not belong where it is."""
+    value, way = cure.value, cure.reading.way
+    plain = [name for name in value.names if not name.factor]
+    whole = [name.way for name in plain if name.is_whole]
+    first = value.begins | {name.way.quantity for name in plain if not name.is_whole}
+    is_elsewhere = any(not (value.is_root and other[:2] == way[:2]) for other in whole)
+    return is_elsewhere or (bool(first) and way.quantity not in first)
 
 
 def _put(all_values: Seen, some: Seen, right: Reading) -> Reading | None:

@@ -13,13 +13,13 @@ import numpy as np
 from mlp_jax.check._differences.layouts import Linear, Recognised, Script, in_rows, readings, targets, without
 from mlp_jax.check._differences.running import Running, data
 from mlp_jax.check._networks.chain import Pass, backward
-from mlp_jax.check._networks.elementwise import ACTIVATIONS, Elementwise
+from mlp_jax.check._networks.elementwise import ACTIVATIONS, Elementwise, identity
 from mlp_jax.check._networks.judgement import forward_pass
 from mlp_jax.check._networks.networks import MEAN, OUTPUTS, REDUCTIONS, Network, Output, words
 from mlp_jax.check._networks.problems import Problem, network_of
 
 SAME = 1e-9  # relative distance of numbers
-LEAST = 1.0  # whole layer that a step computes, or output, loss or delta_L, if nothing says which network it is
+LEAST = 0.99  # of outputs, loss and delta_L one at least is computed, if nobody says which they are
 MOST_READINGS = 50  # of layers, inputs and targets that are tried
 
 
@@ -57,7 +57,6 @@ def _likeliest(script: Script, reading: _Reading, numbers: np.ndarray) -> tuple[
     own = network_of(asked.settings)
     activations: Sequence[Elementwise] = [own.phi] if "activation" in asked.declared else [*ACTIVATIONS.values()]
     outputs: Sequence[Output] = [own.output] if "loss" in asked.declared else OUTPUTS
-    least = 0.0 if {"activation", "loss"} & asked.declared else LEAST
     thetas = [in_rows(layers, {leaf.name: leaf.theta for leaf in draw}) for draw in trial.draws]
 
     def of(phi: Elementwise, output: Output, reduction: str) -> Recognised:
@@ -67,12 +66,12 @@ def _likeliest(script: Script, reading: _Reading, numbers: np.ndarray) -> tuple[
 
     def share(known: Recognised) -> float:
         s = known.passes[0]
-        found = _shares([*s.h[1:], *_last(s, known.network.output)], numbers)
-        return found + _shares(s.z[1:], numbers) if found >= least else 0.0
+        return _shares([*s.z[1:], *s.h[1:], *_last(s, known.network.output)], numbers)
 
     phi = max(activations, key=lambda phi: share(of(phi, outputs[0], MEAN)))
     known = max((of(phi, *last) for last in itertools.product(outputs, REDUCTIONS)), key=share)
-    return share(known), known
+    last = _shares([*_last(known.passes[0], known.network.output)], numbers)
+    return share(known) if "loss" in asked.declared or last >= LEAST else 0.0, known
 
 
 def _readings(run: Running, script: Script) -> Iterator[_Reading]:
@@ -89,8 +88,9 @@ def _unlikely(reading: _Reading) -> int:
 
 
 def _last(s: Pass, output: Output) -> Iterator[np.ndarray]:
-    """Yield outputs, loss and delta_L."""
-    yield s.p if output.o is None else output.o.value(s.z[-1])
+    """Yield outputs, if they are not z_L, loss and delta_L."""
+    if output.o is not identity:
+        yield s.p if output.o is None else output.o.value(s.z[-1])
     yield np.array(backward(s)[0])
     yield s.loss.output(s)
 
@@ -100,8 +100,8 @@ def _shares(arrays: Sequence[np.ndarray], numbers: np.ndarray) -> float:
 
 
 def _share(a: np.ndarray, numbers: np.ndarray) -> float:
-    """Return the share of an array's numbers that are among others, or minus them; whole ones tell nothing."""
+    """Return the share of an array's numbers that are among others, or minus them; whole ones do not count."""
     told = np.abs(a[a != np.round(a)])
     i = np.searchsorted(numbers, told * (1 - SAME))
     near = numbers[np.minimum(i, len(numbers) - 1)]
-    return float(np.mean(np.abs(near - told) <= SAME * told)) if told.size else 0.0
+    return float(np.sum(np.abs(near - told) <= SAME * told)) / a.size

@@ -113,7 +113,13 @@ class Listing(Report):
     def to_dict(self) -> list[dict[str, object]]:
         """Return the lines of which something is known, as plain JSON values."""
         return [
-            {"line": row.place, "code": row.code, "is": row.words, "wrong": row.wrong, "notes": list(row.notes)}
+            {
+                "line": int(row.place) if row.place.isdigit() else row.place,
+                "code": row.code,
+                "is": row.words,
+                "wrong": row.wrong,
+                "notes": list(row.notes),
+            }
             for row in self.rows()
             if row.words or row.wrong
         ]
@@ -221,10 +227,13 @@ def mark(fault: Fault, lines: Sequence[str], tree: ast.Module, arrays: Sequence[
     is_zero = not any(a.any() for a in shown.seen[0])
     loop = expressions.loop_that_sets(tree, place.statement) if is_zero and not place.is_after else None
     if loop is not None:
-        message = f"does `{ast.unparse(loop)}` come to every layer? Some of {fault.reading.words} stay 0"
+        words = fault.reading.words
+        stays = f"Some of {words} stay 0" if ", " in words else f"{words} stays 0"
+        message = f"does `{ast.unparse(loop)}` come to every layer? {stays}"
         return Mark(expressions.span(expressions.ends(loop), lines), loop.lineno, message, _evidence(fault))
     code = expressions.text(expressions.span(place.ends, lines), lines)
     right = fault.reading.words
+    belongs = f"{right} {'belong' if ', ' in right else 'belongs'} here"
     ratios = readings.multiples(shown.seen, fault.reading) if shown is fault.value else None
     number = None
     if ratios:
@@ -240,9 +249,9 @@ def mark(fault: Fault, lines: Sequence[str], tree: ast.Module, arrays: Sequence[
     elif ratios:
         is_one = bool(np.isfinite(ratio))
         times = f"{ratio:.6g} times " if is_one else readings.factor_of(ratios, player.passes) or "a multiple of "
-        message = f"`{code}` is {names or f'{times}{right}'}, and {right} belongs here"
+        message = f"`{code}` is {names or f'{times}{right}'}, and {belongs}"
     elif names:
-        message = f"`{code}` is {names}, and {right} belongs here"
+        message = f"`{code}` is {names}, and {belongs}"
     else:
         message = f"`{code}` should be {right}" + " after this statement" * place.is_after
     if number is not None and not same:
@@ -267,7 +276,7 @@ def _rule(reading: Reading, L: int) -> str:
 def _rest(code: str, inner: str) -> str:
     """Return an expression without a part of it, in words."""
     before, _, after = code.partition(inner)
-    rest = " ... ".join(part.strip() for part in (before, after) if part.strip(" ()"))
+    rest = " ... ".join(filter(None, (before.rstrip("( "), after.lstrip(") "))))
     return f"`{rest}`" if rest else "what follows"
 
 
@@ -282,6 +291,6 @@ def _evidence(fault: Fault) -> str:
             return f"it has shape {value.shape}, expected {e.shape}"
         if e.size and not np.allclose(value, e, rtol=1e-6, atol=0):
             index = np.unravel_index(int(np.argmax(np.abs(np.nan_to_num(value) - e))), e.shape)
-            at = f"[{', '.join(map(str, index))}] " if index else ""
+            at = f"[{','.join(map(str, index))}] " if index else "it "
             return f"{at}is {value[index]:.5g}, expected {e[index]:.5g}"
     return ""

@@ -164,13 +164,19 @@ def _of_gradients(run: Running, trial: Trial, known: Recognised) -> Player:
 
     def judged(n: int, values: Sequence[np.ndarray]) -> Played:
         shapes = trial.step.shapes.items()
-        given = {
-            name: a if a.shape == shape else np.full(shape, np.nan)
+        given = {  # of another shape, numbers that are not right, and change if the values do
+            name: a if a.shape == shape else np.full(shape, np.nan_to_num(a).sum())
             for (name, shape), a in zip(shapes, values, strict=True)
         }
-        leaves = [leaf for pair in in_rows(known.layers, given) for leaf in pair]
-        right = tuple(distance(a, e, 1.0) <= _tolerance(trial) for a, e in zip(leaves, wanted[n], strict=True))
-        return Played(right, leaves, are_shaped=all(np.isfinite(leaf).any() for leaf in leaves))
+        is_other = {name: np.full(shape, a.shape != shape) for (name, shape), a in zip(shapes, values, strict=True)}
+        leaves, are_other = (
+            [leaf for pair in in_rows(known.layers, arrays) for leaf in pair] for arrays in (given, is_other)
+        )
+        right = tuple(
+            not other.any() and distance(a, e, 1.0) <= _tolerance(trial)
+            for a, e, other in zip(leaves, wanted[n], are_other, strict=True)
+        )
+        return Played(right, leaves, are_shaped=not any(a.any() for a in is_other.values()))
 
     def without_the_last_class() -> Sequence[Event]:
         return _recorded(run, {**question, "view": "without the last class"}, _theta(trial, 0), {}).events

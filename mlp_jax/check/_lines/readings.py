@@ -70,7 +70,7 @@ class Reading(NamedTuple):
     @property
     def words(self) -> str:
         """The name with the factor."""
-        return ", ".join(f"{self.factor}{name}" if name != "..." else name for name in self.name.split(", "))
+        return ", ".join(_times(self.factor, name) if name != "..." else name for name in self.name.split(", "))
 
     @property
     def is_whole(self) -> bool:
@@ -113,7 +113,7 @@ def _streams(i: int, quantity: Quantity, B: int) -> Iterator[Stream]:
     axes = quantity.values[known[0]].ndim if known else 0
     for layers, transposed in itertools.product(windows, (False, True) if axes > 1 else (False,)):
         rows, mark = [quantity.values[l] for l in layers], "^T" * transposed
-        name = _listed([quantity.words(l) + mark for l in layers])
+        name = _listed([_transpose(quantity.words(l), mark) for l in layers])
         whole = [_transposed(a, transposed) for a in rows]
 
         def stream(
@@ -147,6 +147,15 @@ def _streams(i: int, quantity: Quantity, B: int) -> Iterator[Stream]:
 
 def _transposed(a: np.ndarray, transposed: bool) -> np.ndarray:
     return np.swapaxes(a, -1, -2) if transposed else a
+
+
+def _transpose(name: str, mark: str) -> str:
+    return f"({name}){mark}" if mark and " - " in name else f"{name}{mark}"
+
+
+def _times(factor: str, name: str) -> str:
+    is_product = name[0].isdigit() or (" - " in name and not name.endswith("^T"))
+    return f"{factor}({name})" if factor and is_product else f"{factor}{name}"
 
 
 def _listed(names: Sequence[str]) -> str:
