@@ -23,8 +23,8 @@ from mlp_jax.check._exercises.writing import written
 WILD = Path(__file__).parent / "wild"
 
 # w, f, e: files as people write them; a and b were written to be called correct although they are wrong, and wrong
-# although they are right. The truth about each: its verdict, and the codes that name its mistake; [] while nothing
-# names it.
+# although they are right; g by somebody who had not read the checker. The truth about each: its verdict, and the codes
+# that name its mistake; [] while nothing names it.
 TRUTH = {
     "w01_multilabel_tagger": ("correct", ["correct"]),
     "w02_petals_binary": ("correct", ["correct"]),
@@ -110,6 +110,13 @@ TRUTH = {
     "b24_ng_theta": ("correct", ["correct"]),
     "b28_adam_small_output_vars": ("correct", ["correct"]),
     "b30_tied_view_right": ("correct", ["correct"]),
+    "g01_sgd_single": ("correct", ["correct"]),
+    "g02_loop_misses_a_layer": ("wrong", ["zero_gradient"]),
+    "g03_relu_mask": ("wrong", ["missing_activation_derivative"]),
+    "g04_bias_scalar": ("wrong", ["bias_gradient"]),
+    "g05_next_layer": ("wrong", ["wrong_activation_derivative"]),
+    "g06_per_example": ("wrong", ["missing_activation_derivative"]),
+    "g07_half_decay": ("wrong", ["regularised"]),
 }
 SAMPLE = [name for name in TRUTH if int(name[1:3]) % 6 == 0]
 

@@ -86,6 +86,8 @@ OF_WILD = {
     "w10_circles_mse": 27, "w11_cats_from_pixels": 35, "w12_digits_from_csv": 27, "w13_from_scratch_lists": 33,
     "w14_curve_regressor": 32, "w15_spiral_weight_decay": 25, "w16_softmax_squared": 15, "w17_word_context": 26,
     "w18_folded_bias_logistic": 21, "w19_checkpoint_mlp": 38, "w21_padded_batch": 25, "w22_labels_to_onehot": 5,
+    "g02_loop_misses_a_layer": 28, "g03_relu_mask": 35, "g04_bias_scalar": 44, "g05_next_layer": 49,
+    "g06_per_example": 34, "g07_half_decay": 36,
 }  # fmt: skip
 
 
