@@ -22,7 +22,7 @@ import mlp_jax
 from mlp_jax import datasets
 from mlp_jax.__main__ import main
 from mlp_jax._interrupt import is_command
-from mlp_jax.command_line import progress_bars, run_command
+from mlp_jax.command_line import _predict, progress_bars, run_command
 
 FAST = ("--epochs", "2", "--hidden", "8")
 
@@ -148,6 +148,29 @@ def test_csv_from_training_to_predictions(table, flowers, tmp_path):
     done = run("predict", model, path)  # with labels, to standard output
     assert done.stdout.splitlines()[0] == "prediction"
     assert number(done.stderr, "accuracy") >= 95
+
+
+# Labels of the same examples in other forms, and what is said of the accuracy.
+LABELS = {
+    "another number format": (["1.0", "0.0", "1"], "accuracy 100.00 %"),
+    "other labels": (["1", "2", "1"], "accuracy 100.00 % of the others: 1 of 3 labels are no class that it knows"),
+    "no known label": (["a", "b", "c"], "no accuracy: 3 of 3 labels are no class that it knows, such as 'a'"),
+}
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_the_accuracy_is_that_of_labels_that_mean_a_class(name):
+    labels, words = LABELS[name]
+    assert _predict.accuracy_of(np.array([1, 0, 1]), labels, ("0", "1")).startswith(words)
+
+
+def test_whole_numbers_with_many_values_are_asked_about(tmp_path):
+    path = tmp_path / "years.csv"
+    path.write_text("u,year\n" + "".join(f"{i % 7},{1950 + i % 21}\n" for i in range(63)), encoding="utf-8")
+    assert_fails(run("train", "--data", path), "'year'", "21 different whole numbers", "--task classification")
+    done = run("train", "--data", path, "--task", "classification", "--epochs", 1, "--hidden", 4)
+    assert done.returncode == 0 and "21 classes" in done.stdout
+    assert re.search(r"of the test examples \d+\.\d\d % are '\d{4}', the most frequent class", done.stdout)
 
 
 @pytest.mark.parametrize("encoding", ["cp949", "ascii"])

@@ -224,6 +224,7 @@ GOOD = "u,v,kind\n" + "1,2,a\n3,4,b\n" * 6
             "u,price\n" + "1,2\n3,0.5\n" * 6, ["'price'", "continuous", "'0.5'", "Python API"], id="continuous label"
         ),
         pytest.param("u,kind\n1,a\n2,b\n", ["at least 10 rows", "got 2"], id="too few rows"),
+        pytest.param("1.5,0.5,a\n" * 12, ["line 1", "header row", "'1.5', '0.5', 'a'", "add one"], id="no header"),
         pytest.param('u,kind\n1,"a\n2,b\n', ["comma-separated", "line 3", "quotes"], id="open quote"),
         pytest.param(GOOD + "1,2,é", ["UTF-8", "0xe9", "save it as UTF-8"], id="another encoding"),
     ],
@@ -253,6 +254,8 @@ def test_absent_file(tmp_path, function):
     ("labels", "classes"),
     [
         (["10", "9", "-1"], ("-1", "9", "10")),
+        (["yes", " yes", "no "], ("no", "yes")),
+        ([str(i) for i in range(20)], tuple(map(str, range(20)))),
         (["2.0", "10.0", "1.0"], ("1.0", "2.0", "10.0")),
         (["10", "9", "b"], ("10", "9", "b")),
         (["ß", "é", "a"], ("a", "ß", "é")),
@@ -261,7 +264,45 @@ def test_absent_file(tmp_path, function):
 def test_classes_are_sorted(labels, classes):
     assert datasets.class_names(labels) == classes
     encoded = datasets.encode_labels(labels, classes)
-    assert [classes[i] for i in encoded] == labels and encoded.dtype == np.int32
+    assert [classes[i] for i in encoded] == [label.strip() for label in labels] and encoded.dtype == np.int32
+
+
+NO_CLASSES = {  # labels, and words of the error
+    "another case": (["yes", "Yes", "no"], ["one spelling", "'Yes', 'yes'", "alike"]),
+    "another form of a number": (["1", "1.0", "0"], ["one spelling", "'1', '1.0'"]),
+    "a missing label": (["a", "b", "NA"], ["a label for each", "'NA' for 1 of 3", "rename the class"]),
+    "blank": (["a", "b", " "], ["a label for each", "'' for 1 of 3"]),
+    "amounts": ([str(i % 21) for i in range(99)], ["at most 20", "21 different whole numbers", "--task", "squared"]),
+    "whole floats": ([f"{i % 21}.0" for i in range(99)], ["at most 20", "task='classification'"]),
+    "a name for each": ([f"n{i}" for i in range(21)], ["share", "21 different ones for 21", "another label column"]),
+}
+
+
+@pytest.mark.parametrize("name", NO_CLASSES)
+def test_labels_that_may_be_no_classes_are_asked_about(name):
+    labels, words = NO_CLASSES[name]
+    with pytest.raises(ValueError) as error:
+        datasets.class_names(labels, "kind")
+    assert_says(error, "kind: expected", "got", *words)
+
+
+@pytest.mark.parametrize("name", ["amounts", "whole floats", "a name for each"])
+def test_what_is_declared_to_be_classes_is(name):
+    labels, _ = NO_CLASSES[name]
+    assert set(datasets.class_names(labels, task="classification")) == set(labels)
+
+
+def test_a_task_that_is_none():
+    with pytest.raises(ValueError) as error:
+        datasets.class_names(["a", "b"], task="classify")
+    assert_says(error, "task", "auto, classification", "did you mean 'classification'?")
+
+
+@pytest.mark.parametrize("header", ["0,1,2,kind", "400.5,410,420.25,kind", "u,7,v,kind"])
+def test_columns_may_have_numbers_for_names(header, tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text(f"{header}\n" + "1,2,3,a\n4,5,6,b\n", encoding="utf-8")
+    assert datasets.read_csv(path).features == tuple(header.split(",")[:-1])
 
 
 def test_unknown_label():
@@ -287,7 +328,7 @@ def test_csv_reading_gives_back_any_finite_numbers_and_names(tmp_path, table, cl
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     table=st.lists(st.tuples(*2 * [st.integers(-(10**6), 10**6)]), min_size=10, max_size=30),
-    pair=st.lists(names.map("k".__add__), min_size=2, max_size=2, unique=True),
+    pair=st.lists(names.map("k".__add__), min_size=2, max_size=2, unique_by=lambda name: name.strip().casefold()),
     exponent=st.integers(-150, 150),
 )
 def test_csv_loading_can_be_undone(tmp_path, table, pair, exponent):
@@ -302,7 +343,7 @@ def test_csv_loading_can_be_undone(tmp_path, table, pair, exponent):
         back = split.x.astype(np.float64) * scale + data.mean
         expected = np.where(constant, data.mean, numbers[index])
         np.testing.assert_allclose(back, expected, rtol=0, atol=1e-6 * np.abs(numbers).max() + 1e-300)
-        assert [data.classes[i] for i in split.labels] == [labels[i] for i in index]
+        assert [data.classes[i] for i in split.labels] == [labels[i].strip() for i in index]
 
 
 # ---- NPZ

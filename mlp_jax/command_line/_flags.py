@@ -18,6 +18,7 @@ class Flags:
     Attributes:
       data: digits, mnist, mnist1d, or the path of a .csv or .npz file.
       label: the name of a CSV's label column; by default the last.
+      task: classification if whole numbers with more than 20 values are classes; auto takes them for an error.
       split_seed: draws the train, validation and test examples of digits and of files.
       epochs: passes over the training data; by default at least 10, and at least 2,000 steps.
       optimizer: adam, adamw, sgd, or momentum (0.9, Nesterov's).
@@ -28,6 +29,7 @@ class Flags:
 
     data: str = "digits"
     label: str | None = None
+    task: Literal["auto", "classification"] = "auto"
     split_seed: int = 0
     epochs: int | None = None
     optimizer: str = "adam"
@@ -56,7 +58,8 @@ def load_data(flags: Flags) -> Any:
     """Return the data set in the flags' dtype, and print its sizes."""
     from mlp_jax import datasets
 
-    dataset = datasets.load(flags.data, flags.label, seed=flags.split_seed, dtype=np.dtype(flags.dtype), log=print)
+    dtype = np.dtype(flags.dtype)
+    dataset = datasets.load(flags.data, flags.label, task=flags.task, seed=flags.split_seed, dtype=dtype, log=print)
     print(
         f"data {dataset.name}: {len(dataset.train.x):,} train, {len(dataset.validation.x):,} validation, "
         f"{len(dataset.test.x):,} test examples, {dataset.train.x.shape[1]} features, {len(dataset.classes)} classes"

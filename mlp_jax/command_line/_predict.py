@@ -74,8 +74,22 @@ def predict(
             write_csv(file, header, rows)
         print(f"wrote {output}: {len(rows):,} predictions")
     if labels is not None:
-        accuracy = np.mean([name == label for name, label in zip(predicted, labels, strict=True)])
-        print(f"accuracy {100 * accuracy:.2f} %", file=sys.stderr if output is None else sys.stdout)
+        print(accuracy_of(indices, labels, network.classes), file=sys.stderr if output is None else sys.stdout)
+
+
+def accuracy_of(indices: np.ndarray, labels: Sequence[str], classes: Sequence[str]) -> str:
+    """Return the accuracy in words, over the examples whose label is a class, whatever its case or number format."""
+    from mlp_jax.datasets._labels import matched
+
+    known = matched(labels, classes)
+    others = [label for label, i in zip(labels, known, strict=True) if i < 0]
+    if not others:
+        return f"accuracy {100 * np.mean(indices == known):.2f} %"
+    of_others = f"{len(others):,} of {len(labels):,} labels are no class that it knows, such as {others[0]!r}"
+    is_known = known >= 0
+    if not is_known.any():
+        return f"no accuracy: {of_others}"
+    return f"accuracy {100 * np.mean((indices == known)[is_known]):.2f} % of the others: {of_others}"
 
 
 def check_encoding(names: Sequence[str]) -> None:

@@ -104,6 +104,9 @@ def train(
         measured = mlp_jax.evaluate(result.params, x, labels, activation=phi, loss=loss)
         print(f"{name} loss {measured.loss:.4f}")
         print(f"{name} accuracy {100 * measured.accuracy:.2f} %")
+    counts = np.bincount(dataset.test.labels, minlength=classes)
+    share = 100 * counts.max() / counts.sum()
+    print(f"of the test examples {share:.2f} % are {dataset.classes[counts.argmax()]!r}, the most frequent class")
     if output is not None:
         fields = {name: getattr(dataset, name) for name in ("mean", "scale", "classes", "features", "label")}
         _model_file.save_model(output, _model_file.Model(result.params, activation, **fields), mlp_jax.__version__)

@@ -1,9 +1,9 @@
 """Data: digits, MNIST, MNIST-1D, the user's own CSV and NPZ files, and trained networks on disk."""
 
+from mlp_jax.datasets._labels import class_names as class_names
+from mlp_jax.datasets._labels import encode_labels as encode_labels
 from mlp_jax.datasets._loaders import Dataset as Dataset
 from mlp_jax.datasets._loaders import Examples as Examples
-from mlp_jax.datasets._loaders import class_names as class_names
-from mlp_jax.datasets._loaders import encode_labels as encode_labels
 from mlp_jax.datasets._loaders import load as load
 from mlp_jax.datasets._loaders import load_csv as load_csv
 from mlp_jax.datasets._loaders import load_digits as load_digits

@@ -16,8 +16,9 @@ from numpy.typing import DTypeLike, NDArray
 
 from mlp_jax._doors import did_you_mean, mistake
 from mlp_jax._extras import needs
+from mlp_jax.datasets._labels import Task, class_names, encode_labels
 from mlp_jax.datasets._mnist import MNIST_CURE, MNIST_MIRRORS, Log, read_mnist
-from mlp_jax.datasets._user_files import NPZ_CURE, FilePath, Raw, listed, read_csv, read_npz, to_number
+from mlp_jax.datasets._user_files import NPZ_CURE, FilePath, Raw, listed, read_csv, read_npz
 
 Array = NDArray[Any]
 
@@ -65,6 +66,7 @@ def load(
     name_or_path: FilePath,
     label: str | None = None,
     *,
+    task: Task = "auto",
     seed: int = 0,
     dtype: DTypeLike = np.float32,
     log: Log | None = None,
@@ -74,6 +76,7 @@ def load(
     Args:
       name_or_path: a name, or the path of a file.
       label: a CSV's label column; by default the last.
+      task: "classification" if whole numbers with more than 20 values are classes, in a file.
       seed: chooses the splits of digits, CSV and NPZ. MNIST and MNIST-1D have published splits.
       dtype: a floating type for x.
       log: called with one line of text when a download starts.
@@ -92,9 +95,9 @@ def load(
     if label is not None and suffix != ".csv":
         raise mistake("label", "a label column only with a CSV file", f"{label!r} for {name!r}", "leave it out")
     if suffix == ".csv":
-        return load_csv(name, label, seed=seed, dtype=dtype)
+        return load_csv(name, label, task=task, seed=seed, dtype=dtype)
     if suffix == ".npz":
-        return load_npz(name, seed=seed, dtype=dtype)
+        return load_npz(name, task=task, seed=seed, dtype=dtype)
     if name == "digits":
         return load_digits(seed=seed, dtype=dtype)
     if name == "mnist":
@@ -160,7 +163,14 @@ def load_mnist1d(*, dtype: DTypeLike = np.float32) -> Dataset:
     return _scaled("mnist1d", (*_cut(train, 10), test), DIGITS, images=True, dtype=dtype)
 
 
-def load_csv(path: FilePath, label: str | None = None, *, seed: int = 0, dtype: DTypeLike = np.float32) -> Dataset:
+def load_csv(
+    path: FilePath,
+    label: str | None = None,
+    *,
+    task: Task = "auto",
+    seed: int = 0,
+    dtype: DTypeLike = np.float32,
+) -> Dataset:
     """Load a UTF-8 CSV with a header row, one column of classes and other columns of numbers.
 
     A permutation by `seed` chooses 70 % train, 10 % validation and 20 % test. Each column has its mean and scale.
@@ -169,6 +179,7 @@ def load_csv(path: FilePath, label: str | None = None, *, seed: int = 0, dtype: 
     Args:
       path: the file.
       label: the column of the classes; by default the last.
+      task: "classification" if whole numbers with more than 20 values are classes; by default that is an error.
       seed: chooses the splits.
       dtype: a floating type for x.
 
@@ -176,20 +187,21 @@ def load_csv(path: FilePath, label: str | None = None, *, seed: int = 0, dtype: 
       ValueError: if the contents are wrong, with column, line and value.
       OSError: if the file cannot be read.
     """
-    return _from_raw(read_csv(path, label=label), path, seed, dtype)
+    return _from_raw(read_csv(path, label=label), path, task, seed, dtype)
 
 
-def load_npz(path: FilePath, *, seed: int = 0, dtype: DTypeLike = np.float32) -> Dataset:
+def load_npz(path: FilePath, *, task: Task = "auto", seed: int = 0, dtype: DTypeLike = np.float32) -> Dataset:
     """Load an NPZ file of `x` (N, ...) numbers and `labels` (N,) integers, booleans or strings.
 
     A permutation by `seed` chooses 70 % train, 10 % validation and 20 % test. If x has two axes it is a table, and each
-    column has its mean and scale. If x has more axes it is images with one mean and scale, flattened to (N, D).
+    column has its mean and scale. If x has more axes it is images with one mean and scale, flattened to (N, D). If
+    `task` is not "classification", whole numbers with more than 20 values are an error, as they may be amounts.
 
     Raises:
       ValueError: if the contents are wrong.
       OSError: if the file cannot be read.
     """
-    return _from_raw(read_npz(path), path, seed, dtype)
+    return _from_raw(read_npz(path), path, task, seed, dtype)
 
 
 def standardise(x: Array, mean: Array, scale: Array, dtype: DTypeLike = np.float32) -> Array:
@@ -264,53 +276,6 @@ def split_indices(count: int, seed: int = 0, name: str = "data") -> tuple[Array,
     return train, validation, test
 
 
-def class_names(labels: Sequence[str], name: str = "labels") -> tuple[str, ...]:
-    """Return the different labels, in numerical order if all are integers, else in that of their characters.
-
-    Args:
-      labels: the texts of all examples.
-      name: of the labels, for the error.
-
-    Raises:
-      ValueError: if there is only one class, or if all labels are numbers but some are not integers. Such labels call
-        for regression.
-
-    Example:
-      >>> class_names(["10", "9", "9"]), class_names(["10", "9", "b"])
-      (('9', '10'), ('10', '9', 'b'))
-    """
-    texts = sorted(set(labels))
-    if len(texts) < 2:
-        raise mistake(name, "at least two classes", f"only {listed(texts)}", "add rows of another")
-    try:
-        numbers = dict(zip(texts, map(to_number, texts), strict=True))
-    except ValueError:
-        return tuple(texts)
-    fraction = next((text for text in texts if not numbers[text].is_integer()), None)
-    if fraction is not None:
-        cure = "name another label column, or use the Python API for regression: train(..., loss=squared_error)"
-        raise mistake(name, "classes (texts or integers)", f"{fraction!r}: these labels look continuous", cure)
-    return tuple(sorted(texts, key=lambda text: numbers[text]))
-
-
-def encode_labels(labels: Sequence[str], classes: Sequence[str], name: str = "labels") -> Array:
-    """Return each label's index in `classes`, (N,) int32.
-
-    Args:
-      labels: the texts of all examples.
-      classes: the different texts.
-      name: of the labels, for the error.
-
-    Raises:
-      ValueError: if a label is not one of the classes.
-    """
-    index = {text: i for i, text in enumerate(classes)}
-    unknown = next((text for text in labels if text not in index), None)
-    if unknown is not None:
-        raise mistake(name, f"one of the classes {listed(classes)}", repr(unknown), "correct it or train again")
-    return np.array([index[text] for text in labels], np.int32)
-
-
 def _digits() -> Examples:
     """Read the table that scikit-learn ships, without importing scikit-learn, which takes longer than a training."""
     package = importlib.util.find_spec("sklearn")
@@ -332,11 +297,11 @@ def _paired(images: Array, labels: Array, part: str) -> Examples:
     return Examples(images.reshape(len(images), -1), labels)
 
 
-def _from_raw(raw: Raw, path: FilePath, seed: int, dtype: DTypeLike) -> Dataset:
+def _from_raw(raw: Raw, path: FilePath, task: Task, seed: int, dtype: DTypeLike) -> Dataset:
     if raw.labels is None:
         raise mistake(path, "an array 'labels'", "only 'x'", NPZ_CURE)
     where = f"{path}, column {raw.label!r}" if raw.label else f"{path}, labels"
-    classes = class_names(raw.labels, where)
+    classes = class_names(raw.labels, where, task=task)
     splits = _split(Examples(raw.x, encode_labels(raw.labels, classes, where)), seed, str(path))
     return _scaled(Path(path).name, splits, classes, raw.features, raw.label, images=raw.images, dtype=dtype)
 

@@ -1,6 +1,7 @@
 """The user's own CSV and NPZ files, checked cell by cell. Nothing is scaled here."""
 
 import csv
+import itertools
 import math
 import os
 import zipfile
@@ -133,6 +134,10 @@ def _header(path: FilePath, rows: Iterator[tuple[int, list[str]]]) -> list[str]:
         raise mistake(path, "a header row and rows of data", "an empty file", "add them")
     if all(map(_is_number, header)):
         got = f"only numbers: {listed(header)}"
+        raise mistake(where, "a header row with the columns' names", got, "add one above")
+    numbers = [to_number(name) for name in header if _is_number(name)]
+    if 2 * len(numbers) > len(header) and any(b <= a for a, b in itertools.pairwise(numbers)):
+        got = f"what looks like an example: {listed(header, 6)}"
         raise mistake(where, "a header row with the columns' names", got, "add one above")
     if "" in header:
         cure = "name it, or remove it (pandas: to_csv(path, index=False))"

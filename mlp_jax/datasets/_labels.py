@@ -1,0 +1,107 @@
+"""Labels as their author means them: one spelling for each class, no missing ones, and no numbers to regress on."""
+
+from collections.abc import Hashable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlp_jax._doors import check_choice, mistake
+from mlp_jax.datasets._user_files import listed, to_number
+
+Array = NDArray[Any]
+Task = Literal["auto", "classification"]
+
+TASKS = ("auto", "classification")
+MOST_WHOLE = 20  # different whole numbers that are classes without a question: more than the ten digits
+MISSING = frozenset(("", "na", "n/a", "#n/a", "<na>", "nan", "null", "none", "?"))  # as pandas reads and UCI writes
+CLASSES = "if these are classes, give --task classification, in Python task='classification'"
+REGRESSION = "for regression use the Python API: train(..., loss=squared_error)"
+
+
+def class_names(labels: Sequence[str], name: str = "labels", *, task: Task = "auto") -> tuple[str, ...]:
+    """Return the different labels, in numerical order if all are integers, else in that of their characters.
+
+    Spaces around a label are no part of it.
+
+    Args:
+      labels: the texts of all examples.
+      name: of the labels, for the error.
+      task: "classification" if whole numbers with more than 20 values are classes. With "auto" they are an error, as
+        they may be amounts, and so is a label that nearly every example has for itself.
+
+    Raises:
+      ValueError: if there is only one class; if all labels are numbers but some are not integers, which calls for
+        regression; if a label is missing; if labels differ only in case or in the form of a number; or, with "auto", if
+        they may be no classes.
+
+    Example:
+      >>> class_names(["10", "9", "9 "]), class_names(["10", "9", "b"])
+      (('9', '10'), ('10', '9', 'b'))
+    """
+    check_choice("task", task, TASKS)
+    stripped = [label.strip() for label in labels]
+    texts = sorted(set(stripped))
+    missing = next((text for text in texts if text.lower() in MISSING), None)
+    if missing is not None:
+        got = f"{missing!r} for {stripped.count(missing):,} of {len(labels):,} examples"
+        raise mistake(name, "a label for each example", got, "remove these rows, or rename the class if it is one")
+    if len(texts) < 2:
+        raise mistake(name, "at least two classes", f"only {listed(texts)}", "add rows of another")
+    spellings: dict[Hashable, list[str]] = {}
+    for text in texts:
+        spellings.setdefault(meaning(text), []).append(text)
+    several = next((alike for alike in spellings.values() if len(alike) > 1), None)
+    if several is not None:
+        raise mistake(name, "one spelling of each class", listed(several), "write them alike")
+    numbers = {text: value for value, (text,) in spellings.items() if isinstance(value, float)}
+    if len(numbers) < len(texts):
+        if task == "auto" and 2 * len(texts) > len(labels) > MOST_WHOLE:
+            got = f"{len(texts):,} different ones for {len(labels):,} examples, such as {listed(texts, 3)}"
+            raise mistake(name, "labels that examples share", got, f"name another label column; {CLASSES}")
+        return tuple(texts)
+    fraction = next((text for text in texts if not numbers[text].is_integer()), None)
+    if fraction is not None:
+        cure = f"name another label column; {REGRESSION}"
+        raise mistake(name, "classes (texts or integers)", f"{fraction!r}: these labels look continuous", cure)
+    if task == "auto" and len(texts) > MOST_WHOLE:
+        got = f"{len(texts):,} different whole numbers for {len(labels):,} examples: they may be amounts"
+        raise mistake(name, f"at most {MOST_WHOLE} different whole numbers", got, f"{CLASSES}; {REGRESSION}")
+    return tuple(sorted(texts, key=lambda text: numbers[text]))
+
+
+def encode_labels(labels: Sequence[str], classes: Sequence[str], name: str = "labels") -> Array:
+    """Return each label's index in `classes`, (N,) int32. Spaces around a label are no part of it.
+
+    Args:
+      labels: the texts of all examples.
+      classes: the different texts.
+      name: of the labels, for the error.
+
+    Raises:
+      ValueError: if a label is not one of the classes.
+
+    Example:
+      >>> encode_labels(["b", "a "], ["a", "b"])
+      array([1, 0], dtype=int32)
+    """
+    index = {text: i for i, text in enumerate(classes)}
+    stripped = [label.strip() for label in labels]
+    unknown = next((text for text in stripped if text not in index), None)
+    if unknown is not None:
+        raise mistake(name, f"one of the classes {listed(classes)}", repr(unknown), "correct it or train again")
+    return np.array([index[text] for text in stripped], np.int32)
+
+
+def matched(labels: Sequence[str], classes: Sequence[str]) -> Array:
+    """Return each label's index in `classes` whatever its case or number format, (N,) int32; -1 for no class."""
+    index = {meaning(text): i for i, text in enumerate(classes)}
+    return np.array([index.get(meaning(label.strip()), -1) for label in labels], np.int32)
+
+
+def meaning(text: str) -> Hashable:
+    """Return what a label means: its number if it is one, else its characters whatever their case."""
+    try:
+        return to_number(text)
+    except ValueError:
+        return text.casefold()
