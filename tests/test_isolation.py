@@ -74,7 +74,7 @@ answers = ends[1]
 step = {"line": 1, "parameters": ["W", "b"], "losses": ["loss"], "gradients": ["dW, db"]}
 first = {"steps": [step], "error": "", "line": 0, "sizes": [], "calls": [], "looks": [], "functions": []}
 step["is_point"] = first["form"] = ""
-step["later"] = 0
+step["later"], step["unused"] = 0, []
 first["constants"], first["mistake"], first["defined"] = {}, "", []
 send(first, numpy.zeros((4, 2)), numpy.zeros(2))
 while True:
@@ -321,7 +321,15 @@ def test_the_innocent_are_judged_as_alone(group, after, alone):
 
 # ---- what a process may say
 
-STEP = {"line": 3, "is_point": False, "later": 0, "parameters": ["W"], "losses": ["loss"], "gradients": ["dW"]}
+STEP = {
+    "line": 3,
+    "is_point": False,
+    "later": 0,
+    "unused": [],
+    "parameters": ["W"],
+    "losses": ["loss"],
+    "gradients": ["dW"],
+}
 FIRST = {"steps": [STEP], "error": "", "line": 0, "sizes": [3], "calls": [], "looks": [], "shapes": [[3]]}
 FIRST |= {"functions": [], "constants": {}, "form": "", "mistake": "", "defined": []}
 ZEROS = np.zeros(3).tobytes()
