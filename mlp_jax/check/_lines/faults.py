@@ -314,10 +314,15 @@ def _candidates(value: Value, tables: Sequence[Table], is_plain: bool) -> Iterat
 
 
 def _smallest(trial: _Trial, cure: _Cure, parts: Sequence[Value]) -> _Cure:
-    """Return the smallest part of a value that is at fault as well, and what is right there."""
+    """Return the smallest part of a value that is at fault as well, and what is right there.
+
+    If a factor is all that is wrong, its shapes are right, and so are the parts that are quantities.
+    """
     ways: list[Callable[[Value, Sequence[Table]], Iterator[Reading]]] = [partial(_candidates, is_plain=True)]
-    if readings.multiples(cure.value.seen, cure.reading) is None:  # else its shapes are right
+    if readings.multiples(cure.value.seen, cure.reading) is None:
         ways.append(_in_other_shapes)
+    else:
+        parts = [part for part in parts if all(name.factor for name in part.names)]
     for others in ways:
         for value in sorted(parts, key=_width):
             for other in others(value, trial.tables):

@@ -257,7 +257,7 @@ def mark(fault: Fault, lines: Sequence[str], tree: ast.Module, arrays: Sequence[
     if number is not None and not same:
         message += f": look at `{ast.unparse(number)}`"
     rule = _rule(fault.reading, player.passes[0].L)
-    if rule and not (same or names or number is not None):
+    if rule and not (same or number is not None) and (ratios or not names):
         message += f": {formula(rule, player.network)}"
     argument = expressions.argument_at(tree, place)
     if argument is not None:
