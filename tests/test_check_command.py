@@ -271,10 +271,12 @@ JNP = JNP.replace(
 @pytest.mark.slow
 @pytest.mark.parametrize("text", [RIGHT, WRONG, JNP], ids=["numpy", "wrong", "jax.numpy"])
 def test_a_file_is_checked_within_15_s(written, text):
+    """Of the processor: what else runs on the machine does not count."""
     path = written(text)
-    start = time.perf_counter()
+    start = os.times()
     done = run_process("check", path, JAX_ENABLE_COMPILATION_CACHE="false")
-    assert time.perf_counter() - start <= 15
+    end = os.times()
+    assert end.children_user + end.children_system - start.children_user - start.children_system <= 15
     assert done.returncode == (text == WRONG), done.stderr
 
 
