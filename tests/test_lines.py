@@ -21,9 +21,9 @@ from mlp_jax.check._child import recording
 from mlp_jax.check._differences import conversation
 from mlp_jax.check._exercises.writing import written
 from mlp_jax.check._grading.hints import told
-from mlp_jax.check._lines import expressions, faults, readings
-from mlp_jax.check._lines.faults import Played
+from mlp_jax.check._lines import expressions, faults, readings, streams
 from mlp_jax.check._lines.quantities import quantities
+from mlp_jax.check._lines.values import Played
 from mlp_jax.check._networks.chain import backward
 from mlp_jax.check._networks.judgement import forward_pass
 from mlp_jax.check._networks.networks import OUTPUTS
@@ -189,7 +189,7 @@ def example_pass(seed=0):
 
 
 def example_tables():
-    return [readings.table(example_pass(seed), OUTPUTS[0]) for seed in (0, 1)]
+    return [streams.table(example_pass(seed), OUTPUTS[0]) for seed in (0, 1)]
 
 
 # A stream of numbers, as code gives them, and the only name that they have.

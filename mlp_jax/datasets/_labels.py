@@ -1,7 +1,7 @@
 """Labels as their author means them: one spelling for each class, no missing ones, and no numbers to regress on."""
 
 from collections.abc import Hashable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,8 @@ from mlp_jax.datasets._user_files import listed, to_number
 Array = NDArray[Any]
 Task = Literal["auto", "classification"]
 
-TASKS = ("auto", "classification")
 MOST_WHOLE = 20  # different whole numbers that are classes without a question: more than the ten digits
+FEWEST = 20  # examples; of fewer, each may have a class of its own
 MISSING = frozenset(("", "na", "n/a", "#n/a", "<na>", "nan", "null", "none", "?"))  # as pandas reads and UCI writes
 CLASSES = "if these are classes, give --task classification, in Python task='classification'"
 REGRESSION = "for regression use the Python API: train(..., loss=squared_error)"
@@ -28,7 +28,7 @@ def class_names(labels: Sequence[str], name: str = "labels", *, task: Task = "au
       labels: the texts of all examples.
       name: of the labels, for the error.
       task: "classification" if whole numbers with more than 20 values are classes. With "auto" they are an error, as
-        they may be amounts, and so is a label that nearly every example has for itself.
+        they may be amounts. More than half as many texts as examples are an error too, as they may be names.
 
     Raises:
       ValueError: if there is only one class; if all labels are numbers but some are not integers, which calls for
@@ -39,7 +39,7 @@ def class_names(labels: Sequence[str], name: str = "labels", *, task: Task = "au
       >>> class_names(["10", "9", "9 "]), class_names(["10", "9", "b"])
       (('9', '10'), ('10', '9', 'b'))
     """
-    check_choice("task", task, TASKS)
+    check_choice("task", task, get_args(Task))
     stripped = [label.strip() for label in labels]
     texts = sorted(set(stripped))
     missing = next((text for text in texts if text.lower() in MISSING), None)
@@ -56,7 +56,7 @@ def class_names(labels: Sequence[str], name: str = "labels", *, task: Task = "au
         raise mistake(name, "one spelling of each class", listed(several), "write them alike")
     numbers = {text: value for value, (text,) in spellings.items() if isinstance(value, float)}
     if len(numbers) < len(texts):
-        if task == "auto" and 2 * len(texts) > len(labels) > MOST_WHOLE:
+        if task == "auto" and 2 * len(texts) > len(labels) >= FEWEST:
             got = f"{len(texts):,} different ones for {len(labels):,} examples, such as {listed(texts, 3)}"
             raise mistake(name, "labels that examples share", got, f"name another label column; {CLASSES}")
         return tuple(texts)

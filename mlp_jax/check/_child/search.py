@@ -120,9 +120,11 @@ def step_of(program: Program, tree: ast.Module) -> Step | None:
 
 
 def _unused(program: Program, theta: Theta, all_kept: Theta, rng: np.random.Generator) -> list[Path]:
-    """Return what is no parameter and is updated as if it were: by arrays that stand, times the same rate."""
+    """Return what is updated next to the parameters, by the same rate, although the loss does not depend on it."""
+    if len(theta) == len(all_kept):
+        return []
     point = drawn(shapes_of(all_kept), rng)
-    if len(theta) == len(all_kept) or standing(program, point) is None:
+    if standing(program, point) is None:
         return []
     sizes = {path: float(np.abs(update).max()) for path, update in updates(program, point).items()}
     return [path for path in all_kept if path not in theta and sizes[path] > NOTHING * max(sizes.values())]

@@ -6,6 +6,7 @@ parameters and data can make, it is meant to be the one whose numbers are found 
 
 import itertools
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -42,12 +43,9 @@ def intended(run: Running, script: Script, seen: Sequence[np.ndarray]) -> Recogn
     """
     numbers = np.unique(np.concatenate([np.zeros(1), *(np.abs(a).ravel() for a in seen)]))
     tried = sorted(itertools.islice(_readings(run, script), MOST_READINGS), key=_unlikely)
-    likeliest = max((_likeliest(script, reading, numbers) for reading in tried), key=_first, default=(0.0, None))
-    return likeliest[1] if likeliest[0] else None
-
-
-def _first(pair: tuple[float, Recognised | None]) -> float:
-    return pair[0]
+    shares = [_likeliest(script, reading, numbers) for reading in tried]
+    share, known = max(shares, key=itemgetter(0), default=(0.0, None))
+    return known if share else None
 
 
 def _likeliest(script: Script, reading: _Reading, numbers: np.ndarray) -> tuple[float, Recognised]:
@@ -64,14 +62,17 @@ def _likeliest(script: Script, reading: _Reading, numbers: np.ndarray) -> tuple[
         passes = tuple(forward_pass(Problem("a draw", theta, x, y), network) for theta in thetas)
         return Recognised(words(network, len(layers)), network, layers, passes)
 
-    def share(known: Recognised) -> float:
-        s = known.passes[0]
-        return _shares([*s.z[1:], *s.h[1:], *_last(s, known.network.output)], numbers)
+    def hidden(phi: Elementwise) -> float:
+        s = of(phi, outputs[0], MEAN).passes[0]
+        return _shares([*s.z[1:], *s.h[1:]], numbers)
 
-    phi = max(activations, key=lambda phi: share(of(phi, outputs[0], MEAN)))
-    known = max((of(phi, *last) for last in itertools.product(outputs, REDUCTIONS)), key=share)
-    last = _shares([*_last(known.passes[0], known.network.output)], numbers)
-    return share(known) if "loss" in asked.declared or last >= LEAST else 0.0, known
+    def last(known: Recognised) -> float:
+        return _shares([*_last(known.passes[0], known.network.output)], numbers)
+
+    phi = max(activations, key=hidden)
+    known = max((of(phi, *pair) for pair in itertools.product(outputs, REDUCTIONS)), key=last)
+    told = last(known)
+    return hidden(phi) + told if "loss" in asked.declared or told >= LEAST else 0.0, known
 
 
 def _readings(run: Running, script: Script) -> Iterator[_Reading]:

@@ -15,12 +15,13 @@ from mlp_jax.check._child import recording
 from mlp_jax.check._child.functions import Answer
 from mlp_jax.check._child.recording import Event, Place
 from mlp_jax.check._differences.running import Recorded, text
-from mlp_jax.check._lines import expressions, faults, playing, readings
+from mlp_jax.check._lines import expressions, faults, playing, readings, streams, values
 from mlp_jax.check._lines.expressions import Span
-from mlp_jax.check._lines.faults import Fault, Replaced, Value
+from mlp_jax.check._lines.faults import Fault
 from mlp_jax.check._lines.playing import Player
 from mlp_jax.check._lines.quantities import DIAGONAL
 from mlp_jax.check._lines.readings import Reading
+from mlp_jax.check._lines.values import Replaced, Value
 from mlp_jax.check._networks.networks import formula
 from mlp_jax.check._networks.problems import Problem
 from mlp_jax.check._networks.recognition import Function
@@ -179,14 +180,14 @@ def listing(player: Player, source: str, tree: ast.Module, is_right: bool, until
       is_right: whether its gradients were found to be right; else what is wrong is looked for.
       until: when to stop.
     """
-    tables = [readings.table(s, player.network.output, player.precision) for s in player.passes]
+    tables = [streams.table(s, player.network.output, player.precision) for s in player.passes]
     reads = expressions.reads(tree)
-    found = faults.values([player.play(i, {}, True) for i in range(len(tables))], tables, reads)
+    found = values.values([player.play(i, {}, True) for i in range(len(tables))], tables, reads)
     wrong, is_cured = ([], True) if is_right else faults.faults(player.play, tables, reads, until)
     wrong = wrong if is_cured or not player.meant else []
     lines = source.rstrip().split("\n")
     words: dict[int, list[str]] = {}
-    shown = faults.roots(found)
+    shown = values.roots(found)
     changed = {value.place.statement for value in shown if value.place.is_after}
     for value in shown:
         is_name = NAME.fullmatch(expressions.text(expressions.span(value.place.ends, lines), lines))
@@ -204,7 +205,7 @@ def listing(player: Player, source: str, tree: ast.Module, is_right: bool, until
 def _of_classes(found: Sequence[Value], events: Sequence[Event], lines: Sequence[str]) -> list[Mark]:
     """Return the first value that has another shape if the last class does not occur among the labels."""
     first = {event.place: event.value.shape for event in reversed(events)}
-    for value in faults.roots(found):
+    for value in values.roots(found):
         shape, other = value.seen[0][0].shape, first.get(value.number)
         if other is not None and other != shape:
             span = expressions.span(value.place.ends, lines)
@@ -239,7 +240,7 @@ def mark(fault: Fault, lines: Sequence[str], tree: ast.Module, arrays: Sequence[
     if ratios:
         ratio = ratios[0] if np.allclose(ratios, ratios[0], rtol=readings.RATE, atol=0) else np.inf
         number = expressions.factor_at(expressions.node_at(tree, place), arrays, ratio)
-    same = [part for part in fault.parts if _is(part, fault) and faults.contains(place, part.place)]
+    same = [part for part in fault.parts if _is(part, fault) and values.contains(place, part.place)]
     names = "" if place.is_after else named(shown)
     if any(name.name == DIAGONAL for name in shown.names):
         message = f"`{code}` is {DIAGONAL}, only the diagonal of softmax's Jacobian; its other entries count too"

@@ -13,7 +13,7 @@ from mlp_jax.check._differences.layouts import Recognised, Script, in_rows
 from mlp_jax.check._differences.running import Failed, Recorded, Running
 from mlp_jax.check._differences.trial import Trial
 from mlp_jax.check._lines import intention
-from mlp_jax.check._lines.faults import Play, Played, Replaced
+from mlp_jax.check._lines.values import Play, Played, Replaced
 from mlp_jax.check._networks import recognition
 from mlp_jax.check._networks.chain import Head, Pass, backward
 from mlp_jax.check._networks.judgement import distance, forward_pass, judge
