@@ -1,7 +1,8 @@
 """Judge a file as its author wrote it: are the gradients of its training step those of its own loss?
 
 `conversation` runs the file in a child process, which `processes` starts and ends; `slopes` takes differences of the
-loss; `trial` holds both; `judge` decides, and `facts` says what the errors look like.
+loss; `comparing` holds the gradient against them, and `trial` is what it finds; `judge` decides, and `facts` says what
+the errors look like.
 
 The judge executes nothing that comes from the file: messages are JSON and plain numbers, of limited size, and a file's
 texts are shortened and stripped of control characters. All files are read before any of them runs.

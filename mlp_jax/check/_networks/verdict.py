@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlp_jax.check._differences import facts
+from mlp_jax.check._differences import comparing, facts
 from mlp_jax.check._differences import judge as by_differences
 from mlp_jax.check._differences.in_memory import running_function
 from mlp_jax.check._differences.running import Failed, Running
@@ -144,7 +144,7 @@ def _by_differences(
     at_point = not is_whole or problem.name == OWN_POINT
     run = running_function(answer, problem.params, (problem.x, problem.labels), at_point)
     rng = np.random.default_rng([seed, 2])
-    return by_differences.tried(run, (0, 0, 0), rng, None if is_whole else 0), run
+    return comparing.tried(run, (0, 0, 0), rng, None if is_whole else 0), run
 
 
 def _assumed(network: Network) -> list[str]:
