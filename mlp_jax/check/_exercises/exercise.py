@@ -31,10 +31,10 @@ It computes loss and gradients of a network by hand: {layers} layers, {activatio
 {shapes}
 When you have repaired it, run mlp-jax check on this file: it says whether all is right."""
 SHAPES = {
-    "vectorised": "Examples are rows: x is (B, D), W is (fan_in, fan_out), b is (fan_out,).",
-    "loops": "Each x[i] is one example, W is (fan_in, fan_out), b is (fan_out,).",
-    "classes": "Examples are rows: x is (B, D), W is (fan_in, fan_out), b is (fan_out,).",
-    "columns": "Examples are columns: x is (D, B), W is (fan_out, fan_in), b is (fan_out, 1).",
+    "vectorised": "Examples are rows: x is (B, D), W (fan_in, fan_out) and b (fan_out,).",
+    "loops": "Each x[i] is one example, W is (fan_in, fan_out) and b (fan_out,).",
+    "classes": "Examples are rows: x is (B, D), W (fan_in, fan_out) and b (fan_out,).",
+    "columns": "Examples are columns: x is (D, B), W (fan_out, fan_in) and b (fan_out, 1).",
 }
 LOSS_IN_WORDS = {"cross_entropy": "the mean of softmax cross-entropies", "squared_error": "the mean of squared errors"}
 
