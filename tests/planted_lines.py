@@ -1,10 +1,12 @@
 """Is the line with a planted mistake marked? Each known mistake in four styles and three activations.
 
 `python tests/planted_lines.py` judges the whole table and writes tests/planted_lines.json, which `test_lines.py` reads;
-with a number n it judges every n-th file. Then it takes the time of every `TIMED`-th of these with the listing and
-without, one after the other. Tests judge a fixed sample.
+with a number n it judges every n-th file. Then it judges `RIGHT` files without a mistake, of which none may be marked,
+and takes the time of every `TIMED`-th file of the table with the listing and without, one after the other. Tests judge a
+fixed sample.
 """
 
+import itertools
 import json
 import os
 import statistics
@@ -24,6 +26,8 @@ from mlp_jax.check._exercises.writing import network, spots, written
 
 RECORD = Path(__file__).with_suffix(".json")
 TIMED = 30
+RIGHT = 500
+LOSSES = ("cross_entropy", "squared_error")
 SEEDS = range(4)  # of files in which a place for a mistake is looked for
 
 
@@ -54,6 +58,12 @@ def planted(case):
     """The file of a case."""
     style, activation, layers, seed, mistake = case
     return written(style, activation, "cross_entropy", layers, seed, mistakes=[mistake])
+
+
+def right_files():
+    """Files without a mistake: each style, activation, loss and depth, at seeds that no file of the table has."""
+    kinds = list(itertools.product(NAMES, ACTIVATIONS, LOSSES, (2, 3)))
+    return [written(*kinds[i % len(kinds)], seed=len(SEEDS) + i) for i in range(RIGHT)]
 
 
 def checked(file, folder, lines):
@@ -94,6 +104,15 @@ def marked(case, folder):
     return "part" if mistake.column <= span.column and span.end_column <= mistake.end_column else "line"
 
 
+def right_record(files, pool, folder):
+    """How many right files are judged correct, and how many have a mark."""
+    reports = list(pool.map(lambda file: checked(file, folder, lines=True), files))
+    verdicts = Counter(report.verdict for report in reports)
+    listings = [report.listing for report in reports]
+    return {"files": len(files), **verdicts, "listed": sum(listing is not None for listing in listings),
+            "marked": sum(bool(listing and listing.marks) for listing in listings)}  # fmt: skip
+
+
 def record(found):
     """How many were marked, and which lines were not."""
     counts = Counter(found.values())
@@ -113,7 +132,8 @@ def main():
             found[case] = what
             if what not in ("part", "line"):
                 print(f"{what}: {', '.join(map(str, case))}", file=sys.stderr, flush=True)
-        made = {"every": every} | record(found) | {"times as long": times(chosen[::TIMED], folder)}
+        right = right_record(right_files()[::every], pool, folder)
+        made = {"every": every} | record(found) | {"right": right, "times as long": times(chosen[::TIMED], folder)}
     rows = ",\n".join(json.dumps(row) for row in made["missed"])
     head = json.dumps({key: value for key, value in made.items() if key != "missed"}, indent=1)[:-2]
     RECORD.write_text(f'{head},\n "missed": [\n{rows}\n]}}\n', encoding="utf-8")

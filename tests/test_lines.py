@@ -118,6 +118,8 @@ def test_the_record_of_planted_lines_is_what_is_claimed():
     not_wrong = [row for row in RECORD["missed"] if row[-1] not in ("another line", "nothing")]
     assert RECORD["wrong"] + len(not_wrong) == RECORD["files"]
     assert len(RECORD["missed"]) - len(not_wrong) == RECORD["wrong"] - RECORD["line"]
+    right = RECORD["right"]
+    assert right["files"] == right["correct"] == right["listed"] == planted_lines.RIGHT and right["marked"] == 0
 
 
 LINE, PART = 0.95, 0.8  # of the files
