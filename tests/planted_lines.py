@@ -2,9 +2,7 @@
 
 `python tests/planted_lines.py` judges the whole table and writes tests/planted_lines.json, which `test_lines.py` reads;
 with a number n it judges every n-th file. Then it judges `RIGHT` files without a mistake, of which none may be marked,
-and takes the time of every `TIMED`-th file of the table with the listing and without, one after the other. Tests judge a
-fixed sample.
-"""
+and takes the time of every `TIMED`-th file of the table with the listing and X"""
 
 import itertools
 import json
