@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -64,21 +65,32 @@ def right_files():
     return [written(*kinds[i % len(kinds)], seed=len(SEEDS) + i) for i in range(RIGHT)]
 
 
-def checked(file, folder, lines):
-    """The report of a file, with a listing or without."""
+def saved(file, folder):
+    """The path of a file in a folder."""
     with tempfile.NamedTemporaryFile("w", suffix=".py", dir=folder, delete=False, encoding="utf-8") as stream:
         stream.write(file.text)
-    return _files.check_file(Path(stream.name), _files.Asking(seconds=120, seed=3, lines=lines))
+    return Path(stream.name)
 
 
-def times(chosen, folder):
+def checked(file, folder, lines):
+    """The report of a file, with a listing or without."""
+    return _files.check_file(saved(file, folder), _files.Asking(seconds=120, seed=3, lines=lines))
+
+
+def commanded(file, folder, lines):
+    """What the command prints of a file, with a listing or without."""
+    command = [sys.executable, "-m", "mlp_jax", "check", str(saved(file, folder)), *(["--lines"] if lines else [])]
+    return subprocess.run(command, capture_output=True, check=False)
+
+
+def times(chosen, folder, check):
     """How many times as long as without the listing a check takes with it: the median and the most."""
     ratios = []
     for case in chosen:
         file, seconds = planted(case), []
         for lines in (True, False):
             began = time.monotonic()
-            checked(file, folder, lines)
+            check(file, folder, lines)
             seconds.append(time.monotonic() - began)
         ratios.append(seconds[0] / seconds[1])
     return {"median": round(statistics.median(ratios), 1), "most": round(max(ratios), 1)}
@@ -131,7 +143,9 @@ def main():
             if what not in ("part", "line"):
                 print(f"{what}: {', '.join(map(str, case))}", file=sys.stderr, flush=True)
         right = right_record(right_files()[::every], pool, folder)
-        made = {"every": every} | record(found) | {"right": right, "times as long": times(chosen[::TIMED], folder)}
+        timed = {"command": commanded, "without the start of Python": checked}
+        as_long = {name: times(chosen[::TIMED], folder, check) for name, check in timed.items()}
+        made = {"every": every} | record(found) | {"right": right, "times as long": as_long}
     rows = ",\n".join(json.dumps(row) for row in made["missed"])
     head = json.dumps({key: value for key, value in made.items() if key != "missed"}, indent=1)[:-2]
     RECORD.write_text(f'{head},\n "missed": [\n{rows}\n]}}\n', encoding="utf-8")

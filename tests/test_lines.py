@@ -118,6 +118,7 @@ def test_the_record_of_planted_lines_is_what_is_claimed():
     not_wrong = [row for row in RECORD["missed"] if row[-1] not in ("another line", "nothing")]
     assert RECORD["wrong"] + len(not_wrong) == RECORD["files"]
     assert len(RECORD["missed"]) - len(not_wrong) == RECORD["wrong"] - RECORD["line"]
+    assert RECORD["times as long"]["command"]["most"] <= 3
     right = RECORD["right"]
     assert right["files"] == right["correct"] == right["listed"] == planted_lines.RIGHT and right["marked"] == 0
 
