@@ -364,12 +364,18 @@ def as_logits(value: Any) -> Any:
     return z
 
 
-def as_targets(value: Any, batch: int, classes: int, dtype: Any, name: str = "targets") -> Any:
-    """Return labels (B,) in [0, C), or floats (B, C) in the logits' dtype."""
+def as_targets(value: Any, batch: int, classes: int, dtype: Any, name: str = "targets", extra: int = 0) -> Any:
+    """Return labels (B,) in [0, C), or floats (B, C) in the logits' dtype; with `extra` columns only floats."""
     t = as_array(name, value)
-    if jnp.issubdtype(t.dtype, jnp.integer) and t.shape == (batch,):
+    is_integer = jnp.issubdtype(t.dtype, jnp.integer)
+    if extra:
+        if is_integer or t.shape != (batch, classes + extra):
+            expected = f"floats ({batch}, {classes} + {extra})"
+            raise mistake(name, expected, f"{t.dtype} of shape {t.shape}", "make them by mlp_jax.losses.with_weights")
+        return as_finite(name, t, dtype)
+    if is_integer and t.shape == (batch,):
         return as_labels(value, classes, name)
-    if jnp.issubdtype(t.dtype, jnp.integer) or t.shape != (batch, classes):
+    if is_integer or t.shape != (batch, classes):
         cure = ""
         if t.shape == (batch,):
             are_classes = np.issubdtype(t.dtype, np.floating) and not is_traced(t) and np.all(np.asarray(t) % 1 == 0)

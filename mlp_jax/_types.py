@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Integer
 ArrayLike: TypeAlias = Any
 
 Input: TypeAlias = Float[ArrayLike, "B D"]
-Targets: TypeAlias = Integer[ArrayLike, " B"] | Float[ArrayLike, "B C"]
+Targets: TypeAlias = Integer[ArrayLike, " B"] | Float[ArrayLike, "B _"]  # C columns, and those of `extra_columns`
 Logits: TypeAlias = Float[ArrayLike, "B C"]
 
 

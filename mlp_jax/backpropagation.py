@@ -20,7 +20,7 @@ from mlp_jax import _doors
 from mlp_jax._doors import door
 from mlp_jax._types import Input, Layer, Params, Targets
 from mlp_jax.activations import Activation, relu
-from mlp_jax.losses import Loss, cross_entropy
+from mlp_jax.losses import Loss, cross_entropy, targets_of
 from mlp_jax.network import Trace, as_network, forward, forward_with_trace
 
 
@@ -82,9 +82,7 @@ def as_examples(loss: Any, targets: Any, **network: Any) -> dict[str, Any]:
     _doors.check_record("loss", loss, Loss)
     checked = as_network(**network)
     bias = checked["params"][-1].bias
-    t = _doors.as_targets(targets, checked["x"].shape[0], bias.shape[0], bias.dtype)
-    if loss.check_targets is not None and t.ndim == 2:
-        loss.check_targets("targets", t)
+    t = targets_of(loss, targets, checked["x"].shape[0], bias.shape[0], bias.dtype)
     return checked | {"loss": loss, "targets": t}
 
 

@@ -10,7 +10,7 @@ label's own +inf gives 0. A label outside [0, C) is an error if it can be read, 
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Integer
 
 from mlp_jax._doors import (
+    as_floats,
     as_fraction,
     as_labels,
     as_like,
@@ -25,7 +26,9 @@ from mlp_jax._doors import (
     as_targets,
     as_whole_number,
     check_probabilities,
+    check_values,
     door,
+    mistake,
 )
 from mlp_jax._types import ArrayLike, Logits, Targets
 
@@ -138,6 +141,8 @@ class Loss:
         Hessian- and Gauss-Newton-vector products need it.
       check_targets: (name, floats (B, C)), raises if the loss cannot take these float targets. It is called only if
         values can be read. None, the default, takes all finite floats.
+      extra_columns: of float targets, beyond the C of the logits, such as the weight in `weighted`; then labels are no
+        targets. The default is 0.
 
     Example:
       >>> import mlp_jax, jax.numpy as jnp
@@ -156,6 +161,7 @@ class Loss:
     value_and_logits_gradient: Callable[[Any, Any], tuple[Array, Array]] | None = field(default=None, repr=False)
     logits_hessian_product: Callable[[Any, Any, Any], Array] | None = field(default=None, repr=False)
     check_targets: Callable[[str, Any], None] | None = field(default=None, repr=False)
+    extra_columns: int = field(default=0, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.name or getattr(self.value, "__name__", "loss"))
@@ -172,19 +178,29 @@ class Loss:
         return self.value_and_logits_gradient(logits, targets)
 
 
-def _of_batch(check_targets: Any, logits: Any, targets: Any, **r: Any) -> dict[str, Any]:
+def targets_of(loss: Loss, value: Any, batch: int, classes: int, dtype: Any, name: str = "targets") -> Any:
+    """Check the targets of a loss: labels (B,), or floats (B, C) that it takes."""
+    return _checked_targets(loss.check_targets, value, batch, classes, dtype, name, loss.extra_columns)
+
+
+def _checked_targets(check_targets: Any, *arguments: Any) -> Any:
+    t = as_targets(*arguments)
+    if check_targets is not None and t.ndim == 2:
+        check_targets(arguments[4], t)
+    return t
+
+
+def _of_batch(check_targets: Any, logits: Any, targets: Any, extra: int = 0, **r: Any) -> dict[str, Any]:
     """Check the arguments of a loss's functions: logits (B, C), targets, and r if there is one."""
     z = as_logits(logits)
     if z.ndim != 2 or z.shape[0] == 0:
         raise ValueError(f"logits: expected (B, C), a batch of at least one example, got shape {z.shape}")
-    t = as_targets(targets, z.shape[0], z.shape[1], z.dtype)
-    if check_targets is not None and t.ndim == 2:
-        check_targets("targets", t)
+    t = _checked_targets(check_targets, targets, *z.shape, z.dtype, "targets", extra)
     r = {name: as_like(name, value, "the logits", z.shape, z.dtype) for name, value in r.items()}
     return {"logits": z, "targets": t} | r
 
 
-@door(lambda loss, logits, targets: {"loss": loss} | _of_batch(loss.check_targets, logits, targets))
+@door(lambda loss, logits, targets: {"loss": loss} | _of_batch(loss.check_targets, logits, targets, loss.extra_columns))
 def _loss(loss: Loss, logits: Logits, targets: Targets) -> Float[Array, ""]:
     return loss.value(logits, targets)
 
@@ -367,6 +383,94 @@ squared_error = Loss(
     "squared_error",
     logits_hessian_product=_squared_error_logits_hessian_product,
 )
+
+
+@cache  # equal calls give one record, and so one compiled program
+def weighted(loss: Loss) -> Loss:
+    """Return the weighted loss, mean over the batch of w_i l_i, where `loss` is the mean of the l_i.
+
+    A weight w_i counts an example as w_i examples; of weight 0 it counts for nothing. Weights of mean 1 keep the step
+    sizes of the plain loss. Since delta_i is the derivative of l_i / B alone, the weighted delta_i is w_i delta_i.
+
+    Args:
+      loss: a mean over examples, such as `cross_entropy` or `squared_error`.
+
+    Returns:
+      The `Loss` of targets (B, C + 1): the float targets of `loss`, and w >= 0 in the last column; see `with_weights`.
+
+    Raises:
+      ValueError: by the result, if a weight is negative, or the targets are none of `loss`.
+
+    Example:
+      >>> logits, labels = jnp.zeros((2, 2)), jnp.array([0, 1])
+      >>> print(weighted(cross_entropy)(logits, with_weights(labels, [2.0, 0.0], classes=2)))  # log 2
+      0.6931472
+    """
+
+    def value(z: Array, t: Array) -> Array:
+        return jnp.mean(_times(t[:, -1], jax.vmap(lambda z, t: loss.value(z[None], t[None]))(z, t[:, :-1])))
+
+    def logits_gradient(z: Array, t: Array) -> Array:
+        return _times(t[:, -1:], loss.logits_gradient(z, t[:, :-1]))
+
+    def logits_hessian_product(z: Array, t: Array, r: Array) -> Array:
+        assert loss.logits_hessian_product is not None
+        return _times(t[:, -1:], loss.logits_hessian_product(z, t[:, :-1], r))
+
+    def check_targets(name: str, t: Any) -> None:
+        if loss.check_targets is not None:
+            loss.check_targets(name, t[:, :-1])
+        check_values(f"{name}' last column", lambda w: w >= 0, t[:, -1], "weights, none negative")
+
+    has_hessian = loss.logits_hessian_product is not None
+    return Loss(
+        value,
+        logits_gradient,
+        f"weighted_{loss.name}",
+        logits_hessian_product=logits_hessian_product if has_hessian else None,
+        check_targets=check_targets,
+        extra_columns=loss.extra_columns + 1,
+    )
+
+
+def _times(w: Array, a: Array) -> Array:
+    """Return w a; 0 where w is 0, also if a is infinite, and NaN where w is negative."""
+    return jnp.where(w == 0, 0, jnp.where(w < 0, jnp.nan, w) * a)
+
+
+def _of_weights(targets: Any, weights: Any, classes: Any) -> dict[str, Any]:
+    w = as_floats("weights", weights)
+    if w.ndim != 1:
+        raise mistake("weights", "one for each example, (B,)", f"shape {w.shape}", "")
+    check_values("weights", lambda w: (w >= 0) & (w < jnp.inf), w, "finite weights, none negative")
+    classes = as_whole_number("classes", classes, at_least=1)
+    return {"targets": as_targets(targets, w.shape[0], classes, w.dtype), "weights": w, "classes": classes}
+
+
+@door(_of_weights)
+def with_weights(targets: Targets, weights: Float[ArrayLike, " B"], classes: int) -> Float[Array, "B _"]:
+    """Return the targets of a `weighted` loss: labels become one-hot, and the weights are the last column.
+
+    Args:
+      targets: labels (B,), or floats (B, C).
+      weights: w, (B,), none negative.
+      classes: C, the width of the logits.
+
+    Returns:
+      (B, C + 1) in the weights' dtype.
+
+    Raises:
+      ValueError, TypeError: if shapes do not fit, a weight is negative or not finite, or a label is outside [0, C).
+
+    Example:
+      >>> print(with_weights(jnp.array([1, 0]), [0.5, 1.5], classes=2))
+      [[0.  1.  0.5]
+       [1.  0.  1.5]]
+    """
+    t, w = targets, weights
+    t = _one_hot(t, like=jnp.zeros((t.shape[0], classes), w.dtype)) if _holds_labels(t) else t
+    return jnp.concatenate([t, w[:, None]], axis=1)
+
 
 LOSSES: dict[str, Loss] = {record.name: record for record in (cross_entropy, squared_error)}
 

@@ -24,7 +24,7 @@ from mlp_jax import (
     squared_error,
 )
 from mlp_jax.derivatives import by_autodiff, softmax_jacobian
-from mlp_jax.losses import LOSSES, softmax_jvp
+from mlp_jax.losses import LOSSES, softmax_jvp, weighted, with_weights
 
 CLASSES = (2, 10, 100, 1000)
 SCALES = (1e-3, 1.0, 30.0, 1e3, 1e4)
@@ -488,6 +488,71 @@ def test_targets_that_cannot_be_read_give_nan_not_a_plausible_number(loss, targe
     is_nan = np.isnan(jax.jit(loss.logits_gradient)(z, t))
     np.testing.assert_array_equal(is_nan, [[False] * 2, [True] * 2, [False] * 2])
     assert np.isnan(jax.jit(jax.grad(loss))(z, t))[1].all()
+
+
+TWO_CLASSES = jnp.array([[0.5, -1.0], [2.0, 0.0], [1.0, 1.0], [-3.0, 2.0]])
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_a_weighted_loss_is_that_of_repeated_examples(loss, float64):
+    """Weights are whole here, so that an example of weight w can stand there w times; value, gradient and Hessian."""
+    z, labels, w = TWO_CLASSES.astype(float), jnp.array([0, 1, 1, 0]), jnp.array([2.0, 0.0, 1.0, 3.0])
+    r = jnp.sin(jnp.arange(8.0)).reshape(4, 2)
+    t = with_weights(labels, w, classes=2)
+    again = np.repeat(np.arange(4), w.astype(int))
+    of_all = len(again) / len(w)  # the mean of the weights
+    assert weighted(loss)(z, t) == pytest.approx(float(of_all * loss(z[again], labels[again])), rel=1e-13)
+    by_hand = weighted(loss).logits_gradient(z, t)
+    np.testing.assert_allclose(by_hand, jax.grad(weighted(loss).value)(z, t), rtol=1e-12, atol=1e-16)
+    _, hessian_product = jax.jvp(lambda z: weighted(loss).logits_gradient(z, t), (z,), (r,))
+    np.testing.assert_allclose(weighted(loss).logits_hessian_product(z, t, r), hessian_product, rtol=1e-10, atol=1e-15)
+    plain = loss.logits_gradient(z, labels)
+    assert np.abs(by_hand - plain).max() > 0.1  # and not the plain gradient
+
+
+def test_a_weighted_loss_is_one_record_and_trains():
+    assert weighted(cross_entropy) is weighted(cross_entropy) != cross_entropy
+    assert weighted(weighted(squared_error)).extra_columns == 2
+    x, labels = jnp.array([[-1.0], [1.0], [1.0]]), jnp.array([0, 1, 0])  # the last contradicts the second
+    params, keys = mlp_jax.init_params(jax.random.key(0), (1, 2)), jax.random.split(jax.random.key(1))
+    for w, expected in (([1.0, 1.0, 0.0], [0, 1, 1]), ([1.0, 0.0, 1.0], [0, 0, 0])):
+        data = (x, with_weights(labels, w, classes=2))
+        result = mlp_jax.train(keys[0], params, data, loss=weighted(cross_entropy), epochs=60, optimizer=optax.sgd(1.0))
+        assert predict(mlp_jax.forward(result.params, x)).tolist() == expected
+    swept = mlp_jax.sweep({"seed": [0]}, data, hidden=(), loss=weighted(cross_entropy), epochs=2)
+    assert swept.params[0][0].weight.shape == (1, 1, 2)
+
+
+def test_an_infinite_loss_of_weight_0_counts_for_nothing():
+    z, t = jnp.array([[-inf, 0.0], [0.0, 0.0]]), with_weights(jnp.array([0, 1]), [0.0, 2.0], classes=2)
+    assert weighted(cross_entropy)(z, t) == pytest.approx(np.log(2), rel=1e-6)
+    np.testing.assert_allclose(weighted(cross_entropy).logits_gradient(z, t), [[0, 0], [0.5, -0.5]], rtol=1e-6)
+
+
+BAD_WEIGHTS = {
+    "labels": ([0, 1, 1, 0], r"targets: expected floats \(4, 2 \+ 1\), got int.*with_weights"),
+    "no weights": (np.eye(2)[[0, 1, 1, 0]], r"targets: expected floats \(4, 2 \+ 1\), got float.* of shape \(4, 2\)"),
+    "a negative weight": (
+        [[1.0, 0, 1]] * 3 + [[1.0, 0, -1]],
+        r"last column: expected weights, none negative, got -1\.0",
+    ),
+    "no probabilities": ([[1.0, 1, 1]] * 4, "expected probabilities that sum to 1"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_WEIGHTS)
+def test_bad_targets_of_a_weighted_loss_are_named(name):
+    targets, words = BAD_WEIGHTS[name]
+    with pytest.raises(ValueError, match=words):
+        weighted(cross_entropy)(TWO_CLASSES, np.array(targets))
+
+
+def test_bad_weights_are_named_and_give_nan_under_jit():
+    for w, words in (([1.0, -1.0], "weights, none negative"), ([[1.0], [1.0]], r"one for each example, \(B,\)")):
+        with pytest.raises(ValueError, match=f"weights: expected .*{words}"):
+            with_weights(jnp.array([0, 1]), jnp.array(w), classes=2)
+    t = jnp.array([[1.0, 0, 1], [1, 0, -1]])
+    assert jnp.isnan(jax.jit(weighted(cross_entropy))(TWO_CLASSES[:2], t))
 
 
 @pytest.mark.parametrize("label", [-1, 2])

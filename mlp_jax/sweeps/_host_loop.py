@@ -113,9 +113,10 @@ def sweep(
     if memory is not None:
         _doors.check_positive("memory", float(memory))
     path = None if folder is None else _folder.opened(folder)
-    width, examples, classes = _sizes_of(data, validation, classes)
     network = _doors.as_float_dtype("dtype", dtype)
     keywords: dict[str, Any] = {field.name: field.default for field in fields(Recipe)} | recipe
+    extra = getattr(keywords["loss"], "extra_columns", 0)  # what is no loss is refused below
+    width, examples, classes = _sizes_of(data, validation, classes, extra)
     defaults = {"hidden": hidden} | {name: keywords[name] for name in ("activation", "batch_size")}
     settings = completed(runs, defaults, keywords["hyperparameters"], keywords["optimizer"], examples)
 
@@ -149,8 +150,8 @@ def sweep(
     return _assembled(settings, groups, results)
 
 
-def _sizes_of(data: Any, validation: Any, classes: Any) -> tuple[int, int, int]:
-    """Return the width of x, the number of examples, and C, from shapes and the largest label."""
+def _sizes_of(data: Any, validation: Any, classes: Any, extra: int) -> tuple[int, int, int]:
+    """Return the width of x, the number of examples, and C, from shapes less `extra` columns and the largest label."""
     class_counts = [1]
     for name, examples in (("data", data), ("validation", validation)):
         if examples is None and name == "validation":
@@ -159,7 +160,7 @@ def _sizes_of(data: Any, validation: Any, classes: Any) -> tuple[int, int, int]:
             raise TypeError(f"{name}: expected (x, targets), got {type(examples).__name__}")
         targets = _doors.as_array(f"{name} targets", examples[1])
         if targets.ndim == 2:
-            class_counts.append(targets.shape[1])
+            class_counts.append(targets.shape[1] - extra)
         elif targets.ndim == 1 and targets.size and jnp.issubdtype(targets.dtype, jnp.integer):
             class_counts.append(int(np.max(targets)) + 1)
     x = _doors.as_examples(data[0], None, "data x")

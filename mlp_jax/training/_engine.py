@@ -129,7 +129,7 @@ def run_epochs(
     """Train for a number of epochs, as the pure function that `train` compiles."""
 
     def epoch(state: TrainState, _: None) -> tuple[TrainState, tuple[History, PyTree]]:
-        state, train_loss = _epoch(state, key, data, traced, static)
+        state, train_loss = one_epoch(state, key, data, traced, static)
         measured: Evaluation | tuple[None, None] = (None, None)
         if validation is not None:
             measured = evaluate_batches(state.params, *validation, traced.forward, static.activation, static.loss)
@@ -143,7 +143,7 @@ _run_jit = jax.jit(run_epochs, static_argnames=("static", "epochs"))
 _run_jit_donating = jax.jit(run_epochs, static_argnames=("static", "epochs"), donate_argnames="state")
 
 
-def _epoch(
+def one_epoch(
     state: TrainState,
     key: Array,
     data: Examples,

@@ -15,7 +15,7 @@ from jaxtyping import Array, PyTree
 from mlp_jax import _doors
 from mlp_jax.activations import Activation, relu
 from mlp_jax.backpropagation import autodiff, backprop
-from mlp_jax.losses import Loss, cross_entropy
+from mlp_jax.losses import Loss, cross_entropy, targets_of
 from mlp_jax.network import forward as plain_forward
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -225,9 +225,7 @@ def as_examples_of(
         if getattr(logits, "ndim", None) != 2:
             raise _doors.mistake("forward", "it to return logits (B, C)", logits)
         classes = logits.shape[1]
-    targets = _doors.as_targets(data[1], x.shape[0], classes, dtype, name=targets_name)
-    if loss.check_targets is not None and targets.ndim == 2:
-        loss.check_targets(targets_name, targets)
+    targets = targets_of(loss, data[1], x.shape[0], classes, dtype, targets_name)
     return params, (_on_device(x), _on_device(targets))
 
 
