@@ -164,6 +164,45 @@ def test_the_accuracy_is_that_of_labels_that_mean_a_class(name):
     assert _predict.accuracy_of(np.array([1, 0, 1]), labels, ("0", "1")).startswith(words)
 
 
+def test_regression_from_training_to_predictions(tmp_path):
+    """Prices in thousands: the table is asked about, trained on, and predicted, in the prices' units."""
+    x = np.random.default_rng(0).uniform(-1, 1, size=(300, 2))
+    price = np.round(50_000 + 20_000 * x[:, 0] - 5_000 * x[:, 1] ** 2).astype(int)
+    table, model = tmp_path / "prices.csv", tmp_path / "prices.safetensors"
+    lines = [f"{a:.6f},{b:.6f},{c}" for (a, b), c in zip(x, price, strict=True)]
+    table.write_text("u,v,price\n" + "\n".join(lines), encoding="utf-8")
+    assert_fails(run("train", "--data", table), "'price'", "--task classification", "--task regression")
+    flags = ("--task", "regression", "--hidden", 32, "--learning-rate", 0.01, "--output", model)
+    done = run("train", "--data", table, *flags)
+    assert done.returncode == 0, done.stderr
+    assert " values" in done.stdout and "task regression on 'price': mean" in done.stdout
+    rmse, r2 = map(float, re.search(r"test RMSE (\S+), R2 (\S+)", done.stdout).groups())
+    assert rmse < 1000 and r2 > 0.99
+    done = run("predict", model, table, "--output", tmp_path / "p.csv")
+    predicted = np.loadtxt(tmp_path / "p.csv", skiprows=1)
+    error = np.sqrt(np.mean((predicted - price) ** 2))
+    assert done.returncode == 0 and error < 1000
+    assert float(re.search(r"RMSE (\S+), R2 0\.99", done.stdout).group(1)) == pytest.approx(error, rel=1e-3)
+    assert_fails(run("predict", model, table, "--probabilities"), "probabilities", "which predicts values")
+    assert_fails(run("train", "--data", table, *flags[:2], "--loss", "cross_entropy"), "squared_error for values")
+    assert_fails(run("train", "--data", table, *flags[:2], "--label-smoothing", 0.1), "label-smoothing: expected 0")
+    assert_fails(run("sweep", "--data", table, *flags[:2], "--folder", tmp_path / "s"), "data: expected classes")
+
+
+ERRORS = {  # labels of the same examples, and what is said of the errors
+    "all are numbers": (["1", "3", " 5.0"], "RMSE 1, R2 0.6250"),
+    "one is none": (["1", "x", "5"], "RMSE 0.7071, R2 0.8750 of the others: 1 of 3 labels are no number, such as 'x'"),
+    "none is": (["a", "b", "c"], "no RMSE: 3 of 3 labels are no number, such as 'a'"),
+    "all are equal": (["2", "2", "2"], "RMSE 1.9, R2 undefined"),
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_the_errors_are_those_of_labels_that_are_numbers(name):
+    labels, words = ERRORS[name]
+    assert _predict.errors_of(np.array([1.0, 2**0.5 + 3, 4.0]), labels).startswith(words)
+
+
 def test_whole_numbers_with_many_values_are_asked_about(tmp_path):
     path = tmp_path / "years.csv"
     path.write_text("u,year\n" + "".join(f"{i % 7},{1950 + i % 21}\n" for i in range(63)), encoding="utf-8")

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from mlp_jax import datasets
 from mlp_jax._cache import cache_folder
-from mlp_jax.datasets import _loaders, _mnist
+from mlp_jax.datasets import _labels, _loaders, _mnist
 
 REAL_DATA = os.environ.get("MLP_JAX_DATA")
 
@@ -221,7 +221,7 @@ GOOD = "u,v,kind\n" + "1,2,a\n3,4,b\n" * 6
         pytest.param("u;kind\n1;a\n", ["columns of numbers", "'u;kind'", "commas"], id="semicolons"),
         pytest.param("u,kind\n" + "1,a\n" * 12, ["'kind'", "at least two classes", "'a'"], id="one class"),
         pytest.param(
-            "u,price\n" + "1,2\n3,0.5\n" * 6, ["'price'", "continuous", "'0.5'", "Python API"], id="continuous label"
+            "u,price\n" + "1,2\n3,0.5\n5,NA\n" * 6, ["'price'", "'NA' for example 2"], id="a value that is missing"
         ),
         pytest.param("u,kind\n1,a\n2,b\n", ["at least 10 rows", "got 2"], id="too few rows"),
         pytest.param("1.5,0.5,a\n" * 12, ["line 1", "header row", "'1.5', '0.5', 'a'", "add one"], id="no header"),
@@ -272,7 +272,7 @@ NO_CLASSES = {  # labels, and words of the error
     "another form of a number": (["1", "1.0", "0"], ["one spelling", "'1', '1.0'"]),
     "a missing label": (["a", "b", "NA"], ["a label for each", "'NA' for 1 of 3", "rename the class"]),
     "blank": (["a", "b", " "], ["a label for each", "'' for 1 of 3"]),
-    "amounts": ([str(i % 21) for i in range(99)], ["at most 20", "21 different whole numbers", "--task", "squared"]),
+    "amounts": ([str(i % 21) for i in range(99)], ["at most 20", "21 different whole numbers", "--task regression"]),
     "whole floats": ([f"{i % 21}.0" for i in range(99)], ["at most 20", "task='classification'"]),
     "a name for each": ([f"n{i}" for i in range(21)], ["share", "21 different ones for 21", "another label column"]),
 }
@@ -284,6 +284,64 @@ def test_labels_that_may_be_no_classes_are_asked_about(name):
     with pytest.raises(ValueError) as error:
         datasets.class_names(labels, "kind")
     assert_says(error, "kind: expected", "got", *words)
+
+
+VALUES = {  # labels, the task, and whether they are values to regress on
+    "a number that is not whole": (["1", "2.5", "3"], "auto", True),
+    "and one is missing": (["1", "2.5", "NA"], "auto", True),
+    "whole numbers": (["1", "2.0", "3"], "auto", False),
+    "a text": (["1", "2.5", "x"], "auto", False),
+    "an infinite one": (["1", "2.5", "inf"], "auto", False),
+    "declared to be values": (["1", "2", "3"], "regression", True),
+    "declared to be classes": (["1", "2.5", "3"], "classification", False),
+}
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_values_are_told_from_classes(name):
+    labels, task, expected = VALUES[name]
+    assert _labels.are_values(labels, task) == expected
+
+
+NO_VALUES = {
+    "a missing value": (["1.5", "NA", "2"], ["a finite number", "'NA' for example 1", "fill it in"]),
+    "a text": (["1.5", "2", "high"], ["a finite number", "'high' for example 2", "--task classification"]),
+    "infinite": (["1.5", "inf"], ["a finite number", "'inf' for example 1"]),
+    "one value": (["1.5", " 1.50"], ["at least two different values", "only '1.5'"]),
+}
+
+
+@pytest.mark.parametrize("name", NO_VALUES)
+def test_what_is_no_value_is_named(name):
+    labels, words = NO_VALUES[name]
+    with pytest.raises(ValueError) as error:
+        _labels.target_values(labels, "price")
+    assert_says(error, "price: expected", "got", *words)
+
+
+def test_values_are_standardised_by_the_training_split(tmp_path):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(50, 2)), np.round(rng.normal(100, 20, size=50), 2)
+    np.savez(tmp_path / "a.npz", x=x, labels=y)
+    lines = [f"{a!r},{b!r},{c!r}" for (a, b), c in zip(x.tolist(), y.tolist(), strict=True)]
+    (tmp_path / "a.csv").write_text("u,v,price\n" + "\n".join(lines), encoding="utf-8")
+    for name in ("a.npz", "a.csv"):
+        dataset = datasets.load(tmp_path / name, dtype=np.float64)
+        assert dataset.classes == () and dataset.outputs == 1 and dataset.train.labels.shape == (35, 1)
+        back = [dataset.target_mean + dataset.target_scale * split.labels for split in (dataset.train, dataset.test)]
+        rows = datasets.split_indices(50)
+        np.testing.assert_allclose(back[0][:, 0], y[rows[0]], rtol=1e-12)
+        np.testing.assert_allclose(back[1][:, 0], y[rows[2]], rtol=1e-12)
+        assert abs(dataset.train.labels.mean()) < 1e-12 and abs(dataset.train.labels.std() - 1) < 1e-12
+
+
+def test_training_values_that_are_all_equal(tmp_path):
+    y = np.full(20, 1.5)
+    y[datasets.split_indices(20)[2][0]] = 2.5  # a test example
+    np.savez(tmp_path / "a.npz", x=np.arange(40.0).reshape(20, 2), labels=y)
+    with pytest.raises(ValueError) as error:
+        datasets.load(tmp_path / "a.npz")
+    assert_says(error, "labels", "at least two different values", "only 1.5 among the training examples")
 
 
 @pytest.mark.parametrize("name", ["amounts", "whole floats", "a name for each"])
@@ -396,7 +454,7 @@ X, Y = np.ones((12, 3)), np.arange(12) % 2
         pytest.param({"x": X * 1j, "labels": Y}, ["real numbers", "complex128"], id="complex"),
         pytest.param({"x": X, "labels": Y[:5]}, ["shape (12,)", "(5,)"], id="lengths differ"),
         pytest.param({"x": X, "labels": X}, ["shape (12,)", "(12, 3)"], id="one-hot"),
-        pytest.param({"x": X, "labels": Y / 2}, ["integers", "float64"], id="float labels"),
+        pytest.param({"x": X, "labels": Y * 1j}, ["integers", "complex128"], id="complex labels"),
         pytest.param({"x": X * [1, np.nan, 1], "labels": Y}, ["finite", "nan", "row 0, column 1"], id="nan"),
         pytest.param({"x": X * [1, 1, -np.inf], "labels": Y}, ["finite", "-inf", "column 2"], id="inf"),
         pytest.param({"x": X, "labels": Y * 0}, ["at least two classes", "'0'"], id="one class"),

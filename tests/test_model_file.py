@@ -77,6 +77,37 @@ def test_tampered_metadata(tmp_path, metadata, words):
     assert_refused(tmp_path / "m.safetensors", *words)
 
 
+ONE_OUTPUT = {"layers.1.weight": np.ones((2, 1), np.float32), "layers.1.bias": np.ones(1, np.float32)}
+VALUES = METADATA | {"classes": "[]", "target_mean": "1.5", "target_scale": "2"}
+TAMPERED_VALUES = {
+    "no target mean": (dict(target_mean="null"), ("target_mean: expected a finite number", "got None")),
+    "no target scale": (dict(target_scale="null"), ("target_scale: expected a finite number above 0", "got None")),
+    "target mean is false": (dict(target_mean="false"), ("target_mean: expected a finite number", "got False")),
+    "target mean NaN": (dict(target_mean="NaN"), ("target_mean: expected a finite number", "got nan")),
+    "target scale 0": (dict(target_scale="0"), ("target_scale: expected a finite number above 0", "got 0.0")),
+    "target scale infinite": (dict(target_scale="Infinity"), ("target_scale: expected a finite", "got inf")),
+    "two target scales": (dict(target_scale="[1, 2]"), ("target_scale: expected a finite", "got 2 of them")),
+    "target scale of texts": (dict(target_scale='["1"]'), ("target_scale: expected a finite", "['1']")),
+    "classes and values": (dict(classes='["a"]'), ("classes: expected 0 different texts, got 1 of them",)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("metadata", "words"), TAMPERED_VALUES.values(), ids=TAMPERED_VALUES)
+def test_tampered_metadata_of_values(tmp_path, metadata, words):
+    save_file(TENSORS | ONE_OUTPUT, tmp_path / "m.safetensors", VALUES | metadata)
+    assert_refused(tmp_path / "m.safetensors", *words)
+
+
+def test_a_model_of_values_comes_back(tmp_path):
+    params = mlp_jax.init_params(jax.random.key(0), (3, 1))
+    model = Model(params, "relu", np.zeros(3), np.ones(3), (), target_mean=0.1, target_scale=1e-7)
+    save_model(tmp_path / "m.safetensors", model, "0")
+    back = load_model(tmp_path / "m.safetensors")
+    assert (back.classes, back.target_mean, back.target_scale) == ((), 0.1, 1e-7)
+    save_file(TENSORS, tmp_path / "m.safetensors", VALUES)
+    assert_refused(tmp_path / "m.safetensors", "target_scale: expected one output, as values have, got 2 outputs")
+
+
 @pytest.mark.parametrize("name", ["activation", "mean", "scale", "classes"])
 def test_missing_metadata(tmp_path, name):
     save_file(TENSORS, tmp_path / "m.safetensors", {key: value for key, value in METADATA.items() if key != name})

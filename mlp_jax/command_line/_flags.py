@@ -18,22 +18,23 @@ class Flags:
     Attributes:
       data: digits, mnist, mnist1d, or the path of a .csv or .npz file.
       label: the name of a CSV's label column; by default the last.
-      task: classification if whole numbers with more than 20 values are classes; auto takes them for an error.
+      task: classification or regression; auto takes texts and few whole numbers for classes, numbers that are not all
+        whole for values to regress on, and asks about others.
       split_seed: draws the train, validation and test examples of digits and of files.
       epochs: passes over the training data; by default at least 10, and at least 2,000 steps.
       optimizer: adam, adamw, sgd, or momentum (0.9, Nesterov's).
-      loss: cross_entropy or squared_error.
+      loss: cross_entropy or squared_error; by default cross_entropy for classes and squared_error for values.
       gradient: backprop is derived by hand, autodiff is jax.grad.
       dtype: of parameters and data.
     """
 
     data: str = "digits"
     label: str | None = None
-    task: Literal["auto", "classification"] = "auto"
+    task: Literal["auto", "classification", "regression"] = "auto"
     split_seed: int = 0
     epochs: int | None = None
     optimizer: str = "adam"
-    loss: str = "cross_entropy"
+    loss: str | None = None
     gradient: Literal["backprop", "autodiff"] = "backprop"
     dtype: Literal["float32", "float64"] = "float32"
 
@@ -45,7 +46,8 @@ def check_flags(flags: Flags, weight_decay: Sequence[float]) -> None:
     """Check the shared flags, and that the optimizer takes a weight decay, if one is given."""
     from mlp_jax import _doors, losses
 
-    _doors.check_choice("loss", flags.loss, losses.LOSSES)
+    if flags.loss is not None:
+        _doors.check_choice("loss", flags.loss, losses.LOSSES)
     _doors.check_choice("optimizer", flags.optimizer, OPTIMIZERS)
     if weight_decay and flags.optimizer != "adamw":
         raise ValueError(f"--weight-decay needs --optimizer adamw, got {flags.optimizer}")
@@ -62,9 +64,26 @@ def load_data(flags: Flags) -> Any:
     dataset = datasets.load(flags.data, flags.label, task=flags.task, seed=flags.split_seed, dtype=dtype, log=print)
     print(
         f"data {dataset.name}: {len(dataset.train.x):,} train, {len(dataset.validation.x):,} validation, "
-        f"{len(dataset.test.x):,} test examples, {dataset.train.x.shape[1]} features, {len(dataset.classes)} classes"
+        f"{len(dataset.test.x):,} test examples, {dataset.train.x.shape[1]} features, "
+        f"{f'{len(dataset.classes)} classes' if dataset.classes else 'values'}"
     )
+    if not dataset.classes:
+        name = repr(dataset.label) if dataset.label else "labels"
+        mean, scale = (f"{number:g}" for number in (dataset.target_mean, dataset.target_scale))
+        words = "" if flags.task == "regression" else ", since not all of its numbers are whole"
+        print(f"task regression on {name}{words}: mean {mean}, standard deviation {scale}")
     return dataset
+
+
+def loss_of(flags: Flags, dataset: Any) -> Any:
+    """Return the loss: by default that of the data's task."""
+    from mlp_jax import _doors, losses
+
+    if dataset.classes:
+        return losses.LOSSES[flags.loss or "cross_entropy"]
+    if flags.loss == "cross_entropy":
+        raise _doors.mistake("loss", "squared_error for values", "cross_entropy", "leave --loss out")
+    return losses.squared_error
 
 
 def epochs_of(flags: Flags, examples: int, batch_size: int) -> int:

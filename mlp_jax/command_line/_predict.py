@@ -52,18 +52,26 @@ def predict(
     network = _model_file.load_model(model, activation=activation, mean=mean, scale=scale, classes=classes)
     if output is None:
         check_encoding(network.classes)
+    if probabilities and not network.classes:
+        raise mistake("probabilities", "a model of classes", f"{model}, which predicts values", "leave it out")
     x, labels = read_data(data, network.features, network.label)
     fan_in, dtype = network.params[0].weight.shape[0], network.params[0].weight.dtype
     if x.shape[1] != fan_in:
         raise mistake(data, f"the {fan_in} features that {model} was trained on", x.shape[1])
     x = datasets.standardise(x, network.mean, network.scale, dtype)
     logits = mlp_jax.forward(network.params, x, mlp_jax.activations.ACTIVATIONS[network.activation])
-    indices = np.asarray(mlp_jax.predict(logits))
-    if (indices < 0).any():  # -1: never the last class
-        raise mistake(model, "finite logits", f"NaN for row {indices.argmin()} of {data} (counted from 0)")
-    predicted = [network.classes[i] for i in indices]
-    rows: list[Sequence[Any]] = [[name] for name in predicted]
+    is_good = (~np.isnan(logits) if network.classes else np.isfinite(logits)).all(axis=1)
+    if not is_good.all():  # no class, and never the last one
+        got = f"NaN or infinity for row {is_good.argmin()} of {data} (counted from 0)"
+        raise mistake(model, "finite logits", got)
     header = ["prediction"]
+    predicted: Any
+    if network.classes:
+        predicted = np.asarray(mlp_jax.predict(logits))
+        rows: list[Sequence[Any]] = [[network.classes[i]] for i in predicted]
+    else:
+        predicted = network.target_mean + network.target_scale * np.asarray(logits, np.float64)[:, 0]
+        rows = [[f"{value:.7g}"] for value in predicted]  # float32 has seven digits
     if probabilities:
         header += [f"probability {name}" for name in network.classes]
         rows = [[*row, *p] for row, p in zip(rows, np.asarray(mlp_jax.softmax(logits)).tolist(), strict=True)]
@@ -74,7 +82,8 @@ def predict(
             write_csv(file, header, rows)
         print(f"wrote {output}: {len(rows):,} predictions")
     if labels is not None:
-        print(accuracy_of(indices, labels, network.classes), file=sys.stderr if output is None else sys.stdout)
+        measured = accuracy_of(predicted, labels, network.classes) if network.classes else errors_of(predicted, labels)
+        print(measured, file=sys.stderr if output is None else sys.stdout)
 
 
 def accuracy_of(indices: np.ndarray, labels: Sequence[str], classes: Sequence[str]) -> str:
@@ -90,6 +99,20 @@ def accuracy_of(indices: np.ndarray, labels: Sequence[str], classes: Sequence[st
     if not is_known.any():
         return f"no accuracy: {of_others}"
     return f"accuracy {100 * np.mean((indices == known)[is_known]):.2f} % of the others: {of_others}"
+
+
+def errors_of(values: np.ndarray, labels: Sequence[str]) -> str:
+    """Return RMSE and R2 in words, over the examples whose label is a number."""
+    from mlp_jax.command_line._train import fit_of
+    from mlp_jax.datasets._labels import as_numbers
+
+    truths = as_numbers(labels)
+    known = np.isfinite(truths)
+    others = f"{(~known).sum():,} of {len(labels):,} labels are no number, such as {labels[int(known.argmin())]!r}"
+    if not known.any():
+        return f"no RMSE: {others}"
+    words = fit_of(float(np.mean((values - truths)[known] ** 2)), float(np.var(truths[known])))
+    return words if known.all() else f"{words} of the others: {others}"
 
 
 def check_encoding(names: Sequence[str]) -> None:

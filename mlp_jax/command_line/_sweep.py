@@ -5,7 +5,7 @@ import json
 import math
 import signal
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +14,7 @@ import numpy as np
 import tyro
 
 from mlp_jax._interrupt import interrupted
-from mlp_jax.command_line._flags import Flags, Shared, check_flags, epochs_of, load_data, optimizer_of
+from mlp_jax.command_line._flags import Flags, Shared, check_flags, epochs_of, load_data, loss_of, optimizer_of
 from mlp_jax.command_line._jax_settings import keep_compiled_programs, use_all_cores
 from mlp_jax.command_line._progress import progress_bars
 from mlp_jax.command_line._sweep_table import Row, best_of, in_words, show, spread, summary
@@ -67,12 +67,16 @@ def sweep(
     _doors.as_whole_number("seeds", seeds, at_least=1)
     _doors.check_positive("memory", 1.0 if memory is None else memory)
     dataset = load_data(flags)
+    loss = loss_of(flags, dataset)
+    flags = replace(flags, loss=loss.name)
+    if not dataset.classes:
+        cure = "train by mlp-jax train, or in Python by mlp_jax.sweep(..., loss=squared_error)"
+        raise _doors.mistake("data", "classes, by whose accuracy a sweep chooses", "values", cure)
     epochs = epochs_of(flags, min([len(dataset.train.x), *examples]), max(batch_size))
     claim(folder, request_of(flags, {name: grid.get(name, ["default"]) for name in given}, seeds, epochs, dataset))
     print(f"finished runs are kept in {folder}")
     words = f"; {folder} keeps what is finished, and the same command goes on from there"
     signal.signal(signal.SIGINT, partial(interrupted, words=words))
-    loss = mlp_jax.losses.LOSSES[flags.loss]
     run: dict[str, Any] = dict(optimizer=optimizer_of(flags), loss=loss, gradient=getattr(mlp_jax, flags.gradient))
     with progress_bars() as add_bar:
         move = add_bar("run", seeds * math.prod(map(len, grid.values())), "compiling")

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mlp_jax.command_line._flags import Shared, check_flags, epochs_of, load_data, optimizer_of
+from mlp_jax.command_line._flags import Shared, check_flags, epochs_of, load_data, loss_of, optimizer_of
 from mlp_jax.command_line._jax_settings import keep_compiled_programs
 from mlp_jax.command_line._progress import Move, progress_bars
 
@@ -64,9 +64,10 @@ def train(
     _doors.as_fraction("label-smoothing", label_smoothing)
     _files.check_output(output, overwrite, inputs=(flags.data,))
     dataset = load_data(flags)
-    classes = len(dataset.classes)
-    sizes = (dataset.train.x.shape[1], *hidden, classes)
-    phi, loss = mlp_jax.activations.ACTIVATIONS[activation], mlp_jax.losses.LOSSES[flags.loss]
+    sizes = (dataset.train.x.shape[1], *hidden, dataset.outputs)
+    phi, loss = mlp_jax.activations.ACTIVATIONS[activation], loss_of(flags, dataset)
+    if label_smoothing and not dataset.classes:
+        raise _doors.mistake("label-smoothing", "0 for values, which have no classes", label_smoothing, "leave it out")
     key_params, key_run = jax.random.split(jax.random.key(seed))
     params = mlp_jax.init_params(key_params, sizes, phi, dtype=flags.dtype)
     count = sum(a * b + b for a, b in pairwise(sizes))
@@ -74,7 +75,7 @@ def train(
 
     targets: Any = dataset.train.labels
     if label_smoothing:
-        targets = mlp_jax.smooth_labels(targets, classes, label_smoothing)
+        targets = mlp_jax.smooth_labels(targets, dataset.outputs, label_smoothing)
     examples = (dataset.train.x, targets)
     epochs = epochs_of(flags, len(targets), batch_size)
     steps = -(-len(targets) // batch_size)  # per epoch
@@ -103,14 +104,30 @@ def train(
         x, labels = getattr(dataset, name)
         measured = mlp_jax.evaluate(result.params, x, labels, activation=phi, loss=loss)
         print(f"{name} loss {measured.loss:.4f}")
-        print(f"{name} accuracy {100 * measured.accuracy:.2f} %")
-    counts = np.bincount(dataset.test.labels, minlength=classes)
-    share = 100 * counts.max() / counts.sum()
-    print(f"of the test examples {share:.2f} % are {dataset.classes[counts.argmax()]!r}, the most frequent class")
+        if dataset.classes:
+            print(f"{name} accuracy {100 * measured.accuracy:.2f} %")
+        else:
+            mean_square, variance = float(measured.loss), float(np.var(labels, dtype=float))
+            print(f"{name} {fit_of(mean_square, variance, dataset.target_scale)}")
+    if dataset.classes:
+        counts = np.bincount(dataset.test.labels)
+        share = 100 * counts.max() / counts.sum()
+        print(f"of the test examples {share:.2f} % are {dataset.classes[counts.argmax()]!r}, the most frequent class")
     if output is not None:
-        fields = {name: getattr(dataset, name) for name in ("mean", "scale", "classes", "features", "label")}
+        names = ("mean", "scale", "classes", "features", "label", "target_mean", "target_scale")
+        fields = {name: getattr(dataset, name) for name in names}
         _model_file.save_model(output, _model_file.Model(result.params, activation, **fields), mlp_jax.__version__)
         print(f"wrote {output}")
+
+
+def fit_of(mean_square: float, variance: float, scale: float = 1.0) -> str:
+    """Return RMSE, in the targets' units, and R2 = 1 - mean square of the errors / variance of the targets.
+
+    >>> fit_of(0.25, 1.0, scale=10.0)
+    'RMSE 5, R2 0.7500'
+    """
+    r2 = f"{1 - mean_square / variance:.4f}" if variance else "undefined, since all targets are equal"
+    return f"RMSE {scale * mean_square**0.5:.4g}, R2 {r2}"
 
 
 def show_progress(move: Move, examples: int) -> Callable[[int, Any], None]:
@@ -119,10 +136,11 @@ def show_progress(move: Move, examples: int) -> Callable[[int, Any], None]:
 
     def progress(done: int, history: Any) -> None:
         # reading the numbers waits for the chunk, so Ctrl-C is heard between chunks
-        loss, _, accuracy = (float(np.asarray(values)[-1]) for values in history)
+        loss, of_validation, accuracy = (float(np.asarray(values)[-1]) for values in history)
         (before, then), now = clock[-1], time.perf_counter()
         clock.append((done, now))
         speed = f" {(done - before) * examples / (now - then):,.0f} examples/s" if before else ""
-        move(done, f"loss {loss:.4f} validation {100 * accuracy:.2f} %{speed}")  # fits 80 columns
+        measured = f"{of_validation:.4f}" if np.isnan(accuracy) else f"{100 * accuracy:.2f} %"
+        move(done, f"loss {loss:.4f} validation {measured}{speed}")  # fits 80 columns
 
     return progress

@@ -1,5 +1,6 @@
-"""Labels as their author means them: one spelling for each class, no missing ones, and no numbers to regress on."""
+"""Labels as their author means them: classes of one spelling each, or values to regress on; never one for the other."""
 
+import math
 from collections.abc import Hashable, Sequence
 from typing import Any, Literal, get_args
 
@@ -10,13 +11,64 @@ from mlp_jax._doors import check_choice, mistake
 from mlp_jax.datasets._user_files import listed, to_number
 
 Array = NDArray[Any]
-Task = Literal["auto", "classification"]
+Task = Literal["auto", "classification", "regression"]
 
 MOST_WHOLE = 20  # different whole numbers that are classes without a question: more than the ten digits
 FEWEST = 20  # examples; of fewer, each may have a class of its own
 MISSING = frozenset(("", "na", "n/a", "#n/a", "<na>", "nan", "null", "none", "?"))  # as pandas reads and UCI writes
 CLASSES = "if these are classes, give --task classification, in Python task='classification'"
-REGRESSION = "for regression use the Python API: train(..., loss=squared_error)"
+REGRESSION = "if they are values to predict, --task regression, in Python task='regression'"
+
+
+def are_values(labels: Sequence[str], task: Task = "auto") -> bool:
+    """Return whether labels are values to regress on: if the task says so, or if they are numbers and not all whole.
+
+    Raises:
+      ValueError: if the task is unknown.
+
+    Example:
+      >>> are_values(["1.5", "2"]), are_values(["1", "2"]), are_values(["1", "2"], task="regression")
+      (True, False, True)
+    """
+    check_choice("task", task, get_args(Task))
+    if task != "auto":
+        return task == "regression"
+    numbers = [meaning(text) for text in {label.strip() for label in labels} if text.lower() not in MISSING]
+    are_numbers = all(isinstance(number, float) and math.isfinite(number) for number in numbers)
+    return are_numbers and not all(number.is_integer() for number in numbers if isinstance(number, float))
+
+
+def target_values(labels: Sequence[str], name: str = "labels") -> Array:
+    """Return the numbers that labels are, (N, 1) in float64.
+
+    Args:
+      labels: the texts of all examples.
+      name: of the labels, for the error.
+
+    Raises:
+      ValueError: if one is missing or no finite number, or all are equal.
+
+    Example:
+      >>> target_values(["1.5", " 2"]).tolist()
+      [[1.5], [2.0]]
+    """
+    values = as_numbers(labels)
+    if not np.isfinite(values).all():
+        i = int(np.isfinite(values).argmin())
+        is_missing = labels[i].strip().lower() in MISSING
+        cure = "fill it in or remove the row" if is_missing else f"correct it; {CLASSES}"
+        raise mistake(name, "a finite number for each example", f"{labels[i]!r} for example {i} (from 0)", cure)
+    if (values == values[0]).all():
+        raise mistake(
+            name, "at least two different values", f"only {listed([labels[0].strip()])}", "add rows of others"
+        )
+    return values[:, None]
+
+
+def as_numbers(labels: Sequence[str]) -> Array:
+    """Return the numbers that labels are, (N,) in float64; NaN for what is none."""
+    values = (meaning(label.strip()) for label in labels)
+    return np.array([value if isinstance(value, float) else math.nan for value in values], np.float64)
 
 
 def class_names(labels: Sequence[str], name: str = "labels", *, task: Task = "auto") -> tuple[str, ...]:
@@ -27,7 +79,7 @@ def class_names(labels: Sequence[str], name: str = "labels", *, task: Task = "au
     Args:
       labels: the texts of all examples.
       name: of the labels, for the error.
-      task: "classification" if whole numbers with more than 20 values are classes. With "auto" they are an error, as
+      task: "classification" if whole numbers with more than 20 values are classes. With others they are an error, as
         they may be amounts. More than half as many texts as examples are an error too, as they may be names.
 
     Raises:

@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from mlp_jax._doors import did_you_mean, mistake
 from mlp_jax._extras import needs
-from mlp_jax.datasets._labels import Task, class_names, encode_labels
+from mlp_jax.datasets._labels import Task, are_values, class_names, encode_labels, target_values
 from mlp_jax.datasets._mnist import MNIST_CURE, MNIST_MIRRORS, Log, read_mnist
 from mlp_jax.datasets._user_files import NPZ_CURE, FilePath, Raw, listed, read_csv, read_npz
 
@@ -26,7 +26,7 @@ DIGITS = tuple("0123456789")
 
 
 class Examples(NamedTuple):
-    """Some examples: `x` (N, D) numbers and `labels` (N,) int32 in [0, C)."""
+    """Some examples: `x` (N, D) numbers and `labels` (N,) int32 in [0, C), or standardised values (N, 1)."""
 
     x: Array
     labels: Array
@@ -44,11 +44,13 @@ class Dataset:
       train: examples whose x is already (raw - mean) / scale, as in the other splits.
       validation: examples to choose settings by.
       test: examples to measure the error on.
-      classes: `classes[i]` is the name of label i.
+      classes: `classes[i]` is the name of label i; empty if the labels are values to regress on.
       mean: of the training split, float64 of shape () for images and (D,) for tables.
       scale: its standard deviation, likewise; inf if that is 0.
       features: the names of a CSV's columns; empty for other data.
       label: the name of a CSV's label column; empty for other data.
+      target_mean: of the training split's values, which are standardised as (value - mean) / scale; 0 for classes.
+      target_scale: their standard deviation; 1 for classes.
     """
 
     name: str
@@ -60,6 +62,13 @@ class Dataset:
     scale: Array
     features: tuple[str, ...] = ()
     label: str = ""
+    target_mean: float = 0.0
+    target_scale: float = 1.0
+
+    @property
+    def outputs(self) -> int:
+        """The width C of the logits: the number of classes, or 1 for values."""
+        return len(self.classes) or 1
 
 
 def load(
@@ -76,7 +85,8 @@ def load(
     Args:
       name_or_path: a name, or the path of a file.
       label: a CSV's label column; by default the last.
-      task: "classification" if whole numbers with more than 20 values are classes, in a file.
+      task: "classification", "regression", or "auto", for a file: numbers that are not all whole are regression. Whole
+        numbers with more than 20 values are an error, as they may be either.
       seed: chooses the splits of digits, CSV and NPZ. MNIST and MNIST-1D have published splits.
       dtype: a floating type for x.
       log: called with one line of text when a download starts.
@@ -171,15 +181,15 @@ def load_csv(
     seed: int = 0,
     dtype: DTypeLike = np.float32,
 ) -> Dataset:
-    """Load a UTF-8 CSV with a header row, one column of classes and other columns of numbers.
+    """Load a UTF-8 CSV with a header row, one column of classes or values, and other columns of numbers.
 
     A permutation by `seed` chooses 70 % train, 10 % validation and 20 % test. Each column has its mean and scale.
     Blank lines are ignored, and so are spaces after a comma.
 
     Args:
       path: the file.
-      label: the column of the classes; by default the last.
-      task: "classification" if whole numbers with more than 20 values are classes; by default that is an error.
+      label: the column of the classes or values; by default the last.
+      task: as for `load`.
       seed: chooses the splits.
       dtype: a floating type for x.
 
@@ -191,11 +201,11 @@ def load_csv(
 
 
 def load_npz(path: FilePath, *, task: Task = "auto", seed: int = 0, dtype: DTypeLike = np.float32) -> Dataset:
-    """Load an NPZ file of `x` (N, ...) numbers and `labels` (N,) integers, booleans or strings.
+    """Load an NPZ file of `x` (N, ...) numbers and `labels` (N,) integers, booleans, strings or real values.
 
     A permutation by `seed` chooses 70 % train, 10 % validation and 20 % test. If x has two axes it is a table, and each
-    column has its mean and scale. If x has more axes it is images with one mean and scale, flattened to (N, D). If
-    `task` is not "classification", whole numbers with more than 20 values are an error, as they may be amounts.
+    column has its mean and scale. If x has more axes it is images with one mean and scale, flattened to (N, D). `task`
+    is that of `load`.
 
     Raises:
       ValueError: if the contents are wrong.
@@ -301,8 +311,13 @@ def _from_raw(raw: Raw, path: FilePath, task: Task, seed: int, dtype: DTypeLike)
     if raw.labels is None:
         raise mistake(path, "an array 'labels'", "only 'x'", NPZ_CURE)
     where = f"{path}, column {raw.label!r}" if raw.label else f"{path}, labels"
-    classes = class_names(raw.labels, where, task=task)
-    splits = _split(Examples(raw.x, encode_labels(raw.labels, classes, where)), seed, str(path))
+    classes: tuple[str, ...] = ()
+    if are_values(raw.labels, task):
+        labels = target_values(raw.labels, where)
+    else:
+        classes = class_names(raw.labels, where, task=task)
+        labels = encode_labels(raw.labels, classes, where)
+    splits = _split(Examples(raw.x, labels), seed, str(path))
     return _scaled(Path(path).name, splits, classes, raw.features, raw.label, images=raw.images, dtype=dtype)
 
 
@@ -332,7 +347,17 @@ def _scaled(
     dtype: DTypeLike,
 ) -> Dataset:
     mean, scale = mean_and_scale(splits[0].x, images=images)
+    of_values = (np.zeros(1), np.ones(1)) if classes else mean_and_scale(splits[0].labels, images=False)
+    if not np.isfinite(of_values[1]).all():
+        got = f"only {of_values[0][0]:g} among the training examples"
+        raise mistake(f"{name}, labels", "at least two different values", got, "add rows of others")
     train, validation, test = (
-        Examples(standardise(x, mean, scale, dtype), labels.astype(np.int32)) for x, labels in splits
+        Examples(
+            standardise(x, mean, scale, dtype),
+            labels.astype(np.int32) if classes else standardise(labels, of_values[0], of_values[1], dtype),
+        )
+        for x, labels in splits
     )
-    return Dataset(name, train, validation, test, classes, mean, scale, features, label)
+    return Dataset(
+        name, train, validation, test, classes, mean, scale, features, label, *map(float, np.concatenate(of_values))
+    )

@@ -1,7 +1,8 @@
 """Trained networks on disk: safetensors, with metadata that holds all that a prediction on new data needs.
 
 The tensors are `layers.0.weight` (fan_in, fan_out), `layers.0.bias` (fan_out,), and so on. The metadata are texts:
-`activation`, the JSON of `mean`, `scale`, `classes` and `features`, `label`, and the `version` that wrote the file.
+`activation`, the JSON of `mean`, `scale`, `classes` and `features`, `label`, and the `version` that wrote the file. A
+network that predicts values has no classes, and the JSON of `target_mean` and `target_scale`.
 """
 
 import json
@@ -24,7 +25,11 @@ from mlp_jax.activations import ACTIVATIONS
 from mlp_jax.network import Layer, Params
 
 NEEDED = ("activation", "mean", "scale", "classes")  # without these no prediction means anything
-FIELDS = (*NEEDED, "features", "label")
+OF_VALUES: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
+    "target_mean": ("a finite number", np.isfinite),
+    "target_scale": ("a finite number above 0", lambda scale: (scale > 0) & np.isfinite(scale)),
+}
+FIELDS = (*NEEDED, "features", "label", *OF_VALUES)
 CURE = "copy the file again whole, or train again"
 
 
@@ -37,9 +42,11 @@ class Model:
       activation: the name of the hidden layers' activation.
       mean: finite numbers of shape (), (1,) or (D,).
       scale: numbers above 0, of such a shape. A column that was constant in training has scale inf.
-      classes: C different names.
+      classes: C different names; empty if the network predicts a value, which is target_mean + target_scale * output.
       features: the D different names of a table's columns; empty if it has none.
       label: the name of a table's label column; empty if it has none.
+      target_mean: a finite number; 0 for classes.
+      target_scale: a number above 0; 1 for classes.
     """
 
     params: Params
@@ -49,6 +56,8 @@ class Model:
     classes: tuple[str, ...]
     features: tuple[str, ...] = ()
     label: str = ""
+    target_mean: float = 0.0
+    target_scale: float = 1.0
 
 
 def save_model(path: str | os.PathLike[str], model: Model, version: str) -> None:
@@ -74,6 +83,8 @@ def save_model(path: str | os.PathLike[str], model: Model, version: str) -> None
     texts = {"format": "mlp_jax", "version": version, "activation": model.activation, "label": model.label}
     values = {"mean": model.mean.tolist(), "scale": model.scale.tolist()}
     values |= {"classes": model.classes, "features": model.features}
+    if not model.classes:
+        values |= {name: getattr(model, name) for name in OF_VALUES}
     with atomic_write(path, "wb") as file:
         file.write(save(tensors, texts | {name: json.dumps(value) for name, value in values.items()}))
 
@@ -104,12 +115,17 @@ def load_model(
     params = _layers(path, tensors)
     given = {"activation": activation, "mean": mean, "scale": scale, "classes": classes}
     texts = {name: metadata.get(name) for name in FIELDS}
-    parsed = {name: _parsed(path, name, texts[name]) for name in ("mean", "scale", "classes", "features")}
+    parsed = {name: _parsed(path, name, texts[name]) for name in ("mean", "scale", "classes", "features", *OF_VALUES)}
     found = texts | parsed | {name: value for name, value in given.items() if value is not None}
     if missing := [name for name in NEEDED if found[name] is None]:
         flags = ", ".join(f"--{name}" for name in missing)
         raise _doors.mistake(path, f"metadata with {', '.join(missing)}", "none", f"give {flags}")
     features, width = params[0].weight.shape[0], params[-1].weight.shape[1]
+    has_values = any(found[name] is not None for name in OF_VALUES)
+    if has_values and width != 1:
+        raise _doors.mistake(f"{path}, target_scale", "one output, as values have", f"{width} outputs", CURE)
+    if not has_values:
+        found |= {"target_mean": 0.0, "target_scale": 1.0}
     at = {name: (f"{path}, {name}", CURE) if given.get(name) is None else (name, "correct it") for name in FIELDS}
     _doors.check_choice(at["activation"][0], found["activation"], ACTIVATIONS, at["activation"][1])
     return Model(
@@ -117,9 +133,10 @@ def load_model(
         found["activation"],
         _numbers(at["mean"], found["mean"], features, "finite numbers", np.isfinite),
         _numbers(at["scale"], found["scale"], features, "numbers above 0", lambda scale: scale > 0),
-        _names(at["classes"], found["classes"], (width,)),
+        _names(at["classes"], found["classes"], (0 if has_values else width,)),
         _names(at["features"], [] if found["features"] is None else found["features"], (0, features)),
         found["label"] or "",
+        *(float(_numbers(at[name], found[name], 1, *good).item()) for name, good in OF_VALUES.items()),
     )
 
 

@@ -107,10 +107,12 @@ def read_npz(path: FilePath) -> Raw:
         row, column = np.argwhere(~np.isfinite(flat))[0]
         got = f"{flat[row, column]} in row {row}, column {column} of x (counted from 0)"
         raise mistake(path, "finite numbers", got, "remove or replace it")
-    if labels is not None and (labels.shape != (len(x),) or labels.dtype.kind not in "biuU"):
-        expected = f"labels of shape ({len(x)},), one for each row of x, as integers, booleans or strings"
+    if labels is not None and (labels.shape != (len(x),) or labels.dtype.kind not in "biufU"):
+        expected = f"labels of shape ({len(x)},), one for each row of x, as integers, booleans, strings or real values"
         raise mistake(path, expected, f"{labels.dtype} of shape {labels.shape}", NPZ_CURE)
-    texts = None if labels is None else tuple(str(label) for label in labels.tolist())
+    texts = (
+        None if labels is None else tuple(str(label) for label in labels.tolist())
+    )  # which keep all digits of floats
     return Raw(flat, texts, images=x.ndim > 2)
 
 
