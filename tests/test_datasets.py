@@ -38,6 +38,11 @@ def write_csv(path, header, rows):
     return path
 
 
+def matrix(raw):
+    """The columns of a table of numbers, (N, D)."""
+    return np.stack(list(raw.columns.values()), axis=1)
+
+
 def twenty_rows(path):
     return write_csv(path, ["width", "height", "kind"], [[i, 0.1, "ab"[i % 2]] for i in range(20)])
 
@@ -146,7 +151,7 @@ def test_standardise_refuses(change, parts):
 def test_csv_is_read_split_and_scaled_by_column(tmp_path):
     path = twenty_rows(tmp_path / "table.csv")
     before = path.read_bytes()
-    data = datasets.load_csv(path, seed=5, dtype=np.float64)
+    data = datasets.load_table(path, seed=5, dtype=np.float64)
     train, validation, test = datasets.split_indices(20, 5)
     raw = np.column_stack([np.arange(20.0), np.full(20, 0.1)])
     np.testing.assert_allclose(data.mean, [raw[train, 0].mean(), 0.1], rtol=1e-15)
@@ -160,23 +165,23 @@ def test_csv_is_read_split_and_scaled_by_column(tmp_path):
 
 def test_csv_label_by_name(tmp_path):
     rows = [["ab"[i % 2], i, -i] for i in range(20)]
-    raw = datasets.read_csv(write_csv(tmp_path / "t.csv", ["kind", "u", "v"], rows), label="kind")
-    assert raw.features == ("u", "v") and raw.labels == tuple("ab" * 10) and not raw.images
-    np.testing.assert_array_equal(raw.x, [[i, -i] for i in range(20)])
+    raw = datasets.read_table(write_csv(tmp_path / "t.csv", ["kind", "u", "v"], rows), label="kind")
+    assert tuple(raw.columns) == ("u", "v") and raw.labels == tuple("ab" * 10) and not raw.images
+    np.testing.assert_array_equal(matrix(raw), [[i, -i] for i in range(20)])
 
 
 @pytest.mark.parametrize("label", [None, "kind", "absent"])
 def test_csv_for_prediction(tmp_path, label):
     path = write_csv(tmp_path / "new.csv", ["note", "v", "kind", "u"], [["text", 1, "b", 2], ["", 3, "a", 4]])
-    raw = datasets.read_csv(path, ["u", "v"], label)
-    np.testing.assert_array_equal(raw.x, [[2, 1], [4, 3]])
+    raw = datasets.read_table(path, ["u", "v"], label)
+    np.testing.assert_array_equal(matrix(raw), [[2, 1], [4, 3]])
     assert raw.labels == (("b", "a") if label == "kind" else None)
 
 
 def test_csv_for_prediction_without_a_feature(tmp_path):
     path = write_csv(tmp_path / "new.csv", ["width", "kind"], [[1, "a"]])
     with pytest.raises(ValueError) as error:
-        datasets.read_csv(path, ["widht"])
+        datasets.read_table(path, ["widht"])
     assert_says(error, path, "'widht'", "'width', 'kind'", "did you mean 'width'?")
 
 
@@ -193,9 +198,9 @@ def test_csv_for_prediction_without_a_feature(tmp_path):
 def test_csv_dialects(tmp_path, text):
     path = tmp_path / "t.csv"
     path.write_bytes(text.encode())
-    raw = datasets.read_csv(path)
-    assert raw.features == ("u",) and raw.labels == ("a", "b")
-    np.testing.assert_array_equal(raw.x, [[1.0], [2.0]])
+    raw = datasets.read_table(path)
+    assert tuple(raw.columns) == ("u",) and raw.labels == ("a", "b")
+    np.testing.assert_array_equal(matrix(raw), [[1.0], [2.0]])
 
 
 GOOD = "u,v,kind\n" + "1,2,a\n3,4,b\n" * 6
@@ -207,44 +212,42 @@ GOOD = "u,v,kind\n" + "1,2,a\n3,4,b\n" * 6
         pytest.param("", ["header row", "empty file"], id="empty file"),
         pytest.param("\n\n", ["header row", "empty file"], id="blank lines only"),
         pytest.param("u,v,kind\n", ["rows of data", "none"], id="header only"),
-        pytest.param(GOOD + "x,2,a", ["line 14", "'u'", "finite number", "'x'", "encode"], id="text in a number"),
+        pytest.param(
+            GOOD + "x,2,a", ["line 14", "'u'", "finite number", "'x'", "--columns u=category"], id="text in a number"
+        ),
         pytest.param(GOOD + "1_0,2,a", ["line 14", "'u'", "'1_0'"], id="underscore"),
-        pytest.param(GOOD + "1,,a", ["line 14", "'v'", "missing value", "remove"], id="missing"),
-        pytest.param(GOOD + "1,nan,a", ["line 14", "'v'", "finite", "'nan'", "remove"], id="nan"),
         pytest.param(GOOD + "-inf,1,a", ["line 14", "'u'", "finite", "'-inf'"], id="inf"),
         pytest.param(GOOD + "1e999,1,a", ["line 14", "'u'", "finite", "'1e999'"], id="overflow"),
         pytest.param(GOOD + "1,2, ", ["line 14", "'kind'", "label", "missing value"], id="missing label"),
         pytest.param(GOOD + "1,2", ["line 14", "3 cells", "got 2", "complete"], id="short row"),
         pytest.param(GOOD + "1,2,3,a", ["line 14", "3 cells", "got 4", "quote"], id="long row"),
         pytest.param("u,u,kind\n1,2,a\n", ["line 1", "different column names", "'u' twice"], id="duplicate names"),
-        pytest.param(",u,kind\n0,1,a\n", ["line 1", "name for each", "column 1", "index=False"], id="no name"),
-        pytest.param("u;kind\n1;a\n", ["columns of numbers", "'u;kind'", "commas"], id="semicolons"),
+        pytest.param("u,,kind\n0,1,a\n", ["line 1", "name for each", "column 2", "remove it"], id="no name"),
         pytest.param("u,kind\n" + "1,a\n" * 12, ["'kind'", "at least two classes", "'a'"], id="one class"),
         pytest.param(
             "u,price\n" + "1,2\n3,0.5\n5,NA\n" * 6, ["'price'", "'NA' for example 2"], id="a value that is missing"
         ),
         pytest.param("u,kind\n1,a\n2,b\n", ["at least 10 rows", "got 2"], id="too few rows"),
         pytest.param("1.5,0.5,a\n" * 12, ["line 1", "header row", "'1.5', '0.5', 'a'", "add one"], id="no header"),
-        pytest.param('u,kind\n1,"a\n2,b\n', ["comma-separated", "line 3", "quotes"], id="open quote"),
-        pytest.param(GOOD + "1,2,é", ["UTF-8", "0xe9", "save it as UTF-8"], id="another encoding"),
+        pytest.param('u,kind\n1,"a\n2,b\n', ["cells of a table", "line 3", "quotes"], id="open quote"),
     ],
 )
 def test_csv_refuses(tmp_path, text, parts):
     path = tmp_path / "table.csv"
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(ValueError) as error:
-        datasets.load_csv(path)
+        datasets.load_table(path)
     assert_says(error, path, "expected", "got", *parts)
 
 
 def test_csv_without_the_label_named(tmp_path):
     path = twenty_rows(tmp_path / "t.csv")
     with pytest.raises(ValueError) as error:
-        datasets.load_csv(path, "kynd")
+        datasets.load_table(path, "kynd")
     assert_says(error, path, "'kynd'", "'width', 'height', 'kind'", "did you mean 'kind'?")
 
 
-@pytest.mark.parametrize("function", [datasets.load_csv, datasets.load_npz])
+@pytest.mark.parametrize("function", [datasets.load_table, datasets.load_npz])
 def test_absent_file(tmp_path, function):
     with pytest.raises(FileNotFoundError, match=r"absent\.any"):
         function(tmp_path / "absent.any")
@@ -360,7 +363,7 @@ def test_a_task_that_is_none():
 def test_columns_may_have_numbers_for_names(header, tmp_path):
     path = tmp_path / "table.csv"
     path.write_text(f"{header}\n" + "1,2,3,a\n4,5,6,b\n", encoding="utf-8")
-    assert datasets.read_csv(path).features == tuple(header.split(",")[:-1])
+    assert tuple(datasets.read_table(path).columns) == tuple(header.split(",")[:-1])
 
 
 def test_unknown_label():
@@ -378,9 +381,9 @@ names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8).filter(str
 def test_csv_reading_gives_back_any_finite_numbers_and_names(tmp_path, table, classes):
     labels = classes.draw(st.lists(names, min_size=len(table), max_size=len(table)))
     rows = [[repr(u), repr(v), label] for (u, v), label in zip(table, labels, strict=True)]
-    raw = datasets.read_csv(write_csv(tmp_path / "t.csv", ["u", "v", "kind"], rows))
-    np.testing.assert_array_equal(raw.x, table)
-    assert raw.labels == tuple(labels)
+    raw = datasets.read_table(write_csv(tmp_path / "t.csv", ["u", "v", "kind"], rows))
+    np.testing.assert_array_equal(matrix(raw), table)
+    assert raw.labels == tuple(label.strip() for label in labels)
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -394,7 +397,7 @@ def test_csv_loading_can_be_undone(tmp_path, table, pair, exponent):
     labels = [pair[i % 2] for i in range(len(table))]
     rows = [[repr(float(u)), repr(float(v)), label] for (u, v), label in zip(numbers, labels, strict=True)]
     path = write_csv(tmp_path / "t.csv", ["u", "v", "kind"], rows)
-    data = datasets.load_csv(path)
+    data = datasets.load_table(path)
     constant = np.isinf(data.scale)  # says nothing: 0 in every split
     scale = np.where(constant, 0, data.scale)
     for split, index in zip((data.train, data.validation, data.test), datasets.split_indices(len(table)), strict=True):
@@ -446,7 +449,7 @@ X, Y = np.ones((12, 3)), np.arange(12) % 2
 @pytest.mark.parametrize(
     ("arrays", "parts"),
     [
-        pytest.param({"X": X, "y": Y}, ["'x'", "only 'X', 'y'", "savez"], id="other keys"),
+        pytest.param({"data": X, "y": Y}, ["'x'", "only 'data', 'y'", "savez"], id="other keys"),
         pytest.param({}, ["'x'", "an empty file"], id="no arrays"),
         pytest.param({"x": X[:, 0], "labels": Y}, ["(N, ...)", "(12,)"], id="one axis"),
         pytest.param({"x": X[:0], "labels": Y[:0]}, ["(N, ...)", "(0, 3)"], id="no rows"),
@@ -520,8 +523,8 @@ def test_load_dispatches(tmp_path, monkeypatch):
         ("digit", ["did you mean 'digits'?"]),
         ("MNIST", ["did you mean 'mnist'?"]),
         ("mnist-1d", ["did you mean 'mnist1d'?"]),
-        ("table.xlsx", [".csv or .npz"]),
-        ("", [".csv or .npz", "''"]),
+        ("table.docx", [".csv, .tsv, .txt, .xlsx, .parquet or .npz"]),
+        ("", [".parquet or .npz", "''"]),
     ],
 )
 def test_load_of_an_unknown_name(name, parts):
@@ -533,7 +536,7 @@ def test_load_of_an_unknown_name(name, parts):
 def test_label_is_for_csv_only():
     with pytest.raises(ValueError) as error:
         datasets.load("digits", "kind")
-    assert_says(error, "label", "CSV", "'kind' for 'digits'")
+    assert_says(error, "label", "no table", "'kind' for 'digits'")
 
 
 @pytest.mark.parametrize(

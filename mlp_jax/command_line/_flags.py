@@ -16,10 +16,11 @@ class Flags:
     """Flags of `train` and `sweep`.
 
     Attributes:
-      data: digits, mnist, mnist1d, or the path of a .csv or .npz file.
-      label: the name of a CSV's label column; by default the last.
+      data: digits, mnist, mnist1d, or the path of a table (.csv, .tsv, .txt, .xlsx, .parquet) or of an .npz file.
+      label: the name of a table's label column; by default the last.
       task: classification or regression; auto takes texts and few whole numbers for classes, numbers that are not all
         whole for values to regress on, and asks about others.
+      columns: the kinds of some of a table's columns, such as zip=category id=drop; others are number and date.
       split_seed: draws the train, validation and test examples of digits and of files.
       epochs: passes over the training data; by default at least 10, and at least 2,000 steps.
       optimizer: adam, adamw, sgd, or momentum (0.9, Nesterov's).
@@ -31,6 +32,7 @@ class Flags:
     data: str = "digits"
     label: str | None = None
     task: Literal["auto", "classification", "regression"] = "auto"
+    columns: tuple[str, ...] = ()
     split_seed: int = 0
     epochs: int | None = None
     optimizer: str = "adam"
@@ -61,7 +63,10 @@ def load_data(flags: Flags) -> Any:
     from mlp_jax import datasets
 
     dtype = np.dtype(flags.dtype)
-    dataset = datasets.load(flags.data, flags.label, task=flags.task, seed=flags.split_seed, dtype=dtype, log=print)
+    columns = kinds_of(flags.columns)
+    dataset = datasets.load(
+        flags.data, flags.label, task=flags.task, columns=columns, seed=flags.split_seed, dtype=dtype, log=print
+    )
     print(
         f"data {dataset.name}: {len(dataset.train.x):,} train, {len(dataset.validation.x):,} validation, "
         f"{len(dataset.test.x):,} test examples, {dataset.train.x.shape[1]} features, "
@@ -73,6 +78,21 @@ def load_data(flags: Flags) -> Any:
         words = "" if flags.task == "regression" else ", since not all of its numbers are whole"
         print(f"task regression on {name}{words}: mean {mean}, standard deviation {scale}")
     return dataset
+
+
+def kinds_of(columns: Sequence[str]) -> dict[str, str]:
+    """Return the kinds of columns by name.
+
+    >>> kinds_of(["zip=category", "a=b=drop"])
+    {'zip': 'category', 'a=b': 'drop'}
+    """
+    from mlp_jax._doors import mistake
+
+    pairs = [text.rpartition("=") for text in columns]
+    for text, (name, _, kind) in zip(columns, pairs, strict=True):
+        if not name or not kind:
+            raise mistake("columns", "NAME=KIND, such as zip=category", repr(text))
+    return {name: kind for name, _, kind in pairs}
 
 
 def loss_of(flags: Flags, dataset: Any) -> Any:

@@ -28,7 +28,7 @@ def predict(
 
     Args:
       model: the .safetensors file that `train --output` wrote.
-      data: a .csv with the columns that it was trained on, an .npz with x, or digits, mnist or mnist1d, whose
+      data: a table with the columns that it was trained on, an .npz with x, or digits, mnist or mnist1d, whose
         test examples are used. If the data have labels, the accuracy is printed.
       output: the CSV to write, in UTF-8; by default it is printed.
       probabilities: add a column with the probability of every class.
@@ -54,7 +54,7 @@ def predict(
         check_encoding(network.classes)
     if probabilities and not network.classes:
         raise mistake("probabilities", "a model of classes", f"{model}, which predicts values", "leave it out")
-    x, labels = read_data(data, network.features, network.label)
+    x, labels = read_data(data, network)
     fan_in, dtype = network.params[0].weight.shape[0], network.params[0].weight.dtype
     if x.shape[1] != fan_in:
         raise mistake(data, f"the {fan_in} features that {model} was trained on", x.shape[1])
@@ -130,15 +130,26 @@ def check_encoding(names: Sequence[str]) -> None:
         raise mistake("standard output", expected, got, "give --output FILE, which is UTF-8") from None
 
 
-def read_data(data: str, features: Sequence[str], label: str) -> tuple[np.ndarray, Sequence[str] | None]:
+def read_data(data: str, network: Any) -> tuple[np.ndarray, Sequence[str] | None]:
     """Return raw x and the labels' texts, if there are any, of a file or of a named data set's test examples."""
     from mlp_jax import datasets
-    from mlp_jax.datasets import _user_files
+    from mlp_jax._doors import mistake
+    from mlp_jax.datasets import _columns, _user_files
 
     ending = Path(data).suffix.lower()
-    if ending in (".csv", ".npz"):
-        is_csv = ending == ".csv"
-        raw = _user_files.read_csv(data, features or None, label or None) if is_csv else _user_files.read_npz(data)
+    if ending in _user_files.TABLES:
+        texts = [column.name for column in network.columns if column.kind == "category"]
+        raw = _user_files.read_table(data, network.features or None, network.label or None, texts)
+        columns = network.columns or [_columns.Column(name, "number") for name in raw.columns]
+        x, lines = _columns.prepared(columns, raw.columns, data)
+        if not network.columns and lines:
+            raise mistake(data, "a number in each cell", lines[0], "fill it in")
+        for line in lines:
+            print(line, file=sys.stderr)
+        return x, raw.labels
+    if ending == ".npz":
+        raw = _user_files.read_npz(data)
+        assert raw.x is not None
         return raw.x, raw.labels
     dataset = datasets.load(data, dtype=np.float64, log=partial(print, file=sys.stderr))
     x = np.where(np.isfinite(dataset.scale), dataset.test.x * dataset.scale, 0) + dataset.mean

@@ -114,7 +114,7 @@ def train(
         share = 100 * counts.max() / counts.sum()
         print(f"of the test examples {share:.2f} % are {dataset.classes[counts.argmax()]!r}, the most frequent class")
     if output is not None:
-        names = ("mean", "scale", "classes", "features", "label", "target_mean", "target_scale")
+        names = ("mean", "scale", "classes", "features", "label", "target_mean", "target_scale", "columns")
         fields = {name: getattr(dataset, name) for name in names}
         _model_file.save_model(output, _model_file.Model(result.params, activation, **fields), mlp_jax.__version__)
         print(f"wrote {output}")

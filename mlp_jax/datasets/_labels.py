@@ -8,14 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlp_jax._doors import check_choice, mistake
-from mlp_jax.datasets._user_files import listed, to_number
+from mlp_jax.datasets._user_files import MISSING, listed, to_number
 
 Array = NDArray[Any]
 Task = Literal["auto", "classification", "regression"]
 
 MOST_WHOLE = 20  # different whole numbers that are classes without a question: more than the ten digits
 FEWEST = 20  # examples; of fewer, each may have a class of its own
-MISSING = frozenset(("", "na", "n/a", "#n/a", "<na>", "nan", "null", "none", "?"))  # as pandas reads and UCI writes
 CLASSES = "if these are classes, give --task classification, in Python task='classification'"
 REGRESSION = "if they are values to predict, --task regression, in Python task='regression'"
 

@@ -1,4 +1,4 @@
-"""Data sets: digits, MNIST, MNIST-1D and the user's own CSV or NPZ, read, checked, split and scaled.
+"""Data sets: digits, MNIST, MNIST-1D and the user's own table or NPZ, read, checked, split and scaled.
 
 N is the number of examples, D of features, C of classes.
 """
@@ -6,8 +6,8 @@ N is the number of examples, D of features, C of classes.
 import importlib.util
 import os
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,9 +16,10 @@ from numpy.typing import DTypeLike, NDArray
 
 from mlp_jax._doors import did_you_mean, mistake
 from mlp_jax._extras import needs
+from mlp_jax.datasets._columns import Column, fitted, prepared
 from mlp_jax.datasets._labels import Task, are_values, class_names, encode_labels, target_values
 from mlp_jax.datasets._mnist import MNIST_CURE, MNIST_MIRRORS, Log, read_mnist
-from mlp_jax.datasets._user_files import NPZ_CURE, FilePath, Raw, listed, read_csv, read_npz
+from mlp_jax.datasets._user_files import NPZ_CURE, TABLES, FilePath, Raw, listed, read_npz, read_table
 
 Array = NDArray[Any]
 
@@ -47,10 +48,11 @@ class Dataset:
       classes: `classes[i]` is the name of label i; empty if the labels are values to regress on.
       mean: of the training split, float64 of shape () for images and (D,) for tables.
       scale: its standard deviation, likewise; inf if that is 0.
-      features: the names of a CSV's columns; empty for other data.
-      label: the name of a CSV's label column; empty for other data.
+      features: the names of a table's columns; empty for other data.
+      label: the name of a table's label column; empty for other data.
       target_mean: of the training split's values, which are standardised as (value - mean) / scale; 0 for classes.
       target_scale: their standard deviation; 1 for classes.
+      columns: how a table's columns were prepared, before they were scaled; empty for other data.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Dataset:
     label: str = ""
     target_mean: float = 0.0
     target_scale: float = 1.0
+    columns: tuple[Column, ...] = ()
 
     @property
     def outputs(self) -> int:
@@ -76,20 +79,23 @@ def load(
     label: str | None = None,
     *,
     task: Task = "auto",
+    columns: Mapping[str, str] | None = None,
     seed: int = 0,
     dtype: DTypeLike = np.float32,
     log: Log | None = None,
 ) -> Dataset:
-    """Load 'digits', 'mnist', 'mnist1d', or the user's own *.csv or *.npz.
+    """Load 'digits', 'mnist', 'mnist1d', or the user's own table (.csv, .tsv, .txt, .xlsx, .parquet) or .npz.
 
     Args:
       name_or_path: a name, or the path of a file.
-      label: a CSV's label column; by default the last.
+      label: a table's label column; by default the last.
       task: "classification", "regression", or "auto", for a file: numbers that are not all whole are regression. Whole
         numbers with more than 20 values are an error, as they may be either.
+      columns: for a table, the kinds of some columns: "number", "category", "date", or "drop" to leave one out. By
+        default they are found out.
       seed: chooses the splits of digits, CSV and NPZ. MNIST and MNIST-1D have published splits.
       dtype: a floating type for x.
-      log: called with one line of text when a download starts.
+      log: called with a line of text when a download starts, and with what was found out about a table.
 
     Raises:
       ValueError: if the name is unknown or the contents are wrong.
@@ -102,10 +108,11 @@ def load(
     """
     name = os.fspath(name_or_path)
     suffix = Path(name).suffix.lower()
-    if label is not None and suffix != ".csv":
-        raise mistake("label", "a label column only with a CSV file", f"{label!r} for {name!r}", "leave it out")
-    if suffix == ".csv":
-        return load_csv(name, label, task=task, seed=seed, dtype=dtype)
+    for argument, value in (("label", label), ("columns", columns or None)):
+        if value is not None and suffix not in TABLES:
+            raise mistake(argument, "none, since this is no table", f"{value!r} for {name!r}", "leave it out")
+    if suffix in TABLES:
+        return load_table(name, label, task=task, columns=columns, seed=seed, dtype=dtype, log=log)
     if suffix == ".npz":
         return load_npz(name, task=task, seed=seed, dtype=dtype)
     if name == "digits":
@@ -115,7 +122,7 @@ def load(
     if name == "mnist1d":
         return load_mnist1d(dtype=dtype)
     known = ("digits", "mnist", "mnist1d")
-    expected = f"{listed(known)} or the path of a .csv or .npz file"
+    expected = f"{listed(known)} or the path of a {', '.join(TABLES)} or .npz file"
     raise mistake("data set", expected, repr(name), did_you_mean(name.lower(), known))
 
 
@@ -173,31 +180,48 @@ def load_mnist1d(*, dtype: DTypeLike = np.float32) -> Dataset:
     return _scaled("mnist1d", (*_cut(train, 10), test), DIGITS, images=True, dtype=dtype)
 
 
-def load_csv(
+def load_table(
     path: FilePath,
     label: str | None = None,
     *,
     task: Task = "auto",
+    columns: Mapping[str, str] | None = None,
     seed: int = 0,
     dtype: DTypeLike = np.float32,
+    log: Log | None = None,
 ) -> Dataset:
-    """Load a UTF-8 CSV with a header row, one column of classes or values, and other columns of numbers.
+    """Load a table with a header row: .csv, .tsv, .txt, .xlsx or .parquet.
 
-    A permutation by `seed` chooses 70 % train, 10 % validation and 20 % test. Each column has its mean and scale.
-    Blank lines are ignored, and so are spaces after a comma.
+    A permutation by `seed` chooses 70 % train, 10 % validation and 20 % test. Numbers stay numbers, dates become days,
+    and texts one column for each value; what is missing becomes the median, and is marked. Then each column has its
+    mean and scale. All of this is read off the training examples alone. Blank lines are ignored, and so are spaces
+    after a separator.
 
     Args:
       path: the file.
       label: the column of the classes or values; by default the last.
-      task: as for `load`.
-      seed: chooses the splits.
-      dtype: a floating type for x.
+      task: as for `load`, and so are columns, seed, dtype and log.
+      columns: see there.
+      seed: see there.
+      dtype: see there.
+      log: see there.
 
     Raises:
       ValueError: if the contents are wrong, with column, line and value.
       OSError: if the file cannot be read.
+      ModuleNotFoundError: if pandas, or what it needs for Excel or Parquet, is missing.
     """
-    return _from_raw(read_csv(path, label=label), path, task, seed, dtype)
+    kinds = columns or {}
+    raw = read_table(path, label=label, texts=[name for name, kind in kinds.items() if kind == "category"])
+    say = log or (lambda line: None)
+    if raw.found:
+        say(f"{Path(path).name} has {raw.found}")
+    train, *_ = split_indices(len(raw.labels or ()), seed, str(path))
+    chosen, lines = fitted(raw.columns, train, kinds, str(path))
+    x, _ = prepared(chosen, raw.columns, str(path))
+    for line in lines:
+        say(line)
+    return _from_raw(raw._replace(x=x), path, task, seed, dtype, chosen)
 
 
 def load_npz(path: FilePath, *, task: Task = "auto", seed: int = 0, dtype: DTypeLike = np.float32) -> Dataset:
@@ -307,7 +331,9 @@ def _paired(images: Array, labels: Array, part: str) -> Examples:
     return Examples(images.reshape(len(images), -1), labels)
 
 
-def _from_raw(raw: Raw, path: FilePath, task: Task, seed: int, dtype: DTypeLike) -> Dataset:
+def _from_raw(
+    raw: Raw, path: FilePath, task: Task, seed: int, dtype: DTypeLike, columns: tuple[Column, ...] = ()
+) -> Dataset:
     if raw.labels is None:
         raise mistake(path, "an array 'labels'", "only 'x'", NPZ_CURE)
     where = f"{path}, column {raw.label!r}" if raw.label else f"{path}, labels"
@@ -317,8 +343,10 @@ def _from_raw(raw: Raw, path: FilePath, task: Task, seed: int, dtype: DTypeLike)
     else:
         classes = class_names(raw.labels, where, task=task)
         labels = encode_labels(raw.labels, classes, where)
+    assert raw.x is not None
     splits = _split(Examples(raw.x, labels), seed, str(path))
-    return _scaled(Path(path).name, splits, classes, raw.features, raw.label, images=raw.images, dtype=dtype)
+    dataset = _scaled(Path(path).name, splits, classes, raw.label, images=raw.images, dtype=dtype)
+    return replace(dataset, columns=columns, features=tuple(column.name for column in columns))
 
 
 def _split(examples: Examples, seed: int, name: str) -> Splits:
@@ -340,7 +368,6 @@ def _scaled(
     name: str,
     splits: Splits,
     classes: tuple[str, ...],
-    features: tuple[str, ...] = (),
     label: str = "",
     *,
     images: bool,
@@ -358,6 +385,5 @@ def _scaled(
         )
         for x, labels in splits
     )
-    return Dataset(
-        name, train, validation, test, classes, mean, scale, features, label, *map(float, np.concatenate(of_values))
-    )
+    dataset = Dataset(name, train, validation, test, classes, mean, scale, label=label)
+    return replace(dataset, target_mean=of_values[0].item(), target_scale=of_values[1].item())

@@ -2,7 +2,8 @@
 
 The tensors are `layers.0.weight` (fan_in, fan_out), `layers.0.bias` (fan_out,), and so on. The metadata are texts:
 `activation`, the JSON of `mean`, `scale`, `classes` and `features`, `label`, and the `version` that wrote the file. A
-network that predicts values has no classes, and the JSON of `target_mean` and `target_scale`.
+network that predicts values has no classes, and the JSON of `target_mean` and `target_scale`. One of a table has the
+JSON of its `columns`: how they become features.
 """
 
 import json
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from itertools import chain
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from mlp_jax import _doors
 from mlp_jax._extras import needs
 from mlp_jax._files import atomic_write
 from mlp_jax.activations import ACTIVATIONS
+from mlp_jax.datasets._columns import Column, Kind
 from mlp_jax.network import Layer, Params
 
 NEEDED = ("activation", "mean", "scale", "classes")  # without these no prediction means anything
@@ -29,7 +31,8 @@ OF_VALUES: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
     "target_mean": ("a finite number", np.isfinite),
     "target_scale": ("a finite number above 0", lambda scale: (scale > 0) & np.isfinite(scale)),
 }
-FIELDS = (*NEEDED, "features", "label", *OF_VALUES)
+FIELDS = (*NEEDED, "features", "label", "columns", *OF_VALUES)
+OF_JSON = ("mean", "scale", "classes", "features", "columns")
 CURE = "copy the file again whole, or train again"
 
 
@@ -47,6 +50,7 @@ class Model:
       label: the name of a table's label column; empty if it has none.
       target_mean: a finite number; 0 for classes.
       target_scale: a number above 0; 1 for classes.
+      columns: how a table's columns become the D features; empty if they are the features.
     """
 
     params: Params
@@ -58,6 +62,7 @@ class Model:
     label: str = ""
     target_mean: float = 0.0
     target_scale: float = 1.0
+    columns: tuple[Column, ...] = ()
 
 
 def save_model(path: str | os.PathLike[str], model: Model, version: str) -> None:
@@ -83,6 +88,8 @@ def save_model(path: str | os.PathLike[str], model: Model, version: str) -> None
     texts = {"format": "mlp_jax", "version": version, "activation": model.activation, "label": model.label}
     values = {"mean": model.mean.tolist(), "scale": model.scale.tolist()}
     values |= {"classes": model.classes, "features": model.features}
+    if model.columns:
+        values["columns"] = [column._asdict() for column in model.columns]
     if not model.classes:
         values |= {name: getattr(model, name) for name in OF_VALUES}
     with atomic_write(path, "wb") as file:
@@ -115,7 +122,7 @@ def load_model(
     params = _layers(path, tensors)
     given = {"activation": activation, "mean": mean, "scale": scale, "classes": classes}
     texts = {name: metadata.get(name) for name in FIELDS}
-    parsed = {name: _parsed(path, name, texts[name]) for name in ("mean", "scale", "classes", "features", *OF_VALUES)}
+    parsed = {name: _parsed(path, name, texts[name]) for name in (*OF_JSON, *OF_VALUES)}
     found = texts | parsed | {name: value for name, value in given.items() if value is not None}
     if missing := [name for name in NEEDED if found[name] is None]:
         flags = ", ".join(f"--{name}" for name in missing)
@@ -128,16 +135,44 @@ def load_model(
         found |= {"target_mean": 0.0, "target_scale": 1.0}
     at = {name: (f"{path}, {name}", CURE) if given.get(name) is None else (name, "correct it") for name in FIELDS}
     _doors.check_choice(at["activation"][0], found["activation"], ACTIVATIONS, at["activation"][1])
+    names = [] if found["features"] is None else found["features"]
+    columns = _columns(at["columns"], found["columns"], names, features)
     return Model(
         params,
         found["activation"],
         _numbers(at["mean"], found["mean"], features, "finite numbers", np.isfinite),
         _numbers(at["scale"], found["scale"], features, "numbers above 0", lambda scale: scale > 0),
         _names(at["classes"], found["classes"], (0 if has_values else width,)),
-        _names(at["features"], [] if found["features"] is None else found["features"], (0, features)),
+        _names(at["features"], names, (len(columns),) if columns else (0, features)),
         found["label"] or "",
-        *(float(_numbers(at[name], found[name], 1, *good).item()) for name, good in OF_VALUES.items()),
+        columns=columns,
+        **{name: _numbers(at[name], found[name], 1, *good).item() for name, good in OF_VALUES.items()},
     )
+
+
+def _columns(at: tuple[str, str], value: Any, names: Any, features: int) -> tuple[Column, ...]:
+    """Return the columns of a table, which have the names of the features, and `features` features in all."""
+    if value is None:
+        return ()
+    where, cure = at
+    if not isinstance(value, list) or not all(map(_is_column, value)):
+        raise _doors.mistake(where, "how each column is prepared", reprlib.repr(value), cure)
+    columns = tuple(Column(**{**of, "values": tuple(of["values"])}) for of in value)
+    if [column.name for column in columns] != names or sum(column.width for column in columns) != features:
+        got = f"{sum(column.width for column in columns)} of {len(columns)} columns"
+        raise _doors.mistake(where, f"{features} features of the columns {reprlib.repr(names)}", got, cure)
+    return columns
+
+
+def _is_column(of: Any) -> bool:
+    """Return whether parsed JSON is a `Column`: its names and types, a finite fill, and different texts."""
+    if not isinstance(of, dict) or of.keys() != set(Column._fields) or of["kind"] not in get_args(Kind):
+        return False
+    types = {"name": str, "fill": float, "is_marked": bool, "values": list}
+    if not all(type(of[name]) is wanted for name, wanted in types.items()) or not np.isfinite(of["fill"]):
+        return False
+    are_texts = all(isinstance(text, str) for text in of["values"]) and len(set(of["values"])) == len(of["values"])
+    return are_texts and bool(of["values"]) == (of["kind"] == "category")
 
 
 def _read(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:

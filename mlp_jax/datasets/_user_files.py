@@ -1,12 +1,12 @@
-"""The user's own CSV and NPZ files, checked cell by cell. Nothing is scaled here."""
+"""The user's own files, read as they are: CSV and other text tables, Excel, Parquet and NPZ. Nothing is scaled here."""
 
 import csv
 import itertools
 import math
 import os
 import zipfile
-from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,73 +14,200 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlp_jax._doors import did_you_mean, mistake
+from mlp_jax._extras import needs
+from mlp_jax.datasets._formats import WITH_COMMA, Format, format_of
 
 Array = NDArray[Any]
 FilePath = str | os.PathLike[str]
 
+OTHERS = {".xlsx": "openpyxl", ".parquet": "pyarrow"}  # tables that are no texts, and what reads them
+TABLES = (".csv", ".tsv", ".txt", *OTHERS)
+X_NAMES, LABEL_NAMES = ("x", "X"), ("labels", "y")
+INDEX = "index"  # the name of a first column without one
 NPZ_CURE = "write it by numpy.savez(path, x=x, labels=labels)"
+MISSING = frozenset(("", "na", "n/a", "#n/a", "<na>", "nan", "null", "none", "?"))  # as pandas reads and UCI writes
+NA_VALUES = [form for text in MISSING for form in dict.fromkeys((text, text.upper(), text.capitalize(), "NaN", "<NA>"))]
 
 
 class Raw(NamedTuple):
     """The contents of a file.
 
     Attributes:
-      x: (N, D), unscaled.
+      columns: of a table, by name: numbers (N,) in float64, NaN where missing, or texts (N,), None where missing.
+      x: of an NPZ, (N, D), unscaled; None for a table.
       labels: N texts; None if the file has none.
       images: whether all of x shares one mean and scale.
-      features: the names of a CSV's columns.
-      label: the name of a CSV's label column.
+      label: the name of a table's label column.
+      found: how a text table is written, in words; empty for a plain CSV.
     """
 
-    x: Array
+    columns: Mapping[str, Array]
+    x: Array | None
     labels: tuple[str, ...] | None
     images: bool = False
-    features: tuple[str, ...] = ()
     label: str = ""
+    found: str = ""
 
 
-def read_csv(path: FilePath, features: Sequence[str] | None = None, label: str | None = None) -> Raw:
-    """Read the rows of a CSV, x in float64.
+def read_table(
+    path: FilePath, features: Sequence[str] | None = None, label: str | None = None, texts: Sequence[str] = ()
+) -> Raw:
+    """Read the rows of a table: .csv, .tsv, .txt, .xlsx or .parquet.
+
+    Of a text file, encoding, separator and decimal mark are found out.
 
     Args:
-      path: a UTF-8 file with a header row.
-      features: for prediction, the columns of x in their order; others are ignored. By default, as for training, all
-        columns but the label.
+      path: a file with a header row.
+      features: for prediction, the columns in their order; others are ignored. By default, as for training, all columns
+        but the label.
       label: the column of the labels, by default the last. For prediction it may be absent.
+      texts: the columns that are texts, also if they look like numbers.
 
     Raises:
       ValueError: if the contents are wrong, with column, line and value.
       OSError: if the file cannot be read.
+      ModuleNotFoundError: if pandas, or what it needs for Excel or Parquet, is missing.
     """
-    rows = _csv_rows(path)
-    header = _header(path, rows)
+    path = Path(path)
+    with needs("pandas", "data", "a table"):
+        import pandas
+    form, found = Format(), ""
+    is_text = path.suffix.lower() not in OTHERS
+    if is_text:
+        form = format_of(path)
+        found = form.words
+        header, rows = _structure(path, form)
+    else:
+        frame, found = _frame_of_other(path)
+        header, rows = [str(name) for name in frame.columns], len(frame)
+        frame.columns = header
+        _check_names(str(path), header)
     if features is None:
         label = header[-1] if label is None else label
         features = [name for name in header if name != label]
         if not features:
-            raise mistake(path, "columns of numbers next to the label", f"only {label!r}", "put commas between columns")
+            raise mistake(path, "columns of features next to the label", f"only {label!r}", "add columns")
         _find_columns(path, [label], header)
-    columns = list(zip(features, _find_columns(path, features, header), strict=True))
-    label_column = header.index(label) if label in header else None
-    x, labels = array("d"), []
+    _find_columns(path, features, header)
+    if not rows:
+        raise mistake(path, "rows of data below the header row", "none", "add them")
+    labels_too = [label] if label in header else []
+    if is_text:
+        frame = pandas.read_csv(
+            path,
+            sep=form.separator,
+            decimal=form.decimal,
+            thousands=form.thousands,
+            encoding=form.encoding,
+            names=header,
+            header=0,
+            usecols=[*features, *labels_too],
+            dtype={name: str for name in (*texts, *labels_too)},
+            keep_default_na=False,
+            na_values={name: NA_VALUES for name in features},
+            skipinitialspace=True,
+        )
+    columns = {name: _column(frame[name], name in texts) for name in features}
+    for name, column in columns.items():
+        _check_column(path, form, name, column)
+    labels = _labels(path, form, label, frame[label]) if labels_too else None
+    return Raw(columns, None, labels, label=label or "", found=found)
+
+
+def _structure(path: Path, form: Format) -> tuple[list[str], int]:
+    """Return the header and the number of rows, after a look at each row's length and quotes."""
+    rows = _text_rows(path, form)
+    header, count = _header(path, rows), 0
     for line, row in rows:
         if len(row) != len(header):
             cure = "complete the row, quote cells that hold a comma"
             raise mistake(f"{path}, line {line}", f"{len(header)} cells, as in the header", len(row), cure)
-        x.extend([_finite(row[column], path, line, name) for name, column in columns])
-        if label_column is not None:
-            if not row[label_column].strip():
-                where, cure = f"{path}, line {line}, column {label!r}", "fill it in or remove the row"
-                raise mistake(where, "a label", "a missing value", cure)
-            labels.append(row[label_column])
-    if not x:
-        raise mistake(path, "rows of data below the header row", "none", "add them")
-    texts = None if label_column is None else tuple(labels)
-    return Raw(np.array(x).reshape(-1, len(columns)), texts, features=tuple(features), label=label or "")
+        count += 1
+    return header, count
+
+
+def _frame_of_other(path: Path) -> tuple[Any, str]:
+    """Return the table of an Excel or Parquet file, and where it was found."""
+    import pandas
+
+    library = OTHERS[path.suffix.lower()]
+    with needs(library, "data", f"a {path.suffix} file"):
+        __import__(library)
+    with path.open("rb") as file:
+        try:
+            if path.suffix.lower() == ".parquet":
+                return pandas.read_parquet(file), ""
+            book = pandas.ExcelFile(file)
+            names = [str(name) for name in book.sheet_names]
+            return pandas.read_excel(book), f"its table in the first of the sheets {listed(names)}" if len(
+                names
+            ) > 1 else ""
+        except Exception as error:  # damaged bytes make the libraries raise almost anything
+            reason = " ".join(str(error).split()) or type(error).__name__
+            got = f"one that cannot be read ({reason[:200]})"
+            raise mistake(path, f"a {path.suffix} file with a table", got, "save it again, or as CSV") from error
+
+
+def _column(cells: Any, is_text: bool) -> Array:
+    """Return a column of a pandas table: numbers in float64, days since 1970, or texts; what is missing NaN or None."""
+    import pandas
+
+    types = pandas.api.types
+    if types.is_datetime64_any_dtype(cells):
+        return (cells - pandas.Timestamp(0)).dt.total_seconds().to_numpy(np.float64) / 86400
+    if types.is_numeric_dtype(cells) and not types.is_bool_dtype(cells) and not is_text:
+        return cells.to_numpy(np.float64, na_value=np.nan)
+    missing = cells.isna().to_numpy()
+    texts = [str(cell).strip() for cell in cells]
+    forms = {"true": "True", "false": "False"}
+    clean = [None if gone else forms.get(text.lower(), text) for text, gone in zip(texts, missing, strict=True)]
+    return np.array(clean, object)
+
+
+def _check_column(path: Path, form: Format, name: str, column: Array) -> None:
+    """Check that numbers are finite, and that not most of a column's texts are numbers."""
+    if column.dtype.kind == "f":
+        bad = np.isinf(column)
+    else:
+        with_comma = [cell for cell in column if cell is not None and WITH_COMMA.fullmatch(cell)]
+        known = np.array([cell is not None for cell in column])
+        if form.decimal == "." and 2 * len(with_comma) > known.sum():
+            cure = f"write all numbers with a point; if these are names, --columns {name}=category"
+            raise mistake(f"{path}, column {name!r}", "decimal points, as elsewhere", repr(with_comma[0]), cure)
+        numbers = np.array([cell is not None and _is_number(cell, form) for cell in column])
+        bad = known & ~numbers
+        if 2 * numbers.sum() < known.sum() or not bad.any():
+            return
+    if bad.any():
+        row = int(bad.argmax())
+        cell = (row + 2, str(column[row])) if path.suffix.lower() in OTHERS else _cell(path, form, name, row)
+        where, cure = f"{path}, line {cell[0]}, column {name!r}", "correct it, or leave the cell empty if it is unknown"
+        cure += f"; if these are names, --columns {name}=category"
+        raise mistake(where, "a finite number", repr(cell[1]), cure)
+
+
+def _cell(path: Path, form: Format, name: str, row: int) -> tuple[int, str]:
+    """Return the line and the text of a cell."""
+    rows = _text_rows(path, form)
+    column = next(rows)[1].index(name)
+    line, cells = next(islice(rows, row, None))
+    return line, cells[column]
+
+
+def _labels(path: Path, form: Format, label: str | None, cells: Any) -> tuple[str, ...]:
+    """Return the labels' texts; numbers are written with a decimal point."""
+    texts = [("" if cell is None or cell != cell else str(cell)).strip() for cell in cells.astype(object)]
+    if "" in texts:
+        row = texts.index("")
+        line = row + 2 if path.suffix.lower() in OTHERS else _cell(path, form, label or "", row)[0]
+        where, cure = f"{path}, line {line}, column {label!r}", "fill it in or remove the row"
+        raise mistake(where, "a label", "a missing value", cure)
+    plain = [_plain(text, form) for text in texts]
+    return tuple(plain if all(map(_is_plain_number, plain)) else texts)
 
 
 def read_npz(path: FilePath) -> Raw:
-    """Read `x` (N, ...), flattened to (N, D), and `labels`, if there are any, of an NPZ file.
+    """Read `x` (N, ...), flattened to (N, D), and `labels`, if there are any, of an NPZ file; also as `X` and `y`.
 
     Raises:
       ValueError: if the contents are wrong.
@@ -93,7 +220,8 @@ def read_npz(path: FilePath) -> Raw:
             file.seek(0)
             archive = np.load(file, allow_pickle=False)
             keys = list(archive.keys())
-            x, labels = (archive[key] if key in keys else None for key in ("x", "labels"))
+            chosen = [next((name for name in names if name in keys), None) for names in (X_NAMES, LABEL_NAMES)]
+            x, labels = (None if name is None else archive[name] for name in chosen)
         except Exception as error:  # damaged bytes make numpy and zipfile raise almost anything
             reason = " ".join(str(error).split()) or type(error).__name__
             got = f"one that cannot be read ({reason})"
@@ -107,26 +235,24 @@ def read_npz(path: FilePath) -> Raw:
         row, column = np.argwhere(~np.isfinite(flat))[0]
         got = f"{flat[row, column]} in row {row}, column {column} of x (counted from 0)"
         raise mistake(path, "finite numbers", got, "remove or replace it")
+    if labels is not None and labels.shape == (len(x), 1):
+        labels = labels[:, 0]
     if labels is not None and (labels.shape != (len(x),) or labels.dtype.kind not in "biufU"):
         expected = f"labels of shape ({len(x)},), one for each row of x, as integers, booleans, strings or real values"
         raise mistake(path, expected, f"{labels.dtype} of shape {labels.shape}", NPZ_CURE)
-    texts = (
-        None if labels is None else tuple(str(label) for label in labels.tolist())
-    )  # which keep all digits of floats
-    return Raw(flat, texts, images=x.ndim > 2)
+    texts = None if labels is None else tuple(str(label) for label in labels.tolist())  # which keep floats' digits
+    return Raw({}, flat, texts, images=x.ndim > 2)
 
 
-def _csv_rows(path: FilePath) -> Iterator[tuple[int, list[str]]]:
+def _text_rows(path: Path, form: Format) -> Iterator[tuple[int, list[str]]]:
     """Yield the line number and the cells of each row that is not blank."""
-    with Path(path).open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, strict=True, skipinitialspace=True)
+    with path.open(encoding=form.encoding, newline="") as file:
+        reader = csv.reader(file, strict=True, delimiter=form.separator, skipinitialspace=True)
         try:
             yield from ((reader.line_num, row) for row in reader if row)
-        except UnicodeDecodeError as error:
-            raise mistake(path, "UTF-8 text", f"other bytes ({error})", "save it as UTF-8") from error
         except csv.Error as error:
             where = f"{path}, line {reader.line_num}"
-            raise mistake(where, "comma-separated cells", f"a mistake ({error})", "mend the quotes") from error
+            raise mistake(where, "cells of a table", f"a mistake ({error})", "mend the quotes") from error
 
 
 def _header(path: FilePath, rows: Iterator[tuple[int, list[str]]]) -> list[str]:
@@ -134,44 +260,46 @@ def _header(path: FilePath, rows: Iterator[tuple[int, list[str]]]) -> list[str]:
     where = f"{path}, line {line}"
     if not header:
         raise mistake(path, "a header row and rows of data", "an empty file", "add them")
-    if all(map(_is_number, header)):
+    if all(map(_is_plain_number, header)):
         got = f"only numbers: {listed(header)}"
         raise mistake(where, "a header row with the columns' names", got, "add one above")
-    numbers = [to_number(name) for name in header if _is_number(name)]
+    numbers = [to_number(name) for name in header if _is_plain_number(name)]
     if 2 * len(numbers) > len(header) and any(b <= a for a, b in itertools.pairwise(numbers)):
         got = f"what looks like an example: {listed(header, 6)}"
         raise mistake(where, "a header row with the columns' names", got, "add one above")
+    if header[0] == "" and INDEX not in header:
+        header = [INDEX, *header[1:]]  # as pandas writes it
+    _check_names(where, header)
+    return header
+
+
+def _check_names(where: str, header: Sequence[str]) -> None:
     if "" in header:
-        cure = "name it, or remove it (pandas: to_csv(path, index=False))"
+        cure = "name it, or remove it"
         raise mistake(where, "a name for each column", f"none for column {header.index('') + 1}", cure)
     twice = next((name for i, name in enumerate(header) if name in header[:i]), None)
     if twice is not None:
         cure = "rename one, or add a header row if there is none"
         raise mistake(where, "different column names", f"{twice!r} twice", cure)
-    return header
 
 
-def _find_columns(path: FilePath, names: Sequence[str], header: list[str]) -> list[int]:
+def _find_columns(path: FilePath, names: Sequence[str], header: list[str]) -> None:
     missing = next((name for name in names if name not in header), None)
     if missing is not None:
         cure = did_you_mean(missing, header) or "name one of these"
         raise mistake(path, f"a column {missing!r}", f"only {listed(header)}", cure)
-    return [header.index(name) for name in names]
 
 
-def _finite(cell: str, path: FilePath, line: int, column: str) -> float:
-    try:
-        number = to_number(cell)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        where, got = f"{path}, line {line}, column {column!r}", repr(cell) if cell.strip() else "a missing value"
-        cure = "correct it, encode texts as numbers, or remove the row or the column"
-        raise mistake(where, "a finite number", got, cure)
-    return number
+def _plain(text: str, form: Format) -> str:
+    """Return a number's text with a decimal point and without marks between thousands."""
+    return text.replace(form.thousands or "", "").replace(form.decimal, ".") if form != Format() else text
 
 
-def _is_number(cell: str) -> bool:
+def _is_number(cell: str, form: Format) -> bool:
+    return _is_plain_number(_plain(cell, form))
+
+
+def _is_plain_number(cell: str) -> bool:
     try:
         return math.isfinite(to_number(cell))
     except ValueError:
