@@ -67,3 +67,11 @@ def run_process(*arguments, **environment):
         errors="replace",
         timeout=300,
     )
+
+
+def assert_fails(done, *words):
+    """One line on the error stream that holds the words, exit status 2, and no traceback."""
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert all(str(word) in done.stderr for word in words), done.stderr

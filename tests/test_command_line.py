@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import full_disk, run, run_function, run_process
+from commands import assert_fails, full_disk, run, run_function, run_process
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
@@ -271,14 +271,6 @@ def test_without_metadata_flags_are_needed_and_enough(trained, tmp_path):
     flags = ("--activation", "relu", "--mean", mean, "--scale", scale, "--classes", *digits.classes)
     done = run("predict", bare, "digits", *flags)
     assert number(done.stderr, "accuracy") == number(output, "test accuracy")
-
-
-def assert_fails(done, *words):
-    """One line on the error stream that holds the words, exit status 2, and no traceback."""
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.startswith("error: ")
-    assert done.stderr.count("\n") == 1
-    assert all(str(word) in done.stderr for word in words), done.stderr
 
 
 @pytest.mark.parametrize(

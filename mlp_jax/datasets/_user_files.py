@@ -139,9 +139,8 @@ def _frame_of_other(path: Path) -> tuple[Any, str]:
                 return pandas.read_parquet(file), ""
             book = pandas.ExcelFile(file)
             names = [str(name) for name in book.sheet_names]
-            return pandas.read_excel(book), f"its table in the first of the sheets {listed(names)}" if len(
-                names
-            ) > 1 else ""
+            found = f"its table in the first of the sheets {listed(names)}" if len(names) > 1 else ""
+            return pandas.read_excel(book), found
         except Exception as error:  # damaged bytes make the libraries raise almost anything
             reason = " ".join(str(error).split()) or type(error).__name__
             got = f"one that cannot be read ({reason[:200]})"
