@@ -185,8 +185,28 @@ def test_regression_from_training_to_predictions(tmp_path):
     assert float(re.search(r"RMSE (\S+), R2 0\.99", done.stdout).group(1)) == pytest.approx(error, rel=1e-3)
     assert_fails(run("predict", model, table, "--probabilities"), "probabilities", "which predicts values")
     assert_fails(run("train", "--data", table, *flags[:2], "--loss", "cross_entropy"), "squared_error for values")
-    assert_fails(run("train", "--data", table, *flags[:2], "--label-smoothing", 0.1), "label-smoothing: expected 0")
+    assert_fails(
+        run("train", "--data", table, *flags[:2], "--label-smoothing", 0.1), "label-smoothing: expected none for values"
+    )
     assert_fails(run("sweep", "--data", table, *flags[:2], "--folder", tmp_path / "s"), "data: expected classes")
+
+
+def test_a_rare_class_counts_as_much_as_the_others_with_balanced_weights(tmp_path):
+    rng, path = np.random.default_rng(0), tmp_path / "rare.csv"
+    is_rare = np.arange(600) % 20 == 0
+    x = rng.normal(size=(600, 2)) + 1.2 * is_rare[:, None]
+    lines = [f"{u:.4f},{v:.4f},{'rare' if rare else 'usual'}" for (u, v), rare in zip(x, is_rare, strict=True)]
+    path.write_text("u,v,kind\n" + "\n".join(lines), encoding="utf-8")
+    flags = ("train", "--data", path, "--hidden", 8, "--epochs", 30)
+    plain, balanced = run(*flags), run(*flags, "--class-weight", "balanced", "--confusion")
+    assert number(balanced.stdout, "test balanced accuracy") > number(plain.stdout, "test balanced accuracy") + 10
+    assert "of the test examples 95.00 % are 'usual', the most frequent class" in plain.stdout  # split in proportion
+    head, *rows = balanced.stdout.split("what it is taken for\n")[1].splitlines()[:3]
+    assert head.split() == ["rare", "usual"]
+    table = np.array([row.split()[1:] for row in rows], int)
+    assert table.sum(axis=1).tolist() == [6, 114]
+    recalls = np.diag(table) / table.sum(axis=1)
+    assert 100 * recalls.mean() == pytest.approx(number(balanced.stdout, "test balanced accuracy"), abs=0.01)
 
 
 ERRORS = {  # labels of the same examples, and what is said of the errors

@@ -145,6 +145,20 @@ def test_standardise_refuses(change, parts):
     assert_says(error, *parts)
 
 
+@settings(max_examples=50, deadline=None)
+@given(strata=st.lists(st.integers(0, 3), min_size=10, max_size=200), seed=st.integers(0, 5))
+def test_strata_are_split_in_proportion(strata, seed):
+    """Each row once, splits of the same sizes as without strata, and of each stratum its share, to a row or two."""
+    strata = np.array(strata)
+    splits = datasets.split_indices(len(strata), seed, strata=strata)
+    assert sorted(np.concatenate(splits).tolist()) == list(range(len(strata)))
+    assert [*map(len, splits)] == [*map(len, datasets.split_indices(len(strata), seed))]
+    for stratum in np.unique(strata):
+        share = (strata == stratum).mean()
+        for rows in splits:
+            assert abs((strata[rows] == stratum).sum() - share * len(rows)) <= 4  # one for each stratum
+
+
 # ---- CSV
 
 
@@ -152,7 +166,7 @@ def test_csv_is_read_split_and_scaled_by_column(tmp_path):
     path = twenty_rows(tmp_path / "table.csv")
     before = path.read_bytes()
     data = datasets.load_table(path, seed=5, dtype=np.float64)
-    train, validation, test = datasets.split_indices(20, 5)
+    train, validation, test = datasets.split_indices(20, 5, strata=np.arange(20) % 2)
     raw = np.column_stack([np.arange(20.0), np.full(20, 0.1)])
     np.testing.assert_allclose(data.mean, [raw[train, 0].mean(), 0.1], rtol=1e-15)
     np.testing.assert_allclose(data.scale, [raw[train, 0].std(), np.inf], rtol=1e-15)
@@ -400,7 +414,8 @@ def test_csv_loading_can_be_undone(tmp_path, table, pair, exponent):
     data = datasets.load_table(path)
     constant = np.isinf(data.scale)  # says nothing: 0 in every split
     scale = np.where(constant, 0, data.scale)
-    for split, index in zip((data.train, data.validation, data.test), datasets.split_indices(len(table)), strict=True):
+    rows = datasets.split_indices(len(table), strata=np.arange(len(table)) % 2)
+    for split, index in zip((data.train, data.validation, data.test), rows, strict=True):
         back = split.x.astype(np.float64) * scale + data.mean
         expected = np.where(constant, data.mean, numbers[index])
         np.testing.assert_allclose(back, expected, rtol=0, atol=1e-6 * np.abs(numbers).max() + 1e-300)
@@ -425,7 +440,8 @@ def test_npz(tmp_path, shape, scaling, labels, classes):
     path, x = tmp_path / "t.npz", np.random.default_rng(0).normal(size=shape)
     np.savez(path, x=x, labels=labels)
     data = datasets.load_npz(path)
-    rows = datasets.split_indices(30)
+    encoded = datasets.encode_labels([str(label) for label in labels.tolist()], classes)
+    rows = datasets.split_indices(30, strata=encoded)
     assert data.mean.shape == data.scale.shape == scaling and data.classes == classes
     for split, index in zip((data.train, data.validation, data.test), rows, strict=True):
         expected = ((x.reshape(30, -1)[index] - data.mean) / data.scale).astype(np.float32)

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +24,8 @@ def train(
     schedule: Literal["cosine", "constant"] = "cosine",
     weight_decay: float | None = None,
     label_smoothing: float = 0.0,
+    class_weight: Literal["balanced"] | None = None,
+    confusion: bool = False,
     seed: int = 0,
     output: Path | None = None,
     overwrite: bool = False,
@@ -39,6 +41,8 @@ def train(
       schedule: cosine lowers the learning rate to 0 along half a cosine, which gains half a percent on MNIST.
       weight_decay: adamw's; by default 1e-4.
       label_smoothing: the share of every label that is spread over all classes.
+      class_weight: balanced weights an example by N / (C n), n the number of its class, so all classes count alike.
+      confusion: print how often each class of the test examples is taken for each other one.
       seed: draws the parameters and orders the examples.
       output: the .safetensors file to write the trained network to.
       overwrite: replace the output if it exists.
@@ -66,8 +70,9 @@ def train(
     dataset = load_data(flags)
     sizes = (dataset.train.x.shape[1], *hidden, dataset.outputs)
     phi, loss = mlp_jax.activations.ACTIVATIONS[activation], loss_of(flags, dataset)
-    if label_smoothing and not dataset.classes:
-        raise _doors.mistake("label-smoothing", "0 for values, which have no classes", label_smoothing, "leave it out")
+    for flag, value in (("label-smoothing", label_smoothing), ("class-weight", class_weight), ("confusion", confusion)):
+        if value and not dataset.classes:
+            raise _doors.mistake(flag, "none for values, which have no classes", value, "leave it out")
     key_params, key_run = jax.random.split(jax.random.key(seed))
     params = mlp_jax.init_params(key_params, sizes, phi, dtype=flags.dtype)
     count = sum(a * b + b for a, b in pairwise(sizes))
@@ -76,7 +81,16 @@ def train(
     targets: Any = dataset.train.labels
     if label_smoothing:
         targets = mlp_jax.smooth_labels(targets, dataset.outputs, label_smoothing)
-    examples = (dataset.train.x, targets)
+    examples, validation, training_loss = (dataset.train.x, targets), dataset.validation, loss
+    if class_weight:
+        counts = np.bincount(dataset.train.labels, minlength=dataset.outputs)
+        weights = (len(targets) / (dataset.outputs * np.maximum(counts, 1))).astype(flags.dtype)
+        training_loss = mlp_jax.losses.weighted(loss)
+        (_, targets), (x, labels) = examples, validation
+        examples, validation = (
+            (x, mlp_jax.losses.with_weights(t, weights[y], dataset.outputs))
+            for x, t, y in ((dataset.train.x, targets, dataset.train.labels), (x, labels, labels))
+        )
     epochs = epochs_of(flags, len(targets), batch_size)
     steps = -(-len(targets) // batch_size)  # per epoch
     rate = optax.cosine_decay_schedule(learning_rate, epochs * steps) if schedule == "cosine" else learning_rate
@@ -86,13 +100,13 @@ def train(
         epochs=epochs,
         batch_size=batch_size,
         activation=phi,
-        loss=loss,
+        loss=training_loss,
         gradient=getattr(mlp_jax, flags.gradient),
     )
     start = time.perf_counter()
     with progress_bars() as add_bar:
         progress = show_progress(add_bar("epoch", epochs, "compiling"), len(targets))
-        result = mlp_jax.train(key_run, params, examples, validation=dataset.validation, progress=progress, **run)
+        result = mlp_jax.train(key_run, params, examples, validation=validation, progress=progress, **run)
         jax.block_until_ready(result)
     print(f"trained {epochs} epochs in {time.perf_counter() - start:.1f} s, including compilation")
     numbers = (result.params, result.history.train_loss)
@@ -110,14 +124,42 @@ def train(
             mean_square, variance = float(measured.loss), float(np.var(labels, dtype=float))
             print(f"{name} {fit_of(mean_square, variance, dataset.target_scale)}")
     if dataset.classes:
-        counts = np.bincount(dataset.test.labels)
+        logits = mlp_jax.forward(result.params, dataset.test.x, phi)
+        table = confusion_of(dataset.test.labels, np.asarray(mlp_jax.predict(logits)), dataset.outputs)
+        counts = table.sum(axis=1)
+        recalls = np.diag(table)[counts > 0] / counts[counts > 0]
+        print(f"test balanced accuracy {100 * recalls.mean():.2f} %, the mean over classes")
         share = 100 * counts.max() / counts.sum()
         print(f"of the test examples {share:.2f} % are {dataset.classes[counts.argmax()]!r}, the most frequent class")
+        if confusion:
+            print("rows: the class, columns: what it is taken for")
+            print("\n".join(table_lines(table, dataset.classes)))
     if output is not None:
         names = ("mean", "scale", "classes", "features", "label", "target_mean", "target_scale", "columns")
         fields = {name: getattr(dataset, name) for name in names}
         _model_file.save_model(output, _model_file.Model(result.params, activation, **fields), mlp_jax.__version__)
         print(f"wrote {output}")
+
+
+def confusion_of(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Return how often class i is taken for class j, (C, C).
+
+    >>> confusion_of(np.array([0, 1, 1]), np.array([0, 0, 1]), 2).tolist()
+    [[1, 0], [1, 1]]
+    """
+    return np.bincount(classes * labels + predicted, minlength=classes**2).reshape(classes, classes)
+
+
+def table_lines(table: np.ndarray, names: Sequence[str]) -> list[str]:
+    """Return the lines of a table of counts with its names, in columns of one width; long names are cut.
+
+    >>> table_lines(np.array([[10, 0], [1, 2]]), ["cat", "dog"])
+    ['    cat dog', 'cat  10   0', 'dog   1   2']
+    """
+    short = [name if len(name) <= 12 else f"{name[:11]}…" for name in names]
+    width = max(map(len, [*short, *map(str, table.ravel())]))
+    rows = [["", *short], *([name, *map(str, row)] for name, row in zip(short, table, strict=True))]
+    return [" ".join(cell.rjust(width) if i else cell.ljust(width) for i, cell in enumerate(row)) for row in rows]
 
 
 def fit_of(mean_square: float, variance: float, scale: float = 1.0) -> str:

@@ -192,10 +192,10 @@ def load_table(
 ) -> Dataset:
     """Load a table with a header row: .csv, .tsv, .txt, .xlsx or .parquet.
 
-    A permutation by `seed` chooses 70 % train, 10 % validation and 20 % test. Numbers stay numbers, dates become days,
-    and texts one column for each value; what is missing becomes the median, and is marked. Then each column has its
-    mean and scale. All of this is read off the training examples alone. Blank lines are ignored, and so are spaces
-    after a separator.
+    A permutation by `seed` chooses 70 % train, 10 % validation and 20 % test, of each class. Numbers stay numbers,
+    dates become days, and texts one column for each value; what is missing becomes the median, and is marked. Then each
+    column has its mean and scale. All of this is read off the training examples alone. Blank lines are ignored, and so
+    are spaces after a separator.
 
     Args:
       path: the file.
@@ -216,26 +216,29 @@ def load_table(
     say = log or (lambda line: None)
     if raw.found:
         say(f"{Path(path).name} has {raw.found}")
-    train, *_ = split_indices(len(raw.labels or ()), seed, str(path))
+    of_task = _task_of(raw, path, task)
+    train, *_ = split_indices(len(of_task.labels), seed, str(path), of_task.strata)
     chosen, lines = fitted(raw.columns, train, kinds, str(path))
     x, _ = prepared(chosen, raw.columns, str(path))
     for line in lines:
         say(line)
-    return _from_raw(raw._replace(x=x), path, task, seed, dtype, chosen)
+    dataset = _from_raw(raw._replace(x=x), path, of_task, seed, dtype)
+    return replace(dataset, columns=chosen, features=tuple(column.name for column in chosen))
 
 
 def load_npz(path: FilePath, *, task: Task = "auto", seed: int = 0, dtype: DTypeLike = np.float32) -> Dataset:
     """Load an NPZ file of `x` (N, ...) numbers and `labels` (N,) integers, booleans, strings or real values.
 
-    A permutation by `seed` chooses 70 % train, 10 % validation and 20 % test. If x has two axes it is a table, and each
-    column has its mean and scale. If x has more axes it is images with one mean and scale, flattened to (N, D). `task`
-    is that of `load`.
+    A permutation by `seed` chooses 70 % train, 10 % validation and 20 % test, of each class. If x has two axes it is a
+    table, and each column has its mean and scale. If x has more axes it is images with one mean and scale, flattened to
+    (N, D). `task` is that of `load`.
 
     Raises:
       ValueError: if the contents are wrong.
       OSError: if the file cannot be read.
     """
-    return _from_raw(read_npz(path), path, task, seed, dtype)
+    raw = read_npz(path)
+    return _from_raw(raw, path, _task_of(raw, path, task), seed, dtype)
 
 
 def standardise(x: Array, mean: Array, scale: Array, dtype: DTypeLike = np.float32) -> Array:
@@ -285,13 +288,19 @@ def mean_and_scale(x: Array, *, images: bool) -> tuple[Array, Array]:
     return np.where(low == high, low, mean), np.where((low == high) | (scale == 0), np.inf, scale)
 
 
-def split_indices(count: int, seed: int = 0, name: str = "data") -> tuple[Array, Array, Array]:
+def split_indices(
+    count: int, seed: int = 0, name: str = "data", strata: Array | None = None
+) -> tuple[Array, Array, Array]:
     """Return the rows of train (70 %), validation (10 %) and test (20 %), by a permutation.
+
+    With strata, each split holds them in proportion. The k-th row of a stratum of n, in the permuted order, has the
+    rank (k + 1/2) / n, and the rows are cut in the order of their ranks (Neyman, 1934, samples strata in proportion).
 
     Args:
       count: the number of rows.
       seed: chooses the permutation.
       name: of the data, for the error.
+      strata: (N,) integers, such as the labels of classes.
 
     Raises:
       ValueError: if a split would be empty (fewer than 10 rows), or the seed is not an integer >= 0.
@@ -299,6 +308,8 @@ def split_indices(count: int, seed: int = 0, name: str = "data") -> tuple[Array,
     Example:
       >>> [len(rows) for rows in split_indices(1797)]
       [1259, 179, 359]
+      >>> [int((rows >= 90).sum()) for rows in split_indices(100, strata=np.arange(100) >= 90)]
+      [7, 1, 2]
     """
     if not isinstance(seed, int | np.integer) or seed < 0:
         raise mistake("seed", "an integer >= 0", repr(seed), "change it")
@@ -306,6 +317,12 @@ def split_indices(count: int, seed: int = 0, name: str = "data") -> tuple[Array,
         expected = "at least 10 rows, so that train (70 %), validation (10 %) and test (20 %) each have one"
         raise mistake(name, expected, count, "add rows")
     order = np.random.Generator(np.random.PCG64(seed)).permutation(count)
+    if strata is not None:
+        rank = np.empty(count)
+        for stratum in np.unique(strata):
+            chosen = order[strata[order] == stratum]
+            rank[chosen] = (np.arange(len(chosen)) + 0.5) / len(chosen)
+        order = order[np.argsort(rank[order], kind="stable")]
     train, validation, test = np.split(order, [count - count // 10 - count // 5, count - count // 5])
     return train, validation, test
 
@@ -331,22 +348,34 @@ def _paired(images: Array, labels: Array, part: str) -> Examples:
     return Examples(images.reshape(len(images), -1), labels)
 
 
-def _from_raw(
-    raw: Raw, path: FilePath, task: Task, seed: int, dtype: DTypeLike, columns: tuple[Column, ...] = ()
-) -> Dataset:
+class _Labels(NamedTuple):
+    """The labels of a file: indices of `classes`, or values (N, 1) if there are none."""
+
+    labels: Array
+    classes: tuple[str, ...]
+
+    @property
+    def strata(self) -> Array | None:
+        """What each split should hold in proportion: the classes."""
+        return self.labels if self.classes else None
+
+
+def _task_of(raw: Raw, path: FilePath, task: Task) -> _Labels:
     if raw.labels is None:
         raise mistake(path, "an array 'labels'", "only 'x'", NPZ_CURE)
     where = f"{path}, column {raw.label!r}" if raw.label else f"{path}, labels"
-    classes: tuple[str, ...] = ()
     if are_values(raw.labels, task):
-        labels = target_values(raw.labels, where)
-    else:
-        classes = class_names(raw.labels, where, task=task)
-        labels = encode_labels(raw.labels, classes, where)
+        return _Labels(target_values(raw.labels, where), ())
+    classes = class_names(raw.labels, where, task=task)
+    return _Labels(encode_labels(raw.labels, classes, where), classes)
+
+
+def _from_raw(raw: Raw, path: FilePath, of_task: _Labels, seed: int, dtype: DTypeLike) -> Dataset:
     assert raw.x is not None
-    splits = _split(Examples(raw.x, labels), seed, str(path))
-    dataset = _scaled(Path(path).name, splits, classes, raw.label, images=raw.images, dtype=dtype)
-    return replace(dataset, columns=columns, features=tuple(column.name for column in columns))
+    rows = split_indices(len(raw.x), seed, str(path), of_task.strata)
+    train, validation, test = (_take(Examples(raw.x, of_task.labels), chosen) for chosen in rows)
+    splits = (train, validation, test)
+    return _scaled(Path(path).name, splits, of_task.classes, raw.label, images=raw.images, dtype=dtype)
 
 
 def _split(examples: Examples, seed: int, name: str) -> Splits:
