@@ -68,6 +68,7 @@ def arguments_of(function, batch=5, seed=0):
         "key": KEYS[seed], "sizes": (3, batch, 2), "params": layers(), "tangent": layers(),
         "x": normal(batch, 3), "z": jax.device_put(normal(batch, 3)), "logits": normal(batch, 2), "r": normal(batch, 2),
         "cotangent": normal(batch, 2), "targets": labels, "labels": labels, "classes": 2, "amount": 0.1 + 0.01 * seed,
+        "weights": np.abs(normal(batch)),
     }  # fmt: skip
     names = inspect.signature(function).parameters
     return {name: value for name, value in good.items() if name in names}
@@ -96,7 +97,7 @@ def compiled():
 
 def test_the_table_holds_all_doors():
     assert {"mlp_jax.backprop", "losses.softmax_jvp", "derivatives.logits_jvp"} <= set(DOORS)
-    assert len(DOORS) == 10 + 1 + 11 + 11
+    assert len(DOORS) == 10 + 2 + 11 + 11
 
 
 @pytest.mark.parametrize(("batch", "name"), list(enumerate(ALL, 20)), ids=list(ALL))
@@ -200,6 +201,7 @@ BAD = {
     "weight_init": [("he", "weight_init: expected a function")],
     "bias_init": [(0, "bias_init: expected a function")],
     "classes": [(2.5, "classes: expected a whole number"), (0, "classes: expected a whole number")],
+    "weights": [([[1.0]], "weights: expected one for each example"), ([-1.0] * 5, "weights: expected finite weights")],
     "amount": [(2, "amount: expected a number in [0, 1]"), ([0.1], "amount: expected one number")],
     "z": [("z", "z: expected an array of numbers"), (1j, "z: expected real numbers")],
 }  # fmt: skip
