@@ -277,7 +277,7 @@ class MLPClassifier(ClassifierMixin, _MLP):  # type: ignore[misc]  # scikit-lear
       solver: the name of an optimizer of optax that takes a learning rate, such as "adam", "adamw", "sgd" or "lion".
       solver_options: its further arguments, plain values.
       alpha: (alpha / 2B) |W|^2 is added to the loss, with B the batch size.
-      batch_size: examples per step; "auto" is N / 16, within [8, 200]: few examples need many steps too.
+      batch_size: examples per step; "auto" is N / 8, within [8, 200]: few examples need many steps too.
       learning_rate: "constant", or "cosine", which falls to 0 at the end of `max_iter` epochs.
       learning_rate_init: the learning rate at the start.
       max_iter: the most epochs.
@@ -533,8 +533,8 @@ def _weights_of(sample_weight: Any, X: Any) -> np.ndarray | None:
 
 
 def _batch_of(batch_size: Any, examples: int) -> int:
-    """Return the examples per step: as given, or so many that an epoch of few examples has 16 steps too."""
-    return min(examples, int(np.clip(examples // 16, 8, 200)) if batch_size == "auto" else batch_size)
+    """Return the examples per step: as given, or so many that an epoch of few examples has 8 steps too."""
+    return min(examples, int(np.clip(examples // 8, 8, 200)) if batch_size == "auto" else batch_size)
 
 
 def _bytes_of(sizes: tuple[int, ...], batch: int) -> int:
