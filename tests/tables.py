@@ -4,6 +4,7 @@
 """
 
 import codecs
+import decimal
 import io
 import tempfile
 from pathlib import Path
@@ -239,9 +240,49 @@ ROWS = {
     "one value": Row(".csv", plain(["1.5"] * N), "error", None, ("at least two",)),
     "the label first": Row(".csv", text("kind,u,v", KINDS, U.tolist(), V.tolist()), 3, 2, label="kind"),
     "truth values": Row(".csv", plain(every("True", "False")), 2, 2),
+    "labels in two forms of a letter": Row(
+        ".csv", plain(every("Nîmes", "Ni\u0302mes", "Bonn")), "error", None, ("one spelling",)
+    ),
+    "percent signs": Row(
+        ".csv", plain([f"{i}%" for i in range(N)]) + plain([f"{i}%" for i in range(N)])[9:], "error", None,
+        ("write plain numbers",)
+    ),
+    "a text among real labels": Row(
+        ".csv", plain(replaced(every("1.5", "2.5", "3.5"), 2, "n.d.")), "error", None, ("'n.d.', which are none",)
+    ),
+    "a sentinel among values": Row(
+        ".csv", plain([-999 if i % 6 == 0 else p for i, p in enumerate(PRICES.tolist())]), "values", 2, ("-999",)
+    ),
+    # what people brought, and was read as something else
+    "points between thousands or decimal ones": Row(
+        ".csv", text("u;w;kind", range(N), every("1.949", "2.159"), KINDS, separator=";"), 3, 2, ("also in 1.949",)
+    ),
+    "points between millions": Row(
+        ".csv", text("w;kind", every("2.845.018", "438.515"), KINDS, separator=";"), 3, 1, ("'.' between thousands",)
+    ),
+    "codes with leading zeros": Row(".csv", with_column(every("01067", "80331", "04109")), 3, 4, ("'w' (3 values)",)),
+    "names that are values": Row(
+        ".csv", text("x,s,e", every("x", "b"), every("s", "y"), every("e", "p")), "error", None, ("their own columns",)
+    ),
+    "a line for Excel": Row(".csv", b"sep=;\n" + plain(header="u;v;kind", separator=";"), "error", None, ("sep=",)),
+    "a comment above": Row(".csv", b"# station 12, exported\n" + plain(), "error", None, ("# station 12",)),
+    "a picture": Row(".csv", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\xff", "error", None, ("no text",)),
+    "spaces for commas": Row(".txt", text("u kind", U.tolist(), KINDS, separator=" "), "error", words=("put commas",)),
+    "an empty Excel sheet": Row(".xlsx", excel(pandas.DataFrame()), "error", None, ("an empty table",)),
+    "Excel with dates and a zone": Row(
+        ".parquet", parquet(frame(w=pandas.date_range("2024-01-01", periods=N, tz="Asia/Seoul"))), 3, 2, ("dates",)
+    ),
+    "Parquet without columns": Row(".parquet", parquet(pandas.DataFrame()), "error", None, ("an empty table",)),
+    "Parquet with categories of digits": Row(
+        ".parquet", parquet(frame(w=pandas.Categorical(every("3", "7")))), 3, 3, ("'w' (2 values)",)
+    ),
+    "Parquet with decimals": Row(
+        ".parquet", parquet(frame(w=[decimal.Decimal(f"{v:.2f}") for v in V])), 3, 2
+    ),
+    "NPZ with two arrays of labels": Row(".npz", npz(x=X, labels=Y, y=Y), "error", None, ("in one array",)),
     # Excel and Parquet
     "Excel": Row(".xlsx", excel(frame(v=V, w=every("a", "b"))), 3, 4, ("'w' (2 values)",)),
-    "Excel with dates": Row(".xlsx", excel(frame(w=pandas.date_range("2024-01-01", periods=N))), 3, 2),
+    "Excel with dates": Row(".xlsx", excel(frame(w=pandas.date_range("2024-01-01", periods=N))), 3, 2, ("dates",)),
     "Excel with missing numbers": Row(".xlsx", excel(frame(w=np.where(Y == 0, np.nan, V))), 3, 3, ("missing numbers",)),
     "Excel with several sheets": Row(".xlsx", sheets(), 3, 2, ("the first of the sheets 'data', 'other'",)),
     "a damaged Excel file": Row(".xlsx", excel(frame(v=V))[:2000], "error", None, ("a .xlsx file", "cannot be read")),

@@ -61,6 +61,7 @@ def check_flags(flags: Flags, weight_decay: Sequence[float]) -> None:
 def load_data(flags: Flags) -> Any:
     """Return the data set in the flags' dtype, and print its sizes."""
     from mlp_jax import datasets
+    from mlp_jax.datasets._user_files import listed
 
     dtype = np.dtype(flags.dtype)
     columns = kinds_of(flags.columns)
@@ -72,8 +73,13 @@ def load_data(flags: Flags) -> Any:
         f"{len(dataset.test.x):,} test examples, {dataset.train.x.shape[1]} features, "
         f"{f'{len(dataset.classes)} classes' if dataset.classes else 'values'}"
     )
+    name = repr(dataset.label) if dataset.label else "labels"
+    if dataset.columns and dataset.classes:
+        print(f"task classification on {name}: {listed(dataset.classes, 6)}")
+        absent = np.flatnonzero(np.bincount(dataset.test.labels, minlength=dataset.outputs) == 0)
+        if absent.size:
+            print(f"no test example is of the rare classes {listed([dataset.classes[i] for i in absent], 6)}")
     if not dataset.classes:
-        name = repr(dataset.label) if dataset.label else "labels"
         mean, scale = (f"{number:g}" for number in (dataset.target_mean, dataset.target_scale))
         words = "" if flags.task == "regression" else ", since not all of its numbers are whole"
         print(f"task regression on {name}{words}: mean {mean}, standard deviation {scale}")

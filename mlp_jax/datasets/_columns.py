@@ -75,7 +75,8 @@ def fitted(
         else:
             chosen.append(_fit(name, kind, cells, rows, where))
     if not chosen:
-        raise mistake(where, "columns to learn from", "none that is left", "keep one by --columns NAME=category")
+        got = f"none that is left: {', '.join(left_out[:MOST_NAMED])}"
+        raise mistake(where, "columns to learn from", got, "write dates as 2024-01-31, or name a kind by --columns")
     return tuple(chosen), [*_remarks(chosen, columns), *_lines("columns left out", left_out)]
 
 
@@ -176,7 +177,7 @@ def _days(text: str) -> float:
 def _remarks(chosen: Sequence[Column], table: Mapping[str, Array]) -> Iterator[str]:
     """Yield a line for each kind of column that is not a plain number, and what is worth a line of its own."""
     by_kind = {kind: [column for column in chosen if column.kind == kind] for kind in get_args(Kind)}
-    texts = [f"{column.name!r} ({column.width} values)" for column in by_kind["category"]]
+    texts = [f"{column.name!r} ({column.width} values{_gaps(table[column.name])})" for column in by_kind["category"]]
     yield from _lines("columns of texts, a feature for each value", texts)
     yield from _lines("columns of dates, as days since 1970", [repr(column.name) for column in by_kind["date"]])
     marked = [f"{column.name!r} ({column.fill:g})" for column in chosen if column.is_marked]
@@ -189,9 +190,14 @@ def _remarks(chosen: Sequence[Column], table: Mapping[str, Array]) -> Iterator[s
             constant.append(repr(column.name))
         elif len(cells) > 2 and (np.diff(cells) == 1).all():
             counting.append(repr(column.name))
-        yield from (f"column {column.name!r}: {words}" for words in _sentinels(known))
+        yield from (f"column {column.name!r}: {words}" for words in sentinels(known))
     yield from _lines("constant columns, which tell nothing", constant)
     yield from _lines("columns that count the rows (--columns NAME=drop leaves them out)", counting)
+
+
+def _gaps(cells: Array) -> str:
+    missing = sum(cell is None for cell in cells.tolist())
+    return f", {missing:,} missing" if missing else ""
 
 
 def _lines(what: str, names: Sequence[str]) -> list[str]:
@@ -199,7 +205,7 @@ def _lines(what: str, names: Sequence[str]) -> list[str]:
     return [f"{what}: {', '.join(names[:MOST_NAMED])}{rest}"] if names else []
 
 
-def _sentinels(known: Array) -> Iterator[str]:
+def sentinels(known: Array) -> Iterator[str]:
     """Yield a remark on a repeated extreme value of nines that is far from all others."""
     for extreme in (known.min(), known.max()):
         others = known[known != extreme]

@@ -16,6 +16,7 @@ BLOCK = 2**20  # bytes decoded at a time
 HANGUL = re.compile("[가-힣]")
 WITH_COMMA = re.compile(r"[-+]?\d+,\d+")  # 1,5
 WITH_POINT = re.compile(r"[-+]?\d+\.\d+(?:[eE][-+]?\d+)?")  # 1.5
+MILLIONS = re.compile(r"[-+]?\d{1,3}(?:\.\d{3}){2,}(?:,\d+)?")  # 1.234.567, whatever else the file holds
 GROUPS = {mark: re.compile(rf"[-+]?\d{{1,3}}(?:\{mark}\d{{3}})+") for mark in ",."}  # 1,234,567
 
 
@@ -27,12 +28,14 @@ class Format(NamedTuple):
       separator: between cells.
       decimal: the decimal mark.
       thousands: the mark between groups of three digits; None if there is none.
+      example: a number whose point might be a mark between thousands, and is read as decimal; "" if there is none.
     """
 
     encoding: str = "utf-8-sig"
     separator: str = ","
     decimal: str = "."
     thousands: str | None = None
+    example: str = ""
 
     @property
     def words(self) -> str:
@@ -42,6 +45,7 @@ class Format(NamedTuple):
             f"{SEPARATORS[self.separator]} between cells": self.separator != ",",
             "decimal comma": self.decimal == ",",
             f"{self.thousands!r} between thousands": self.thousands is not None,
+            f"decimal points, also in {self.example}": self.example != "",
         }
         return ", ".join(words for words, is_so in found.items() if is_so)
 
@@ -62,12 +66,14 @@ def format_of(path: Path) -> Format:
     points = [cell for cell in cells if WITH_POINT.fullmatch(cell)]
     grouped = {mark: [cell for cell in cells if pattern.match(cell)] for mark, pattern in GROUPS.items()}
     fractions = [cell for cell in commas if not GROUPS[","].fullmatch(cell)]
-    if fractions and not [cell for cell in points if not GROUPS["."].fullmatch(cell)]:
+    plain_points = [cell for cell in points if not GROUPS["."].fullmatch(cell) or cell.lstrip("-+").startswith("0")]
+    if (fractions and not plain_points) or any(map(MILLIONS.fullmatch, cells)):
         return Format(encoding, separator, ",", "." if grouped["."] else None)
     if separator != "," and commas and not fractions and not points:
         cure = "write it without the comma, or with a decimal point"
         raise mistake(path, "numbers that are one only", f"{commas[0]!r}: thousands or a decimal comma?", cure)
-    return Format(encoding, separator, ".", "," if grouped[","] else None)
+    example = grouped["."][0] if separator != "," and grouped["."] and not plain_points else ""
+    return Format(encoding, separator, ".", "," if grouped[","] else None, example)
 
 
 def rows_of(lines: Iterator[str] | list[str], separator: str) -> Iterator[list[str]]:
@@ -89,13 +95,19 @@ def _encoding(path: Path) -> str:
         start = file.read(BLOCK)
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
-    if len(start) > 1 and start[: len(start) // 2 * 2][1::2].count(0) > len(start) // 4:
+    if len(start) > 1 and _looks_like_utf16(start):
         return "utf-16-le"
     for encoding in ("utf-8-sig", "cp949"):
         text = _decoded(path, encoding)
         if text is not None and (encoding == "utf-8-sig" or HANGUL.search(text)):
             return encoding
+    if b"\0" in start:
+        raise mistake(path, "a text table", "bytes that are no text", "save it as CSV")
     return "cp1252" if _decoded(path, "cp1252") is not None else "latin-1"
+
+
+def _looks_like_utf16(start: bytes) -> bool:
+    return start[: len(start) // 2 * 2][1::2].count(0) > len(start) // 4
 
 
 def _decoded(path: Path, encoding: str) -> str | None:

@@ -1,6 +1,8 @@
 """Labels as their author means them: classes of one spelling each, or values to regress on; never one for the other."""
 
 import math
+import re
+import unicodedata
 from collections.abc import Hashable, Sequence
 from typing import Any, Literal, get_args
 
@@ -110,6 +112,15 @@ def class_names(labels: Sequence[str], name: str = "labels", *, task: Task = "au
         if task == "auto" and 2 * len(texts) > len(labels) >= FEWEST:
             got = f"{len(texts):,} different ones for {len(labels):,} examples, such as {listed(texts, 3)}"
             raise mistake(name, "labels that examples share", got, f"name another label column; {CLASSES}")
+        odd = [text for text in texts if text not in numbers]
+        if task == "auto" and len(odd) < len(numbers) and not all(value.is_integer() for value in numbers.values()):
+            got = f"numbers, and {listed(odd, 3)}, which are none"
+            raise mistake(name, "values to predict, or classes", got, f"correct these, or remove the rows; {CLASSES}")
+        decorated = [text for text in texts if re.search(r"\d", text)]
+        if task == "auto" and len(texts) > MOST_WHOLE and 2 * len(decorated) > len(texts):
+            got = f"{len(texts):,} different texts with numbers, such as {listed(decorated, 3)}"
+            cure = f"if they are values to predict, write plain numbers; {CLASSES}"
+            raise mistake(name, f"at most {MOST_WHOLE} classes with numbers in their names", got, cure)
         return tuple(texts)
     fraction = next((text for text in texts if not numbers[text].is_integer()), None)
     if fraction is not None:
@@ -155,4 +166,4 @@ def meaning(text: str) -> Hashable:
     try:
         return to_number(text)
     except ValueError:
-        return text.casefold()
+        return unicodedata.normalize("NFKC", text).casefold()

@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from mlp_jax._doors import did_you_mean, mistake
 from mlp_jax._extras import needs
-from mlp_jax.datasets._columns import Column, fitted, prepared
+from mlp_jax.datasets._columns import Column, fitted, prepared, sentinels
 from mlp_jax.datasets._labels import Task, are_values, class_names, encode_labels, target_values
 from mlp_jax.datasets._mnist import MNIST_CURE, MNIST_MIRRORS, Log, read_mnist
 from mlp_jax.datasets._user_files import NPZ_CURE, TABLES, FilePath, Raw, listed, read_npz, read_table
@@ -220,7 +220,8 @@ def load_table(
     train, *_ = split_indices(len(of_task.labels), seed, str(path), of_task.strata)
     chosen, lines = fitted(raw.columns, train, kinds, str(path))
     x, _ = prepared(chosen, raw.columns, str(path))
-    for line in lines:
+    of_values = () if of_task.classes else sentinels(of_task.labels[:, 0])
+    for line in (*lines, *(f"column {raw.label!r}: {words}" for words in of_values)):
         say(line)
     dataset = _from_raw(raw._replace(x=x), path, of_task, seed, dtype)
     return replace(dataset, columns=chosen, features=tuple(column.name for column in chosen))

@@ -4,6 +4,7 @@ import csv
 import itertools
 import math
 import os
+import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from mlp_jax._doors import did_you_mean, mistake
 from mlp_jax._extras import needs
-from mlp_jax.datasets._formats import WITH_COMMA, Format, format_of
+from mlp_jax.datasets._formats import SAMPLE, WITH_COMMA, Format, format_of
 
 Array = NDArray[Any]
 FilePath = str | os.PathLike[str]
@@ -23,6 +24,7 @@ FilePath = str | os.PathLike[str]
 OTHERS = {".xlsx": "openpyxl", ".parquet": "pyarrow"}  # tables that are no texts, and what reads them
 TABLES = (".csv", ".tsv", ".txt", *OTHERS)
 X_NAMES, LABEL_NAMES = ("x", "X"), ("labels", "y")
+CODE = re.compile(r"0\d+")
 INDEX = "index"  # the name of a first column without one
 NPZ_CURE = "write it by numpy.savez(path, x=x, labels=labels)"
 MISSING = frozenset(("", "na", "n/a", "#n/a", "<na>", "nan", "null", "none", "?"))  # as pandas reads and UCI writes
@@ -76,17 +78,21 @@ def read_table(
     if is_text:
         form = format_of(path)
         found = form.words
-        header, rows = _structure(path, form)
+        header, rows, codes = _structure(path, form)
+        texts = [*texts, *(codes if features is None else ())]
     else:
         frame, found = _frame_of_other(path)
         header, rows = [str(name) for name in frame.columns], len(frame)
         frame.columns = header
+        if not header:
+            raise mistake(path, "a header row and rows of data", f"an empty table{found and f', {found}'}", "add them")
         _check_names(str(path), header)
     if features is None:
         label = header[-1] if label is None else label
         features = [name for name in header if name != label]
         if not features:
-            raise mistake(path, "columns of features next to the label", f"only {label!r}", "add columns")
+            cure = f"look at {found}" if found else "put commas between the cells, or add columns"
+            raise mistake(path, "columns of features next to the label", f"only {label!r}", cure)
         _find_columns(path, [label], header)
     _find_columns(path, features, header)
     if not rows:
@@ -114,16 +120,29 @@ def read_table(
     return Raw(columns, None, labels, label=label or "", found=found)
 
 
-def _structure(path: Path, form: Format) -> tuple[list[str], int]:
-    """Return the header and the number of rows, after a look at each row's length and quotes."""
+def _structure(path: Path, form: Format) -> tuple[list[str], int, list[str]]:
+    """Return the header, the number of rows, and the columns of codes, after a look at each row's length and quotes.
+
+    A code is a number that starts with a 0, such as 01067: a name rather than an amount.
+    """
     rows = _text_rows(path, form)
-    header, count = _header(path, rows), 0
+    header, count, first = _header(path, rows), 0, []
     for line, row in rows:
         if len(row) != len(header):
             cure = "complete the row, quote cells that hold a comma"
+            if header[0].startswith("#"):
+                cure = f"remove the line {header[0]!r} above the header"
             raise mistake(f"{path}, line {line}", f"{len(header)} cells, as in the header", len(row), cure)
         count += 1
-    return header, count
+        if count <= SAMPLE:
+            first.append([cell.strip() for cell in row])
+    columns = {name: [row[i] for row in first] for i, name in enumerate(header)}
+    own = [name for name, cells in columns.items() if name.strip() in cells]
+    if len(own) > 1:
+        got = f"names that are values of their own columns: {listed(own, 6)}"
+        raise mistake(f"{path}, line 1", "a header row with the columns' names", got, "add one above")
+    codes = [name for name, cells in columns.items() if any(CODE.fullmatch(cell) for cell in cells)]
+    return header, count, codes
 
 
 def _frame_of_other(path: Path) -> tuple[Any, str]:
@@ -136,7 +155,7 @@ def _frame_of_other(path: Path) -> tuple[Any, str]:
     with path.open("rb") as file:
         try:
             if path.suffix.lower() == ".parquet":
-                return pandas.read_parquet(file), ""
+                return pandas.read_parquet(file, use_threads=False), ""  # its threads may outlive an error
             book = pandas.ExcelFile(file)
             names = [str(name) for name in book.sheet_names]
             found = f"its table in the first of the sheets {listed(names)}" if len(names) > 1 else ""
@@ -148,18 +167,24 @@ def _frame_of_other(path: Path) -> tuple[Any, str]:
 
 
 def _column(cells: Any, is_text: bool) -> Array:
-    """Return a column of a pandas table: numbers in float64, days since 1970, or texts; what is missing NaN or None."""
+    """Return a column of a pandas table: numbers in float64, or texts, also of dates; what is missing NaN or None."""
     import pandas
 
     types = pandas.api.types
     if types.is_datetime64_any_dtype(cells):
-        return (cells - pandas.Timestamp(0)).dt.total_seconds().to_numpy(np.float64) / 86400
-    if types.is_numeric_dtype(cells) and not types.is_bool_dtype(cells) and not is_text:
+        if cells.dt.tz is not None:
+            cells = cells.dt.tz_convert(None)
+        form = "%Y-%m-%d" if (cells.dropna() == cells.dropna().dt.normalize()).all() else "%Y-%m-%d %H:%M:%S.%f"
+        cells = cells.dt.strftime(form)
+    if types.is_numeric_dtype(cells.dtype) and not types.is_bool_dtype(cells) and not is_text:
         return cells.to_numpy(np.float64, na_value=np.nan)
     missing = cells.isna().to_numpy()
     texts = [str(cell).strip() for cell in cells]
     forms = {"true": "True", "false": "False"}
     clean = [None if gone else forms.get(text.lower(), text) for text, gone in zip(texts, missing, strict=True)]
+    known = [text for text in clean if text is not None]
+    if not is_text and not isinstance(cells.dtype, pandas.CategoricalDtype) and known and all(map(_is_amount, known)):
+        return np.array([np.nan if text is None else to_number(text) for text in clean], np.float64)  # such as Decimal
     return np.array(clean, object)
 
 
@@ -221,10 +246,13 @@ def read_npz(path: FilePath) -> Raw:
             keys = list(archive.keys())
             chosen = [next((name for name in names if name in keys), None) for names in (X_NAMES, LABEL_NAMES)]
             x, labels = (None if name is None else archive[name] for name in chosen)
+            several = [name for name in LABEL_NAMES if name in keys]
         except Exception as error:  # damaged bytes make numpy and zipfile raise almost anything
             reason = " ".join(str(error).split()) or type(error).__name__
             got = f"one that cannot be read ({reason})"
             raise mistake(path, "an NPZ file of plain arrays", got, NPZ_CURE) from error
+    if len(several) > 1:
+        raise mistake(path, "labels in one array", f"arrays {listed(several)}", "keep one")
     if x is None:
         raise mistake(path, "an array 'x'", f"only {listed(keys) or 'an empty file'}", NPZ_CURE)
     if x.ndim < 2 or x.size == 0 or x.dtype.kind not in "biuf":
@@ -259,6 +287,10 @@ def _header(path: FilePath, rows: Iterator[tuple[int, list[str]]]) -> list[str]:
     where = f"{path}, line {line}"
     if not header:
         raise mistake(path, "a header row and rows of data", "an empty file", "add them")
+    if header[0].startswith("sep="):
+        raise mistake(
+            where, "a header row with the columns' names", repr(header[0]), "remove this line, made for Excel"
+        )
     if all(map(_is_plain_number, header)):
         got = f"only numbers: {listed(header)}"
         raise mistake(where, "a header row with the columns' names", got, "add one above")
@@ -303,6 +335,10 @@ def _is_plain_number(cell: str) -> bool:
         return math.isfinite(to_number(cell))
     except ValueError:
         return False
+
+
+def _is_amount(cell: str) -> bool:
+    return _is_plain_number(cell) and not CODE.fullmatch(cell)
 
 
 def to_number(text: str) -> float:
