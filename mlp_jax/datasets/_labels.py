@@ -109,13 +109,13 @@ def class_names(labels: Sequence[str], name: str = "labels", *, task: Task = "au
         raise mistake(name, "one spelling of each class", listed(several), "write them alike")
     numbers = {text: value for value, (text,) in spellings.items() if isinstance(value, float)}
     if len(numbers) < len(texts):
-        if task == "auto" and 2 * len(texts) > len(labels) >= FEWEST:
-            got = f"{len(texts):,} different ones for {len(labels):,} examples, such as {listed(texts, 3)}"
-            raise mistake(name, "labels that examples share", got, f"name another label column; {CLASSES}")
         odd = [text for text in texts if text not in numbers]
         if task == "auto" and len(odd) < len(numbers) and not all(value.is_integer() for value in numbers.values()):
             got = f"numbers, and {listed(odd, 3)}, which are none"
             raise mistake(name, "values to predict, or classes", got, f"correct these, or remove the rows; {CLASSES}")
+        if task == "auto" and 2 * len(texts) > len(labels) >= FEWEST:
+            got = f"{len(texts):,} different ones for {len(labels):,} examples, such as {listed(texts, 3)}"
+            raise mistake(name, "labels that examples share", got, f"name another label column; {CLASSES}")
         decorated = [text for text in texts if re.search(r"\d", text)]
         if task == "auto" and len(texts) > MOST_WHOLE and 2 * len(decorated) > len(texts):
             got = f"{len(texts):,} different texts with numbers, such as {listed(decorated, 3)}"
