@@ -1,11 +1,14 @@
 """The estimators: scikit-learn's own checks, and what is said of weights, ensembles, stopping, units and pickles."""
 
+import json
 import pickle
 import pickletools
 
+import estimators
 import jax
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_iris, make_classification
 from sklearn.exceptions import ConvergenceWarning
@@ -38,7 +41,7 @@ def problem(seed=0, examples=60):
 QUICK = {"hidden_layer_sizes": (8,), "max_iter": 12, "learning_rate_init": 0.01, "random_state": 0}
 
 
-def estimators(**settings):
+def ours(**settings):
     """A classifier and its labels, a regressor and its values."""
     X, labels, values = problem()
     return [(MLPClassifier(**QUICK | settings), X, labels), (MLPRegressor(**QUICK | settings), X, values)]
@@ -78,7 +81,7 @@ def test_several_targets():
 @both
 def test_a_weight_counts_as_so_many_examples(which):
     """In full batches, where the weighted loss is that of the repeated examples."""
-    model, X, y = estimators(batch_size=1000, standardize=False)[which]
+    model, X, y = ours(batch_size=1000, standardize=False)[which]
     weights = np.arange(len(X)) % 3
     weighted = outputs(clone(model).fit(X, y, weights), X)
     repeated = outputs(clone(model).fit(np.repeat(X, weights, axis=0), np.repeat(y, weights)), X)
@@ -88,7 +91,7 @@ def test_a_weight_counts_as_so_many_examples(which):
 
 @both
 def test_members_are_networks_of_their_own_seeds(which):
-    single, X, y = estimators(early_stopping=True)[which]
+    single, X, y = ours(early_stopping=True)[which]
     many = clone(single).set_params(n_ensemble=3).fit(X, y)
     single.fit(X, y)
     assert many.coefs_[0].shape == (3, 3, 8) and single.coefs_[0].shape == (3, 8)
@@ -104,7 +107,7 @@ def test_members_are_networks_of_their_own_seeds(which):
 
 @both
 def test_the_best_epoch_on_own_validation_data_stays(which):
-    model, X, y = estimators(max_iter=60, learning_rate_init=0.3, n_iter_no_change=60)[which]
+    model, X, y = ours(max_iter=60, learning_rate_init=0.3, n_iter_no_change=60)[which]
     X_val, labels, values = problem(seed=1, examples=40)
     model.fit(X, y, X_val=X_val, y_val=(labels, values)[which])
     scores = np.array(model.validation_scores_)
@@ -119,7 +122,7 @@ def test_the_best_epoch_on_own_validation_data_stays(which):
 
 @both
 def test_training_stops_when_nothing_is_better(which):
-    model, X, y = estimators(max_iter=500, tol=10.0, n_iter_no_change=4)[which]
+    model, X, y = ours(max_iter=500, tol=10.0, n_iter_no_change=4)[which]
     assert model.fit(X, y).n_iter_ == 6  # the first is better than nothing, and five are not
     with pytest.warns(ConvergenceWarning, match=r"max_iter \(2\)"):
         model.set_params(max_iter=2, tol=0.0).fit(X, y)
@@ -127,7 +130,7 @@ def test_training_stops_when_nothing_is_better(which):
 
 @both
 def test_partial_fit_goes_on(which):
-    model, X, y = estimators()[which]
+    model, X, y = ours()[which]
     for _ in range(8):
         model.partial_fit(X, y)
     assert len(model.loss_curve_) == 8 and model.loss_curve_[-1] < model.loss_curve_[0]
@@ -147,7 +150,7 @@ def test_partial_fit_of_one_class_at_a_time():
 
 @both
 def test_warm_start_goes_on_from_the_last_fit(which):
-    model, X, y = estimators(warm_start=True, max_iter=20)[which]
+    model, X, y = ours(warm_start=True, max_iter=20)[which]
     first = model.fit(X, y).loss_curve_
     assert model.fit(X, y).loss_curve_[0] < first[0]
     model.set_params(hidden_layer_sizes=(9,))
@@ -174,7 +177,7 @@ SOLVERS = {
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_any_optimizer_of_optax_solves(solver):
-    model, X, y = estimators(solver=solver, solver_options=SOLVERS[solver], learning_rate="cosine")[0]
+    model, X, y = ours(solver=solver, solver_options=SOLVERS[solver], learning_rate="cosine")[0]
     assert model.fit(X, y).loss_curve_[-1] < model.loss_curve_[0]
 
 
@@ -194,7 +197,7 @@ def test_other_numbers_compile_nothing(caplog):
 
 def test_a_pickle_names_no_function():
     """Only the estimator, numpy's arrays and plain values."""
-    model, X, y = estimators(n_ensemble=2, early_stopping=True)[0]
+    model, X, y = ours(n_ensemble=2, early_stopping=True)[0]
     text = pickle.dumps(model.fit(X, y), protocol=2)
     names = {argument for opcode, argument, _ in pickletools.genops(text) if opcode.name in ("GLOBAL", "STACK_GLOBAL")}
     plain = ("numpy", "copy_reg _reconstructor", "copyreg _reconstructor", "__builtin__ object", "_codecs encode")
@@ -230,13 +233,13 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_parameter_is_named(name):
     value, words = BAD[name]
-    model, X, y = estimators(**{name: value})[0]
+    model, X, y = ours(**{name: value})[0]
     with pytest.raises((ValueError, TypeError), match=words):
         model.fit(X, y)
 
 
 def test_bad_data_are_named():
-    model, X, y = estimators()[0]
+    model, X, y = ours()[0]
     with pytest.raises(ValueError, match="X_val, y_val: expected both or none"):
         model.fit(X, y, X_val=X)
     with pytest.raises(ValueError, match="Sample weights must contain at least one non-zero number"):
@@ -245,3 +248,23 @@ def test_bad_data_are_named():
         model.fit(X, y, X_val=X, y_val=np.where(y == "up", "sideways", y))
     with pytest.raises(ValueError, match="training: expected finite parameters"):
         MLPRegressor(**QUICK | {"solver": "sgd", "learning_rate_init": 1e30}).fit(X, X[:, 0])
+
+
+RECORDED = json.loads(estimators.RECORD.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("table", estimators.TABLES)
+def test_ours_is_recorded_to_be_as_good_as_scikit_learn(table):
+    """On the same splits, within the interval of the mean difference; and as fast from 10,000 rows on."""
+    of_ours, theirs = (RECORDED[f"{table}: {name}"] for name in ("ours", "scikit-learn's network"))
+    difference = np.subtract(of_ours["scores"], theirs["scores"])
+    error = difference.std(ddof=1) / np.sqrt(len(difference))
+    assert difference.mean() + stats.t.ppf(0.975, len(difference) - 1) * error >= 0
+    if table.endswith("rows"):
+        assert of_ours["seconds"] <= theirs["seconds"]
+
+
+@pytest.mark.slow
+def test_a_recorded_score_is_measured_again():
+    again = estimators.measured("wine", "ours")["scores"]
+    np.testing.assert_allclose(again, RECORDED["wine: ours"]["scores"], atol=0.06)  # two of 36 examples
