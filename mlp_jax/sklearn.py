@@ -57,6 +57,14 @@ class Scaling(NamedTuple):
     scale: np.ndarray
 
 
+class _Weighted(NamedTuple):
+    """Examples, and their weights of mean 1 if they have any."""
+
+    X: np.ndarray
+    y: np.ndarray
+    weights: np.ndarray | None
+
+
 @lru_cache(maxsize=64)  # equal settings give one factory, and so one compiled program
 def _optimizer(solver: str, schedule: str, static: tuple[tuple[str, Any], ...]) -> Callable[..., Any]:
     """Return the factory of an optimizer of optax, after the gradient of (alpha / 2) |W|^2 is added."""
@@ -178,60 +186,64 @@ class _MLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     def _fit(self, X: Any, y: Any, sample_weight: Any, own: tuple[Any, Any] | None, continues: bool) -> Any:
         """Train on checked data: y are labels or standardised targets. With `continues`, for one epoch more."""
         phi = _check_settings(self)
-        weights = _weights_of(sample_weight, X)
-        if weights is not None:
-            X, y, weights = (a[weights > 0] for a in (X, y, weights))
-            weights = weights * (len(weights) / weights.sum())
         rng = check_random_state(self.random_state)
-        is_new = not (hasattr(self, "coefs_") and (continues or self.warm_start))
+        is_fitted = hasattr(self, "coefs_")
+        is_new = not (is_fitted and (continues or self.warm_start))
+        examples = _weighted_rows(X, y, sample_weight)
         if own is None and self.early_stopping and not continues:
-            labels = y if isinstance(self, ClassifierMixin) else None
-            chosen = train_test_split(
-                np.arange(len(X)), test_size=self.validation_fraction, random_state=rng, stratify=labels
-            )
-            own = tuple(a[chosen[1]] for a in (X, y))
-            X, y = (a[chosen[0]] for a in (X, y))
-            weights = None if weights is None else weights[chosen[0]]
+            examples, own = self._split(examples, rng)
         if is_new:
-            self._scaling = _scaling_of(X, self.standardize)
+            self._scaling = _scaling_of(examples.X, self.standardize)
             self._seeds = rng.randint(2**31 - 1, size=(self.n_ensemble, 2)).astype(np.uint32)  # of start and order
-        loss, targets = self._loss, _as_targets(y)
-        if weights is not None:
-            loss, targets = weighted(loss), np.asarray(with_weights(targets, weights.astype(DTYPE), self.n_outputs_))
-        data = (standardise(X, *self._scaling, DTYPE), targets)
-        validation = None if own is None else (standardise(own[0], *self._scaling, DTYPE), _as_targets(own[1]))
+        loss, data, validation = self._placed(examples, own)
 
-        batch = _batch_of(self.batch_size, len(X))
-        steps = -(-len(X) // batch)
+        batch = _batch_of(self.batch_size, len(examples.X))
+        steps = -(-len(examples.X) // batch)  # per epoch
         epochs = 1 if continues else self.max_iter
         recipe = _recipe_of(self, phi, loss, batch, steps * epochs)
         static, traced = recipe.static, recipe.traced(DTYPE)
         sizes = (X.shape[1], *_widths(self.hidden_layer_sizes), self.n_outputs_)
-        params = _drawn(self._seeds[:, 0], sizes, phi) if is_new else self._params()
-        if [layer.weight.shape[1:] for layer in params] != list(pairwise(sizes)):
-            got = [layer.weight.shape[1:] for layer in params]
-            raise _doors.mistake("warm_start", f"a network of the sizes {sizes} to go on from", got, "fit anew")
-        goes_on = continues and not is_new
-        optimizer_state = self._optimizer_state if goes_on else None
+        params = _drawn(self._seeds[:, 0], sizes, phi) if is_new else self._params_of(sizes)
+        optimizer_state = self._optimizer_state if continues and is_fitted else None
+        done = self.t_ if continues and is_fitted else 0
         runs = begun_many(params, optimizer_state, traced.hyperparameters, static, epochs)
-        seeds = self._seeds[:, 1] + np.uint32(self.t_ if goes_on else 0)  # each call of partial_fit has another order
+        seeds = self._seeds[:, 1] + np.uint32(done)  # each call of partial_fit has another order
         at_once = min(self.n_ensemble, runs_at_once(_bytes_of(sizes, batch), jax.default_backend()) or self.n_ensemble)
-        data, validation = jax.device_put((data, validation))
         chunk = max(1, epochs // CHUNKS)
         for end in range(chunk, epochs + chunk, chunk):
             until = Until(min(end, epochs), self.n_iter_no_change, self.tol)
             runs = train_many_until(runs, seeds, data, validation, traced, until, static, self._loss, at_once)
-            done_epochs, waited = np.asarray(runs.state.epoch), np.asarray(runs.waited)
+            epoch, has_stopped = np.asarray(runs.state.epoch), np.asarray(runs.waited) > self.n_iter_no_change
             if self.verbose:
-                print(f"epoch {done_epochs.max()}: loss {np.nanmean(_last(runs.losses, done_epochs)):.6f}", flush=True)
-            if ((done_epochs < until.epoch) | (waited > self.n_iter_no_change)).all():
+                print(f"epoch {epoch.max()}: loss {np.nanmean(_last(runs.losses, epoch)):.6f}", flush=True)
+            if has_stopped.all():
                 break
-        self._keep(jax.device_get(runs), validation is not None, continues, steps)
-        is_constant = self.learning_rate == "constant" and not continues
-        if is_constant and ((done_epochs == epochs) & (waited <= self.n_iter_no_change)).all():
+        self._keep(jax.device_get(runs), own is not None, continues, steps)
+        if self.learning_rate == "constant" and not continues and not has_stopped.any():
             text = f"max_iter ({self.max_iter}) epochs are done, and the loss is still falling"
             warnings.warn(text, ConvergenceWarning, stacklevel=3)
         return self
+
+    def _split(self, examples: _Weighted, rng: Any) -> tuple[_Weighted, tuple[Any, Any]]:
+        """Split validation data off, of each class its share."""
+        rows = np.arange(len(examples.X))
+        labels = examples.y if isinstance(self, ClassifierMixin) else None
+        train, validation = train_test_split(
+            rows, test_size=self.validation_fraction, random_state=rng, stratify=labels
+        )
+        weights = None if examples.weights is None else examples.weights[train]
+        rest = _Weighted(examples.X[train], examples.y[train], weights)
+        return rest, (examples.X[validation], examples.y[validation])
+
+    def _placed(self, examples: _Weighted, own: tuple[Any, Any] | None) -> tuple[Loss, Any, Any]:
+        """Return the loss, and data and validation data on the device."""
+        loss, targets = self._loss, _as_targets(examples.y)
+        if examples.weights is not None:
+            loss = weighted(loss)
+            targets = np.asarray(with_weights(targets, examples.weights.astype(DTYPE), self.n_outputs_))
+        data = (standardise(examples.X, *self._scaling, DTYPE), targets)
+        validation = None if own is None else (standardise(own[0], *self._scaling, DTYPE), _as_targets(own[1]))
+        return loss, *jax.device_put((data, validation))
 
     def _keep(self, runs: Run, has_validation: bool, continues: bool, steps: int) -> None:
         """Set the attributes of a trained estimator."""
@@ -260,6 +272,15 @@ class _MLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         axis = None if self.coefs_[0].ndim == 2 else slice(None)
         layers = zip(self.coefs_, self.intercepts_, strict=True)
         return tuple(Layer(w[axis], b[axis]) for w, b in layers)  # type: ignore[arg-type]  # of numpy, as JAX takes them
+
+    def _params_of(self, sizes: tuple[int, ...]) -> Params:
+        """Return the parameters to go on from, if they are of these sizes and of as many members."""
+        params = self._params()
+        shapes = [layer.weight.shape for layer in params]
+        expected = [(self.n_ensemble, *of) for of in pairwise(sizes)]
+        if shapes != expected:
+            raise _doors.mistake("warm_start, partial_fit", f"weights {expected} to go on from", shapes, "fit anew")
+        return params
 
     def _outputs(self, X: Any) -> np.ndarray:
         """Return each member's logits, (k, N, C)."""
@@ -525,11 +546,13 @@ def _as_targets(y: np.ndarray) -> np.ndarray:
     return y.astype(np.int32) if y.ndim == 1 else y.astype(DTYPE)
 
 
-def _weights_of(sample_weight: Any, X: Any) -> np.ndarray | None:
-    """Return the weights of the examples; None if they have none."""
+def _weighted_rows(X: np.ndarray, y: np.ndarray, sample_weight: Any) -> _Weighted:
+    """Return the examples whose weight is not 0."""
     if sample_weight is None:
-        return None
-    return _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        return _Weighted(X, y, None)
+    weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    X, y, weights = (a[weights > 0] for a in (X, y, weights))
+    return _Weighted(X, y, weights * (len(weights) / weights.sum()))
 
 
 def _batch_of(batch_size: Any, examples: int) -> int:

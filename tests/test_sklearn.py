@@ -154,8 +154,10 @@ def test_warm_start_goes_on_from_the_last_fit(which):
     first = model.fit(X, y).loss_curve_
     assert model.fit(X, y).loss_curve_[0] < first[0]
     model.set_params(hidden_layer_sizes=(9,))
-    with pytest.raises(ValueError, match="warm_start: expected a network of the sizes"):
+    with pytest.raises(ValueError, match="warm_start, partial_fit: expected weights"):
         model.fit(X, y)
+    with pytest.raises(ValueError, match="warm_start, partial_fit: expected weights"):
+        model.set_params(hidden_layer_sizes=(8,), n_ensemble=2).partial_fit(X, y)
 
 
 def test_balanced_weights_find_the_rare_class():
