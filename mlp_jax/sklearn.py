@@ -91,21 +91,23 @@ def _drawn(seeds: Any, sizes: tuple[int, ...], activation: Activation) -> Params
     return jax.vmap(lambda seed: draw(jax.random.key(seed)))(seeds)
 
 
-@partial(jax.jit, static_argnames="activation")
-def _logits(params: Params, x: Any, activation: Activation) -> Any:
-    """Return the logits of each network, (k, N, C)."""
-    return jax.lax.map(lambda params: forward.room(params, x, activation), params)
+@partial(jax.jit, static_argnames=("activation", "is_classifier"))
+def _outputs(params: Params, x: Any, activation: Activation, is_classifier: bool) -> Any:
+    """Return the logits of each network, or their softmax, (k, N, C)."""
+    logits = jax.lax.map(lambda params: forward.room(params, x, activation), params)
+    return softmax.room(logits) if is_classifier else logits
 
 
-def _of_all_rows(params: Params, x: np.ndarray, activation: Activation) -> np.ndarray:
-    """Return `_logits` of any number of rows, in programs for few numbers of rows."""
+def _mean_outputs(params: Params, x: np.ndarray, activation: Activation, is_classifier: bool) -> np.ndarray:
+    """Return the mean of `_outputs` over networks, (N, C) in float64, in programs for few numbers of rows."""
     parts = []
     for start in range(0, len(x), ROWS):
         rows = x[start : start + ROWS]
         padding = min(ROWS, max(16, 2 ** (len(rows) - 1).bit_length())) - len(rows)
         padded = np.pad(rows, ((0, padding), (0, 0)))
-        parts.append(np.asarray(_logits(params, padded, activation))[:, : len(rows)])
-    return np.concatenate(parts, axis=1)
+        outputs = np.asarray(_outputs(params, padded, activation, is_classifier), np.float64)
+        parts.append(outputs[:, : len(rows)].mean(axis=0))
+    return np.concatenate(parts)
 
 
 class _MLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -188,7 +190,8 @@ class _MLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         phi = _check_settings(self)
         rng = check_random_state(self.random_state)
         is_fitted = hasattr(self, "coefs_")
-        is_new = not (is_fitted and (continues or self.warm_start))
+        goes_on = continues and is_fitted
+        is_new = not (goes_on or (is_fitted and self.warm_start))
         examples = _weighted_rows(X, y, sample_weight)
         if own is None and self.early_stopping and not continues:
             examples, own = self._split(examples, rng)
@@ -204,8 +207,7 @@ class _MLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         static, traced = recipe.static, recipe.traced(DTYPE)
         sizes = (X.shape[1], *_widths(self.hidden_layer_sizes), self.n_outputs_)
         params = _drawn(self._seeds[:, 0], sizes, phi) if is_new else self._params_of(sizes)
-        optimizer_state = self._optimizer_state if continues and is_fitted else None
-        done = self.t_ if continues and is_fitted else 0
+        optimizer_state, done = (self._optimizer_state, self.t_) if goes_on else (None, 0)
         runs = begun_many(params, optimizer_state, traced.hyperparameters, static, epochs)
         seeds = self._seeds[:, 1] + np.uint32(done)  # each call of partial_fit has another order
         at_once = min(self.n_ensemble, runs_at_once(_bytes_of(sizes, batch), jax.default_backend()) or self.n_ensemble)
@@ -218,7 +220,8 @@ class _MLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
                 print(f"epoch {epoch.max()}: loss {np.nanmean(_last(runs.losses, epoch)):.6f}", flush=True)
             if has_stopped.all():
                 break
-        self._keep(jax.device_get(runs), own is not None, continues, steps)
+        self.t_ = done + steps * int(epoch.max())
+        self._keep(jax.device_get(runs), own is not None, self.loss_curve_ if goes_on else [])
         if self.learning_rate == "constant" and not continues and not has_stopped.any():
             text = f"max_iter ({self.max_iter}) epochs are done, and the loss is still falling"
             warnings.warn(text, ConvergenceWarning, stacklevel=3)
@@ -245,8 +248,8 @@ class _MLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         validation = None if own is None else (standardise(own[0], *self._scaling, DTYPE), _as_targets(own[1]))
         return loss, *jax.device_put((data, validation))
 
-    def _keep(self, runs: Run, has_validation: bool, continues: bool, steps: int) -> None:
-        """Set the attributes of a trained estimator."""
+    def _keep(self, runs: Run, has_validation: bool, earlier: list[float]) -> None:
+        """Set the attributes of a trained estimator, whose losses follow earlier ones."""
         params = runs.best if has_validation else runs.state.params
         if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
             raise _doors.mistake("training", "finite parameters", "others", "give a lower learning_rate_init")
@@ -256,11 +259,10 @@ class _MLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         self._optimizer_state = jax.tree.leaves(runs.state.optimizer_state)
         epochs = int(runs.state.epoch.max())
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # a member may have stopped before others
+            warnings.simplefilter("ignore", RuntimeWarning)  # of runs that diverged after their best epoch
             losses, scores = (np.nanmean(of[:, :epochs], axis=0).tolist() for of in (runs.losses, runs.scores))
-        self.loss_curve_ = [*(self.loss_curve_ if continues and hasattr(self, "loss_curve_") else []), *losses]
-        self.n_iter_ = len(self.loss_curve_) if continues else epochs
-        self.t_ = (self.t_ if continues and hasattr(self, "t_") else 0) + steps * epochs
+        self.loss_curve_ = [*earlier, *losses]
+        self.n_iter_ = len(self.loss_curve_)
         self.loss_ = self.loss_curve_[-1]
         self.validation_scores_ = scores if has_validation else None
         self.best_validation_score_ = float(runs.best_score.mean()) if has_validation else None
@@ -279,14 +281,16 @@ class _MLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         shapes = [layer.weight.shape for layer in params]
         expected = [(self.n_ensemble, *of) for of in pairwise(sizes)]
         if shapes != expected:
-            raise _doors.mistake("warm_start, partial_fit", f"weights {expected} to go on from", shapes, "fit anew")
+            raise _doors.mistake(
+                "warm_start, partial_fit", f"weights of the shapes {expected}", shapes, "fit a new estimator"
+            )
         return params
 
-    def _outputs(self, X: Any) -> np.ndarray:
-        """Return each member's logits, (k, N, C)."""
+    def _predicted(self, X: Any) -> np.ndarray:
+        """Return the mean over the members of probabilities or values, (N, C)."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        return _of_all_rows(self._params(), standardise(X, *self._scaling, DTYPE), _activation(self.activation))
+        x = standardise(validate_data(self, X, dtype=[np.float64, np.float32], reset=False), *self._scaling, DTYPE)
+        return _mean_outputs(self._params(), x, _activation(self.activation), isinstance(self, ClassifierMixin))
 
 
 class MLPClassifier(ClassifierMixin, _MLP):  # type: ignore[misc]  # scikit-learn has no types
@@ -333,62 +337,15 @@ class MLPClassifier(ClassifierMixin, _MLP):  # type: ignore[misc]  # scikit-lear
 
     _loss = cross_entropy
 
-    def __init__(  # noqa: D107  # the class's docstring says it
-        self,
-        hidden_layer_sizes: int | Sequence[int] = (100,),
-        activation: str = "relu",
-        *,
-        solver: str = "adam",
-        solver_options: dict[str, Any] | None = None,
-        alpha: float = 1e-4,
-        batch_size: int | str = "auto",
-        learning_rate: str = "constant",
-        learning_rate_init: float = 1e-3,
-        max_iter: int = 200,
-        shuffle: bool = True,
-        random_state: Any = None,
-        tol: float = 1e-4,
-        verbose: bool = False,
-        warm_start: bool = False,
-        momentum: float = 0.9,
-        nesterovs_momentum: bool = True,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
-        n_iter_no_change: int = 10,
-        standardize: bool = True,
-        n_ensemble: int = 1,
-        class_weight: Any = None,
-    ) -> None:
-        super().__init__(
-            hidden_layer_sizes,
-            activation,
-            solver=solver,
-            solver_options=solver_options,
-            alpha=alpha,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            learning_rate_init=learning_rate_init,
-            max_iter=max_iter,
-            shuffle=shuffle,
-            random_state=random_state,
-            tol=tol,
-            verbose=verbose,
-            warm_start=warm_start,
-            momentum=momentum,
-            nesterovs_momentum=nesterovs_momentum,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            beta_1=beta_1,
-            beta_2=beta_2,
-            epsilon=epsilon,
-            n_iter_no_change=n_iter_no_change,
-            standardize=standardize,
-            n_ensemble=n_ensemble,
-        )
+    def __init__(self, *first: Any, class_weight: Any = None, **others: Any) -> None:
+        """Take the parameters, which scikit-learn reads off the signature below."""
+        super().__init__(*first, **others)
         self.class_weight = class_weight
+
+    _class_weight = inspect.Parameter("class_weight", inspect.Parameter.KEYWORD_ONLY, default=None)
+    _shared = inspect.signature(_MLP.__init__)
+    __init__.__signature__ = _shared.replace(parameters=[*_shared.parameters.values(), _class_weight])  # type: ignore[attr-defined]  # functions can
+    del _class_weight, _shared
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, *, X_val: Any = None, y_val: Any = None) -> Any:
         """Train.
@@ -426,7 +383,7 @@ class MLPClassifier(ClassifierMixin, _MLP):  # type: ignore[misc]  # scikit-lear
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probabilities of the classes, (N, C), the mean over the members."""
-        return np.asarray(softmax(self._outputs(X).astype(DTYPE)), np.float64).mean(axis=0)
+        return self._predicted(X)
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return the logarithms of `predict_proba`."""
@@ -504,8 +461,7 @@ class MLPRegressor(RegressorMixin, _MLP):  # type: ignore[misc]  # scikit-learn 
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the targets, (N,) or (N, K) as they were given, the mean over the members."""
-        outputs = self._outputs(X).astype(np.float64).mean(axis=0)
-        mean, scale = self._target_scaling
+        outputs, (mean, scale) = self._predicted(X), self._target_scaling
         values = outputs * np.where(np.isfinite(scale), scale, 0) + mean
         return values[:, 0] if self._is_flat else values
 
@@ -556,7 +512,7 @@ def _weighted_rows(X: np.ndarray, y: np.ndarray, sample_weight: Any) -> _Weighte
 
 
 def _batch_of(batch_size: Any, examples: int) -> int:
-    """Return the examples per step: as given, or so many that an epoch of few examples has 8 steps too."""
+    """Return the examples per step: as given, or N / 8 within [8, 200], so that an epoch has at least 8 steps."""
     return min(examples, int(np.clip(examples // 8, 8, 200)) if batch_size == "auto" else batch_size)
 
 

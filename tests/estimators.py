@@ -45,7 +45,7 @@ def blobs(rows):
     return datasets.make_classification(rows, 20, n_informative=15, n_clusters_per_class=8, random_state=0)
 
 
-TABLES = {  # the estimator, how to load the table, and settings of both networks beside the defaults
+TABLES = {  # the estimator, how to load the table, and the settings of both networks that are not the default
     "iris": ("Classifier", partial(datasets.load_iris, return_X_y=True), {}),
     "wine": ("Classifier", partial(datasets.load_wine, return_X_y=True), {}),
     "breast cancer": ("Classifier", partial(datasets.load_breast_cancer, return_X_y=True), {}),

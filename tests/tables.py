@@ -183,7 +183,7 @@ ROWS = {
     ),
     "Korean dates": Row(".csv", with_column([f"2024.1.{i + 1}" for i in range(N)]), 3, 2, ("dates",)),
     "dates with slashes": Row(".csv", with_column([f"2024/01/{i + 1:02}" for i in range(N)]), 3, 2, ("dates",)),
-    "a date that is none": Row(
+    "a day that does not exist": Row(
         ".csv", with_column(replaced([f"2024-01-{i + 1:02}" for i in range(N)], 3, "2024-02-31")), "error", None,
         ("dates such as", "'2024-02-31'")
     ),
@@ -261,6 +261,9 @@ ROWS = {
         ".csv", text("w;kind", every("2.845.018", "438.515"), KINDS, separator=";"), 3, 1, ("'.' between thousands",)
     ),
     "codes with leading zeros": Row(".csv", with_column(every("01067", "80331", "04109")), 3, 4, ("'w' (3 values)",)),
+    "codes that are chosen to be numbers": Row(
+        ".csv", with_column(every("01067", "80331", "04109")), 3, 2, columns={"w": "number"}
+    ),
     "names that are values": Row(
         ".csv", text("x,s,e", every("x", "b"), every("s", "y"), every("e", "p")), "error", None, ("their own columns",)
     ),

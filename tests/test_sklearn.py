@@ -19,6 +19,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from mlp_jax.sklearn import MLPClassifier, MLPRegressor
 
+# Networks of a dozen epochs warn that their loss still falls. One test asks for that warning.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 MINIBATCHES = "a repeated example is in several minibatches, a weighted one in one"
@@ -26,7 +27,7 @@ EXPECTED = {f"check_sample_weight_equivalence_on_{kind}_data": MINIBATCHES for k
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
+@pytest.mark.filterwarnings("ignore")  # the checks cause warnings on purpose, and look for those that they expect
 @parametrize_with_checks([MLPClassifier(), MLPRegressor()], expected_failed_checks=lambda estimator: EXPECTED)
 def test_scikit_learn_checks_the_estimators(estimator, check):
     check(estimator)
@@ -154,9 +155,9 @@ def test_warm_start_goes_on_from_the_last_fit(which):
     first = model.fit(X, y).loss_curve_
     assert model.fit(X, y).loss_curve_[0] < first[0]
     model.set_params(hidden_layer_sizes=(9,))
-    with pytest.raises(ValueError, match="warm_start, partial_fit: expected weights"):
+    with pytest.raises(ValueError, match="warm_start, partial_fit: expected weights of the shapes"):
         model.fit(X, y)
-    with pytest.raises(ValueError, match="warm_start, partial_fit: expected weights"):
+    with pytest.raises(ValueError, match="warm_start, partial_fit: expected weights of the shapes"):
         model.set_params(hidden_layer_sizes=(8,), n_ensemble=2).partial_fit(X, y)
 
 

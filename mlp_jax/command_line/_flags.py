@@ -98,7 +98,10 @@ def kinds_of(columns: Sequence[str]) -> dict[str, str]:
     for text, (name, _, kind) in zip(columns, pairs, strict=True):
         if not name or not kind:
             raise mistake("columns", "NAME=KIND, such as zip=category", repr(text))
-    return {name: kind for name, _, kind in pairs}
+    kinds = {name: kind for name, _, kind in pairs}
+    if len(kinds) < len(pairs):
+        raise mistake("columns", "one kind for each column", f"two in {' '.join(columns)}", "name each column once")
+    return kinds
 
 
 def loss_of(flags: Flags, dataset: Any) -> Any:

@@ -81,16 +81,14 @@ def train(
     targets: Any = dataset.train.labels
     if label_smoothing:
         targets = mlp_jax.smooth_labels(targets, dataset.outputs, label_smoothing)
-    examples, validation, training_loss = (dataset.train.x, targets), dataset.validation, loss
+    examples, validation, training_loss = (dataset.train.x, targets), tuple(dataset.validation), loss
     if class_weight:
         counts = np.bincount(dataset.train.labels, minlength=dataset.outputs)
         weights = (len(targets) / (dataset.outputs * np.maximum(counts, 1))).astype(flags.dtype)
-        training_loss = mlp_jax.losses.weighted(loss)
-        (_, targets), (x, labels) = examples, validation
-        examples, validation = (
-            (x, mlp_jax.losses.with_weights(t, weights[y], dataset.outputs))
-            for x, t, y in ((dataset.train.x, targets, dataset.train.labels), (x, labels, labels))
-        )
+        training_loss, with_weights = mlp_jax.losses.weighted(loss), mlp_jax.losses.with_weights
+        examples = (dataset.train.x, with_weights(targets, weights[dataset.train.labels], dataset.outputs))
+        x, labels = dataset.validation
+        validation = (x, with_weights(labels, weights[labels], dataset.outputs))
     epochs = epochs_of(flags, len(targets), batch_size)
     steps = -(-len(targets) // batch_size)  # per epoch
     rate = optax.cosine_decay_schedule(learning_rate, epochs * steps) if schedule == "cosine" else learning_rate
@@ -124,8 +122,8 @@ def train(
             mean_square, variance = float(measured.loss), float(np.var(labels, dtype=float))
             print(f"{name} {fit_of(mean_square, variance, dataset.target_scale)}")
     if dataset.classes:
-        logits = mlp_jax.forward(result.params, dataset.test.x, phi)
-        table = confusion_of(dataset.test.labels, np.asarray(mlp_jax.predict(logits)), dataset.outputs)
+        logits = np.asarray(mlp_jax.forward(result.params, dataset.test.x, phi))
+        table = confusion_of(dataset.test.labels, logits.argmax(axis=1), dataset.outputs)
         counts = table.sum(axis=1)
         recalls = np.diag(table)[counts > 0] / counts[counts > 0]
         print(f"test balanced accuracy {100 * recalls.mean():.2f} %, the mean over classes")

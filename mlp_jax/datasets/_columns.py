@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlp_jax._doors import check_choice, did_you_mean, mistake
-from mlp_jax.datasets._user_files import INDEX, listed
+from mlp_jax.datasets._user_files import INDEX, listed, to_number
 
 Array = NDArray[Any]
 Kind = Literal["number", "category", "date"]
@@ -149,19 +149,25 @@ def _numbers(column: Column, cells: Array, where: str) -> Array:
     """Return a column's numbers, or its dates' days since 1970; NaN where missing."""
     if cells.dtype.kind == "f":
         return cells
-    if column.kind == "date":
-        days = [np.nan if cell is None else _days(cell) for cell in cells]
-        is_bad = np.array([cell is not None and np.isnan(day) for cell, day in zip(cells, days, strict=True)])
-    else:
-        days, is_bad = [np.nan] * len(cells), np.array([cell is not None for cell in cells])
+    parse, expected = (_days, "dates such as 2024-01-31") if column.kind == "date" else (_number, "numbers")
+    numbers = np.array([np.nan if cell is None else parse(cell) for cell in cells], np.float64)
+    is_bad = np.isnan(numbers) & np.array([cell is not None for cell in cells])
     if is_bad.any():
-        expected = "dates such as 2024-01-31" if column.kind == "date" else "numbers"
         got = f"{cells[is_bad][0]!r} in row {is_bad.argmax()} (from 0)"
         raise mistake(f"{where}, column {column.name!r}", expected, got, "correct it, or leave the cell empty")
-    return np.array(days, np.float64)
+    return numbers
+
+
+def _number(text: str) -> float:
+    """Return the number that a text is; NaN for another text."""
+    try:
+        return to_number(text)
+    except ValueError:
+        return np.nan
 
 
 def _days(text: str) -> float:
+    """Return the days since 1970 of a date; NaN for another text."""
     if not DATE.fullmatch(text):
         return np.nan
     date, _, time = text.replace("T", " ").rstrip("Z").partition(" ")
@@ -184,7 +190,7 @@ def _remarks(chosen: Sequence[Column], table: Mapping[str, Array]) -> Iterator[s
     yield from _lines("columns with missing numbers, which become the median and are marked", marked)
     constant, counting = [], []
     for column in by_kind["number"]:
-        cells = table[column.name]
+        cells = _numbers(column, table[column.name], "")  # checked before
         known = cells[~np.isnan(cells)]
         if (known == known[0]).all():
             constant.append(repr(column.name))

@@ -27,8 +27,8 @@ class Format(NamedTuple):
       encoding: as Python names it.
       separator: between cells.
       decimal: the decimal mark.
-      thousands: the mark between groups of three digits; None if there is none.
-      example: a number whose point might be a mark between thousands, and is read as decimal; "" if there is none.
+      thousands: the mark between groups of three digits, or None.
+      example: a number such as 1.949, which is read as a fraction and may be 1949, or "".
     """
 
     encoding: str = "utf-8-sig"

@@ -67,7 +67,7 @@ def target_values(labels: Sequence[str], name: str = "labels") -> Array:
 
 
 def as_numbers(labels: Sequence[str]) -> Array:
-    """Return the numbers that labels are, (N,) in float64; NaN for what is none."""
+    """Return labels as numbers, (N,) in float64. A label that is not a number becomes NaN."""
     values = (meaning(label.strip()) for label in labels)
     return np.array([value if isinstance(value, float) else math.nan for value in values], np.float64)
 

@@ -134,7 +134,8 @@ def load_digits(*, seed: int = 0, dtype: DTypeLike = np.float32) -> Dataset:
     Raises:
       ModuleNotFoundError: if scikit-learn is missing.
     """
-    splits = _split(_digits(), seed, "digits")
+    digits = _digits()
+    splits = _split(digits, split_indices(len(digits.x), seed, "digits"))
     return _scaled("digits", splits, DIGITS, images=True, dtype=dtype)
 
 
@@ -217,13 +218,13 @@ def load_table(
     if raw.found:
         say(f"{Path(path).name} has {raw.found}")
     of_task = _task_of(raw, path, task)
-    train, *_ = split_indices(len(of_task.labels), seed, str(path), of_task.strata)
-    chosen, lines = fitted(raw.columns, train, kinds, str(path))
+    rows = split_indices(len(of_task.labels), seed, str(path), of_task.strata)
+    chosen, lines = fitted(raw.columns, rows[0], kinds, str(path))
     x, _ = prepared(chosen, raw.columns, str(path))
     of_values = () if of_task.classes else sentinels(of_task.labels[:, 0])
     for line in (*lines, *(f"column {raw.label!r}: {words}" for words in of_values)):
         say(line)
-    dataset = _from_raw(raw._replace(x=x), path, of_task, seed, dtype)
+    dataset = _from_raw(raw._replace(x=x), path, of_task, rows, dtype)
     return replace(dataset, columns=chosen, features=tuple(column.name for column in chosen))
 
 
@@ -239,7 +240,9 @@ def load_npz(path: FilePath, *, task: Task = "auto", seed: int = 0, dtype: DType
       OSError: if the file cannot be read.
     """
     raw = read_npz(path)
-    return _from_raw(raw, path, _task_of(raw, path, task), seed, dtype)
+    of_task = _task_of(raw, path, task)
+    rows = split_indices(len(of_task.labels), seed, str(path), of_task.strata)
+    return _from_raw(raw, path, of_task, rows, dtype)
 
 
 def standardise(x: Array, mean: Array, scale: Array, dtype: DTypeLike = np.float32) -> Array:
@@ -371,16 +374,16 @@ def _task_of(raw: Raw, path: FilePath, task: Task) -> _Labels:
     return _Labels(encode_labels(raw.labels, classes, where), classes)
 
 
-def _from_raw(raw: Raw, path: FilePath, of_task: _Labels, seed: int, dtype: DTypeLike) -> Dataset:
-    assert raw.x is not None
-    rows = split_indices(len(raw.x), seed, str(path), of_task.strata)
-    train, validation, test = (_take(Examples(raw.x, of_task.labels), chosen) for chosen in rows)
-    splits = (train, validation, test)
+def _from_raw(
+    raw: Raw, path: FilePath, of_task: _Labels, rows: tuple[Array, Array, Array], dtype: DTypeLike
+) -> Dataset:
+    assert raw.x is not None  # a table's columns are prepared before
+    splits = _split(Examples(raw.x, of_task.labels), rows)
     return _scaled(Path(path).name, splits, of_task.classes, raw.label, images=raw.images, dtype=dtype)
 
 
-def _split(examples: Examples, seed: int, name: str) -> Splits:
-    train, validation, test = split_indices(len(examples.x), seed, name)
+def _split(examples: Examples, rows: tuple[Array, Array, Array]) -> Splits:
+    train, validation, test = rows
     return _take(examples, train), _take(examples, validation), _take(examples, test)
 
 

@@ -28,7 +28,7 @@ CODE = re.compile(r"0\d+")
 INDEX = "index"  # the name of a first column without one
 NPZ_CURE = "write it by numpy.savez(path, x=x, labels=labels)"
 MISSING = frozenset(("", "na", "n/a", "#n/a", "<na>", "nan", "null", "none", "?"))  # as pandas reads and UCI writes
-NA_VALUES = [form for text in MISSING for form in dict.fromkeys((text, text.upper(), text.capitalize(), "NaN", "<NA>"))]
+NA_VALUES = sorted({"NaN", *(form for text in MISSING for form in (text, text.upper(), text.capitalize()))})
 
 
 class Raw(NamedTuple):
@@ -323,7 +323,7 @@ def _find_columns(path: FilePath, names: Sequence[str], header: list[str]) -> No
 
 def _plain(text: str, form: Format) -> str:
     """Return a number's text with a decimal point and without marks between thousands."""
-    return text.replace(form.thousands or "", "").replace(form.decimal, ".") if form != Format() else text
+    return text.replace(form.thousands or "", "").replace(form.decimal, ".")
 
 
 def _is_number(cell: str, form: Format) -> bool:

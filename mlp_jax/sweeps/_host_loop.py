@@ -115,7 +115,7 @@ def sweep(
     path = None if folder is None else _folder.opened(folder)
     network = _doors.as_float_dtype("dtype", dtype)
     keywords: dict[str, Any] = {field.name: field.default for field in fields(Recipe)} | recipe
-    extra = getattr(keywords["loss"], "extra_columns", 0)  # what is no loss is refused below
+    extra = getattr(keywords["loss"], "extra_columns", 0)  # `Recipe` checks the loss below
     width, examples, classes = _sizes_of(data, validation, classes, extra)
     defaults = {"hidden": hidden} | {name: keywords[name] for name in ("activation", "batch_size")}
     settings = completed(runs, defaults, keywords["hyperparameters"], keywords["optimizer"], examples)

@@ -64,36 +64,39 @@ def begun_many(
     return jax.tree.map(jnp.copy, run)  # which can be donated
 
 
-def train_until(
-    run: Run,
-    key: Array,
+@partial(jax.jit, static_argnames=("static", "validation_loss", "at_once"), donate_argnames="runs")
+def train_many_until(
+    runs: Run,
+    seeds: Int[Array, " k"],
     data: Examples,
     validation: Examples | None,
     traced: Traced,
     until: Until,
     static: Static,
     validation_loss: Loss,
+    at_once: int,
 ) -> Run:
-    """Train on until a run stops.
+    """Train each of some runs, stacked, until it stops.
 
     The score is minus the loss on validation data, or minus the mean of the losses seen in the epoch if there are none.
     An accuracy would be too coarse: of a dozen examples it stands still while the loss falls.
 
     Args:
-      run: where to go on.
-      key: orders the examples; epoch i uses fold_in(key, i).
+      runs: where to go on.
+      seeds: run i orders the examples of its epochs by key(seeds[i]).
       data: (x, targets).
       validation: (x, targets); None if there are none.
       traced: of the recipe.
       until: when to stop.
       static: of the recipe.
       validation_loss: of the validation data, which have no weights.
+      at_once: how many runs are vmapped, one batch of them after another.
     """
 
     def goes_on(run: Run) -> Array:
         return (run.state.epoch < until.epoch) & (run.waited <= until.patience)
 
-    def next_epoch(run: Run) -> Run:
+    def next_epoch(key: Array, run: Run) -> Run:
         done = run.state.epoch
         state, loss = one_epoch(run.state, key, data, traced, static)
         score = -loss
@@ -111,29 +114,8 @@ def train_until(
             run.scores.at[done].set(score),
         )
 
-    return jax.lax.while_loop(goes_on, next_epoch, run)
+    def train_one(of: tuple[Run, Array]) -> Run:
+        run, seed = of
+        return jax.lax.while_loop(goes_on, partial(next_epoch, jax.random.key(seed)), run)
 
-
-@partial(jax.jit, static_argnames=("static", "validation_loss", "at_once"), donate_argnames="runs")
-def train_many_until(
-    runs: Run,
-    seeds: Int[Array, " k"],
-    data: Examples,
-    validation: Examples | None,
-    traced: Traced,
-    until: Until,
-    static: Static,
-    validation_loss: Loss,
-    at_once: int,
-) -> Run:
-    """Train each of some runs, stacked, until it stops; `at_once` are vmapped, one batch after another.
-
-    Run i orders its examples by key(seeds[i]).
-    """
-    keys = jax.vmap(jax.random.key)(seeds)
-
-    def one(run_and_key: tuple[Run, Array]) -> Run:
-        run, key = run_and_key
-        return train_until(run, key, data, validation, traced, until, static, validation_loss)
-
-    return jax.lax.map(one, (runs, keys), batch_size=at_once if at_once > 1 else None)
+    return jax.lax.map(train_one, (runs, seeds), batch_size=at_once if at_once > 1 else None)
