@@ -1,6 +1,7 @@
 """What becomes of each file that people bring, and of new rows that a model has not seen."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from mlp_jax import datasets
-from mlp_jax.datasets import _columns
+from mlp_jax.datasets import _columns, _user_files
 from mlp_jax.datasets._columns import Column
 
 
@@ -161,3 +162,28 @@ def test_tampered_columns_of_a_model_are_refused(name, passengers, tmp_path):
     save_file(load_file(path), tmp_path / "m.safetensors", metadata | {"columns": json.dumps(columns)})
     done = run("predict", tmp_path / "m.safetensors", passengers[0] / "table.csv")
     assert_fails(done, "m.safetensors, columns: expected", "copy the file again whole")
+
+
+def test_a_column_is_of_texts_if_any_block_has_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(_user_files, "ROWS", 4)
+    path = tmp_path / "t.csv"
+    cells = ["1.50", "2.50", "1.50", "", "red", "red", "blue", "blue", "red"]
+    path.write_text("a,b,y\n" + "".join(f"{cell},{i},{i % 2}\n" for i, cell in enumerate(cells)), encoding="utf-8")
+    raw = _user_files.read_table(path)
+    assert raw.columns["a"].tolist() == [cell or None for cell in cells]  # not 1.5, as a block of numbers would say
+    assert raw.columns["b"].tolist() == list(range(9)) and raw.labels == tuple("010101010")
+    assert raw.columns["a"][0] is raw.columns["a"][2], "equal texts are one object"
+
+
+def test_a_table_is_read_in_little_more_memory_than_it_needs(tmp_path, monkeypatch):
+    monkeypatch.setattr(_user_files, "ROWS", 500)
+    path, rows, width = tmp_path / "t.csv", 10_000, 20
+    lines = (",".join(f"{i % 97 + j}.5" for j in range(width)) + f",{i % 2}\n" for i in range(rows))
+    path.write_text(",".join(f"f{j}" for j in range(width + 1)) + "\n" + "".join(lines), encoding="utf-8")
+    datasets.load(path)  # imports
+    tracemalloc.start()
+    datasets.load(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    numbers, result = 8 * rows * width, 4 * rows * width
+    assert peak < 1.5 * (numbers + result) + 100 * rows, "as read, as returned, and labels"

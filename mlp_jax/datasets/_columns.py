@@ -86,27 +86,29 @@ def prepared(columns: Sequence[Column], table: Mapping[str, Array], where: str) 
     Raises:
       ValueError: if a number is a text.
     """
-    parts, lines = [], []
+    parts, lines = zip(*features(columns, table, where), strict=True)
+    return np.concatenate(parts, axis=1), [line for line in lines if line]
+
+
+def features(columns: Sequence[Column], table: Mapping[str, Array], where: str) -> Iterator[tuple[Array, str]]:
+    """Yield the features (N, width) that each column becomes, and a line on what no training example had, or ""."""
     for column in columns:
         cells = table[column.name]
         if column.kind == "category":
             texts = _texts(cells)
             one_hot = texts[:, None] == np.array(column.values, object)[None, :]
-            unknown = ~one_hot.any(axis=1)
+            unknown, line = ~one_hot.any(axis=1), ""
             if unknown.any():
                 first = repr(texts[unknown][0]) if texts[unknown][0] else "a missing value"
-                lines.append(
-                    f"column {column.name!r}: {unknown.sum():,} unknown, such as {first}: 0 in all its columns"
-                )
-            parts.append(one_hot.astype(np.float64))
+                line = f"column {column.name!r}: {unknown.sum():,} unknown, such as {first}: 0 in all its columns"
+            yield one_hot.astype(np.float64), line
             continue
         numbers = _numbers(column, cells, where)
-        is_missing = np.isnan(numbers)
+        is_missing, line = np.isnan(numbers), ""
         if is_missing.any() and not column.is_marked:
-            lines.append(f"column {column.name!r}: {is_missing.sum():,} missing, taken for the median, {column.fill:g}")
+            line = f"column {column.name!r}: {is_missing.sum():,} missing, taken for the median, {column.fill:g}"
         filled = np.where(is_missing, column.fill, numbers)
-        parts.append(np.stack([filled, is_missing], axis=1) if column.is_marked else filled[:, None])
-    return np.concatenate(parts, axis=1), lines
+        yield np.stack([filled, is_missing], axis=1) if column.is_marked else filled[:, None], line
 
 
 def _kind(name: str, cells: Array, choice: str | None) -> tuple[Any, str]:

@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from mlp_jax._doors import did_you_mean, mistake
 from mlp_jax._extras import needs
-from mlp_jax.datasets._columns import Column, fitted, prepared, sentinels
+from mlp_jax.datasets._columns import Column, features, fitted, sentinels
 from mlp_jax.datasets._labels import Task, are_values, class_names, encode_labels, target_values
 from mlp_jax.datasets._mnist import MNIST_CURE, MNIST_MIRRORS, Log, read_mnist
 from mlp_jax.datasets._user_files import NPZ_CURE, TABLES, FilePath, Raw, listed, read_npz, read_table
@@ -220,12 +220,14 @@ def load_table(
     of_task = _task_of(raw, path, task)
     rows = split_indices(len(of_task.labels), seed, str(path), of_task.strata)
     chosen, lines = fitted(raw.columns, rows[0], kinds, str(path))
-    x, _ = prepared(chosen, raw.columns, str(path))
     of_values = () if of_task.classes else sentinels(of_task.labels[:, 0])
     for line in (*lines, *(f"column {raw.label!r}: {words}" for words in of_values)):
         say(line)
-    dataset = _from_raw(raw._replace(x=x), path, of_task, rows, dtype)
-    return replace(dataset, columns=chosen, features=tuple(column.name for column in chosen))
+    xs, mean, scale = _scaled_columns(chosen, raw.columns, rows, str(path), dtype)
+    train, validation, test = (Examples(x, of_task.labels[of]) for x, of in zip(xs, rows, strict=True))
+    splits = (train, validation, test)
+    dataset = _dataset(Path(path).name, splits, of_task.classes, mean, scale, dtype)
+    return replace(dataset, columns=chosen, features=tuple(column.name for column in chosen), label=raw.label)
 
 
 def load_npz(path: FilePath, *, task: Task = "auto", seed: int = 0, dtype: DTypeLike = np.float32) -> Dataset:
@@ -242,10 +244,12 @@ def load_npz(path: FilePath, *, task: Task = "auto", seed: int = 0, dtype: DType
     raw = read_npz(path)
     of_task = _task_of(raw, path, task)
     rows = split_indices(len(of_task.labels), seed, str(path), of_task.strata)
-    return _from_raw(raw, path, of_task, rows, dtype)
+    assert raw.x is not None  # of an NPZ
+    splits = _split(Examples(raw.x, of_task.labels), rows)
+    return _scaled(Path(path).name, splits, of_task.classes, images=raw.images, dtype=dtype)
 
 
-def standardise(x: Array, mean: Array, scale: Array, dtype: DTypeLike = np.float32) -> Array:
+def standardise(x: Array, mean: Array, scale: Array, dtype: DTypeLike = np.float32, name: str = "x") -> Array:
     """Return (x - mean) / scale, computed in float64.
 
     Args:
@@ -253,6 +257,7 @@ def standardise(x: Array, mean: Array, scale: Array, dtype: DTypeLike = np.float
       mean: of shape (), (1,) or (D,).
       scale: of such a shape.
       dtype: a floating type for the result.
+      name: of x, for the error.
 
     Raises:
       ValueError: if a shape or `dtype` is wrong, or a result is not finite in `dtype`.
@@ -274,7 +279,7 @@ def standardise(x: Array, mean: Array, scale: Array, dtype: DTypeLike = np.float
     if not np.isfinite(result).all():
         row, column = np.argwhere(~np.isfinite(result))[0]
         got = f"{x[row, column]} before scaling in row {row}, column {column} (counted from 0)"
-        raise mistake("x", f"scaled values within {np.dtype(dtype)}", got, "remove the row or the column")
+        raise mistake(name, f"scaled values within {np.dtype(dtype)}", got, "remove the row or the column")
     return result
 
 
@@ -374,12 +379,24 @@ def _task_of(raw: Raw, path: FilePath, task: Task) -> _Labels:
     return _Labels(encode_labels(raw.labels, classes, where), classes)
 
 
-def _from_raw(
-    raw: Raw, path: FilePath, of_task: _Labels, rows: tuple[Array, Array, Array], dtype: DTypeLike
-) -> Dataset:
-    assert raw.x is not None  # a table's columns are prepared before
-    splits = _split(Examples(raw.x, of_task.labels), rows)
-    return _scaled(Path(path).name, splits, of_task.classes, raw.label, images=raw.images, dtype=dtype)
+def _scaled_columns(
+    columns: Sequence[Column], table: Mapping[str, Array], rows: Sequence[Array], where: str, dtype: DTypeLike
+) -> tuple[list[Array], Array, Array]:
+    """Return x (N, D) of each split, and the mean and scale (D,) of the first, by which all are standardised.
+
+    One column after another, since all of them in float64 would need several times the memory of x.
+    """
+    width = sum(column.width for column in columns)
+    xs, mean, scale = [np.empty((len(of), width), dtype) for of in rows], np.empty(width), np.empty(width)
+    start = 0
+    for column, (raw, _) in zip(columns, features(columns, table, where), strict=True):
+        own = slice(start, start + column.width)
+        mean[own], scale[own] = mean_and_scale(raw[rows[0]], images=False)
+        scaled = standardise(raw, mean[own], scale[own], dtype, f"{where}, column {column.name!r}")
+        for x, of in zip(xs, rows, strict=True):
+            x[:, own] = scaled[of]
+        start = own.stop
+    return xs, mean, scale
 
 
 def _split(examples: Examples, rows: tuple[Array, Array, Array]) -> Splits:
@@ -397,26 +414,24 @@ def _take(examples: Examples, rows: Array | slice) -> Examples:
     return Examples(examples.x[rows], examples.labels[rows])
 
 
-def _scaled(
-    name: str,
-    splits: Splits,
-    classes: tuple[str, ...],
-    label: str = "",
-    *,
-    images: bool,
-    dtype: DTypeLike,
-) -> Dataset:
+def _scaled(name: str, splits: Splits, classes: tuple[str, ...], *, images: bool, dtype: DTypeLike) -> Dataset:
+    """Return a data set whose x are standardised by mean and scale of the training split."""
     mean, scale = mean_and_scale(splits[0].x, images=images)
+    train, validation, test = (Examples(standardise(x, mean, scale, dtype), labels) for x, labels in splits)
+    return _dataset(name, (train, validation, test), classes, mean, scale, dtype)
+
+
+def _dataset(
+    name: str, splits: Splits, classes: tuple[str, ...], mean: Array, scale: Array, dtype: DTypeLike
+) -> Dataset:
+    """Return a data set of splits whose x are scaled; values to regress on are standardised."""
     of_values = (np.zeros(1), np.ones(1)) if classes else mean_and_scale(splits[0].labels, images=False)
     if not np.isfinite(of_values[1]).all():
         got = f"only {of_values[0][0]:g} among the training examples"
         raise mistake(f"{name}, labels", "at least two different values", got, "add rows of others")
     train, validation, test = (
-        Examples(
-            standardise(x, mean, scale, dtype),
-            labels.astype(np.int32) if classes else standardise(labels, of_values[0], of_values[1], dtype),
-        )
+        Examples(x, labels.astype(np.int32) if classes else standardise(labels, of_values[0], of_values[1], dtype))
         for x, labels in splits
     )
-    dataset = Dataset(name, train, validation, test, classes, mean, scale, label=label)
+    dataset = Dataset(name, train, validation, test, classes, mean, scale)
     return replace(dataset, target_mean=of_values[0].item(), target_scale=of_values[1].item())

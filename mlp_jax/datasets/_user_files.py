@@ -26,6 +26,7 @@ TABLES = (".csv", ".tsv", ".txt", *OTHERS)
 X_NAMES, LABEL_NAMES = ("x", "X"), ("labels", "y")
 CODE = re.compile(r"0\d+")
 INDEX = "index"  # the name of a first column without one
+ROWS = 2**16  # of a text table read at a time
 NPZ_CURE = "write it by numpy.savez(path, x=x, labels=labels)"
 MISSING = frozenset(("", "na", "n/a", "#n/a", "<na>", "nan", "null", "none", "?"))  # as pandas reads and UCI writes
 NA_VALUES = sorted({"NaN", *(form for text in MISSING for form in (text, text.upper(), text.capitalize()))})
@@ -72,7 +73,7 @@ def read_table(
     """
     path = Path(path)
     with needs("pandas", "data", "a table"):
-        import pandas
+        __import__("pandas")
     form, found = Format(), ""
     is_text = path.suffix.lower() not in OTHERS
     if is_text:
@@ -99,25 +100,62 @@ def read_table(
         raise mistake(path, "rows of data below the header row", "none", "add them")
     labels_too = [label] if label in header else []
     if is_text:
-        frame = pandas.read_csv(
-            path,
-            sep=form.separator,
-            decimal=form.decimal,
-            thousands=form.thousands,
-            encoding=form.encoding,
-            names=header,
-            header=0,
-            usecols=[*features, *labels_too],
-            dtype={name: str for name in (*texts, *labels_too)},
-            keep_default_na=False,
-            na_values={name: NA_VALUES for name in features},
-            skipinitialspace=True,
-        )
-    columns = {name: _column(frame[name], name in texts) for name in features}
+        cells = _cells_of_text(path, form, header, rows, features, labels_too, frozenset(texts))
+    else:
+        cells = {name: _column(frame[name], name in texts) for name in features}
+        cells |= {name: frame[name].to_numpy(object) for name in labels_too}
+    labels = None if label not in cells else _labels(path, form, label, cells.pop(label))
+    columns = {name: cells[name] for name in features}
     for name, column in columns.items():
         _check_column(path, form, name, column)
-    labels = _labels(path, form, label, frame[label]) if labels_too else None
     return Raw(columns, None, labels, label=label or "", found=found)
+
+
+def _cells_of_text(
+    path: Path,
+    form: Format,
+    header: list[str],
+    rows: int,
+    features: Sequence[str],
+    labels: Sequence[str],
+    texts: frozenset[str],
+) -> dict[str, Array]:
+    """Return the columns of a text table, read in blocks, so that little more memory is used than they need.
+
+    A column that has a text in any block is one of texts: then the file is read again. Equal texts are one object.
+    """
+    import pandas
+
+    blocks = pandas.read_csv(
+        path,
+        sep=form.separator,
+        decimal=form.decimal,
+        thousands=form.thousands,
+        encoding=form.encoding,
+        names=header,
+        header=0,
+        usecols=[*features, *labels],
+        dtype={name: str for name in (*texts, *labels)},
+        keep_default_na=False,
+        na_values={name: NA_VALUES for name in features},
+        skipinitialspace=True,
+        chunksize=ROWS,
+    )
+    columns: dict[str, Array] = {}
+    same: dict[Any, Any] = {}
+    with blocks:
+        for block in blocks:
+            parts = {name: _column(block[name], name in texts) for name in features}
+            parts |= {name: block[name].to_numpy(object) for name in labels}
+            new = {name for name in features if parts[name].dtype == object} - texts
+            if new and rows > len(block):
+                return _cells_of_text(path, form, header, rows, features, labels, texts | new)
+            start = block.index[0]
+            for name, part in parts.items():
+                column = columns.setdefault(name, np.empty(rows, part.dtype))
+                one = part if part.dtype != object else [same.setdefault(cell, cell) for cell in part]
+                column[start : start + len(block)] = one
+    return columns
 
 
 def _structure(path: Path, form: Format) -> tuple[list[str], int, list[str]]:
@@ -220,14 +258,14 @@ def _cell(path: Path, form: Format, name: str, row: int) -> tuple[int, str]:
 
 def _labels(path: Path, form: Format, label: str | None, cells: Any) -> tuple[str, ...]:
     """Return the labels' texts; numbers are written with a decimal point."""
-    texts = [("" if cell is None or cell != cell else str(cell)).strip() for cell in cells.astype(object)]
+    texts = [("" if cell is None or cell != cell else str(cell)).strip() for cell in cells]
     if "" in texts:
         row = texts.index("")
         line = row + 2 if path.suffix.lower() in OTHERS else _cell(path, form, label or "", row)[0]
         where, cure = f"{path}, line {line}, column {label!r}", "fill it in or remove the row"
         raise mistake(where, "a label", "a missing value", cure)
-    plain = [_plain(text, form) for text in texts]
-    return tuple(plain if all(map(_is_plain_number, plain)) else texts)
+    plain = {text: _plain(text, form) for text in set(texts)}
+    return tuple(map(plain.get, texts) if all(map(_is_plain_number, plain.values())) else texts)  # type: ignore[arg-type]
 
 
 def read_npz(path: FilePath) -> Raw:
