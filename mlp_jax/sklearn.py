@@ -208,13 +208,23 @@ class _MLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         sizes = (X.shape[1], *_widths(self.hidden_layer_sizes), self.n_outputs_)
         params = _drawn(self._seeds[:, 0], sizes, phi) if is_new else self._params_of(sizes)
         optimizer_state, done = (self._optimizer_state, self.t_) if goes_on else (None, 0)
-        runs = begun_many(params, optimizer_state, traced.hyperparameters, static, epochs)
+        runs = begun_many(params, optimizer_state, traced.hyperparameters, static=static, epochs=epochs)
         seeds = self._seeds[:, 1] + np.uint32(done)  # each call of partial_fit has another order
         at_once = min(self.n_ensemble, runs_at_once(_bytes_of(sizes, batch), jax.default_backend()) or self.n_ensemble)
         chunk = max(1, epochs // CHUNKS)
         for end in range(chunk, epochs + chunk, chunk):
             until = Until(min(end, epochs), self.n_iter_no_change, self.tol)
-            runs = train_many_until(runs, seeds, data, validation, traced, until, static, self._loss, at_once)
+            runs = train_many_until(
+                runs,
+                seeds,
+                data,
+                validation,
+                traced,
+                until,
+                static=static,
+                validation_loss=self._loss,
+                at_once=at_once,
+            )
             epoch, has_stopped = np.asarray(runs.state.epoch), np.asarray(runs.waited) > self.n_iter_no_change
             if self.verbose:
                 print(f"epoch {epoch.max()}: loss {np.nanmean(_last(runs.losses, epoch)):.6f}", flush=True)

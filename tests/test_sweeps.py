@@ -261,7 +261,8 @@ def test_the_estimate_of_memory_is_near_what_the_compiled_program_takes(hidden):
         sweep({"seed": range(2), "learning_rate": [0.1]}, (x, labels), hidden=hidden, epochs=1, batch_size=128)
     (group, plan, shared) = seen[0]
     chunk = jax.tree.map(lambda a: a[: plan.chunk], group.runs)
-    lowered = _program.run_many.lower(chunk, shared, group.shape, plan.at_once, plan.devices)
+    program = partial(_program.run_many, shape=group.shape, at_once=plan.at_once, devices=plan.devices)
+    lowered = jax.jit(program).lower(chunk, shared)
     measured = lowered.compile().memory_analysis().temp_size_in_bytes / plan.at_once
     cost = _memory.run_bytes(group, shared)
     assert 0.5 < (cost.step + cost.rest) / measured < 2

@@ -1,5 +1,7 @@
 """Training against a plain Python loop, and what is promised about traces, seeds, vmap, optimisers and errors."""
 
+import gc
+import weakref
 from functools import partial
 from itertools import pairwise
 
@@ -13,7 +15,7 @@ from jax.tree_util import Partial
 from problems import quick
 
 import mlp_jax
-from mlp_jax import Layer, autodiff, backprop, evaluate, forward, init_params, train
+from mlp_jax import Layer, _programs, autodiff, backprop, evaluate, forward, init_params, train
 from mlp_jax.training import _engine, _evaluation, _recipe
 
 KEY = jax.random.key(7)
@@ -254,6 +256,21 @@ def test_train_traces_once_a_batch_shape(run):
         )
     with pytest.raises(AssertionError, match="traced > 2 times"):
         train(KEY, network(), (x, labels), epochs=2, batch_size=5, gradient=gradient)
+
+
+def test_programs_of_old_optimizers_are_freed(run, monkeypatch):
+    monkeypatch.setattr(_programs, "RECIPES", 2)  # to be quick
+    of_init, of_run = _programs.jit_of(["static"]), _programs.jit_of(["static", "epochs"], donate_argnames="state")
+    monkeypatch.setattr(_engine, "init_state", of_init(_engine.init_state.__wrapped__))
+    monkeypatch.setattr(_engine, "_run_jit_donating", of_run(_engine.run_epochs))
+    held = []
+    for i in range(4):
+        optimizer = optax.sgd(0.1 * i)
+        held.append(weakref.ref(optimizer.update))
+        train(KEY, network(), run.data, optimizer=optimizer, epochs=1, batch_size=7)
+        del optimizer
+    gc.collect()
+    assert [of() is not None for of in held] == [False, False, True, True]
 
 
 TRACED_ONCE = {

@@ -11,6 +11,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array
 
+from mlp_jax._programs import jit_of
 from mlp_jax.network import Layer, Params, init_params
 from mlp_jax.sweeps._many_runs import over_devices
 from mlp_jax.sweeps._settings import Group, Plan, Run, Shape
@@ -34,19 +35,19 @@ def start(run: Run, data: Examples, shape: Shape) -> tuple[Array, Params, Exampl
     return key_order, params, (x, targets)
 
 
-@partial(jax.jit, static_argnames="shape")
+@jit_of(["shape"])
 def run_one(run: Run, data: Examples, validation: Examples | None, traced: Traced, shape: Shape) -> TrainResult:
     """Draw the start of a run, and train it. Everything except its shape is traced."""
     key_order, params, (x, targets) = start(run, data, shape)
     traced = traced._replace(hyperparameters=run.hyperparameters)
-    state = _engine.init_state(params, run.hyperparameters, shape.static)
+    state = _engine.init_state(params, run.hyperparameters, static=shape.static)
     state, (history, recorded) = _engine.run_epochs(
         state, key_order, (x, targets), validation, traced, shape.static, shape.epochs
     )
     return TrainResult(state.params, history, recorded)
 
 
-@partial(jax.jit, static_argnames=("shape", "at_once", "devices"))
+@jit_of(["shape", "at_once", "devices"])
 def run_many(runs: Run, shared: Shared, shape: Shape, at_once: int, devices: tuple[jax.Device, ...]) -> TrainResult:
     """Train many runs of one shape, whose number is a multiple of devices * at_once."""
     return over_devices(partial(run_one, shape=shape), devices, at_once)((runs,), shared)
@@ -54,7 +55,7 @@ def run_many(runs: Run, shared: Shared, shape: Shape, at_once: int, devices: tup
 
 def result_of_one(group: Group, shared: Shared) -> TrainResult:
     """Return the shapes of the result of one run of a group, traced but not compiled."""
-    return run_one.eval_shape(group.one, *shared, shape=group.shape)
+    return jax.eval_shape(partial(run_one, shape=group.shape), group.one, *shared)
 
 
 def program_of(group: Group, plan: Plan, shared: Shared) -> Callable[[Run], TrainResult]:

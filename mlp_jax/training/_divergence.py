@@ -12,7 +12,6 @@ computation: z_1, h_1, z_2, ..., z_L, the loss, delta_L, ..., delta_1, gradients
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -22,6 +21,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from mlp_jax import _doors
+from mlp_jax._programs import jit_of
 from mlp_jax._types import ArrayLike
 from mlp_jax.activations import Activation
 from mlp_jax.backpropagation import BackwardTrace, autodiff, backprop, backprop_with_trace
@@ -143,27 +143,27 @@ of its batch; largest |logit| there 8e+20; try a smaller learning rate
     if _doors.is_traced((params, inputs)):
         raise _doors.mistake("find_divergence", "numbers to read", "arrays under jit or vmap", "call it outside")
 
-    state = _engine.init_state(params, traced.hyperparameters, static)
+    state = _engine.init_state(params, traced.hyperparameters, static=static)
     watched, walk = _finite_leaves(state[:2]), _start(state)
     while not walk.is_bad and walk.done < run.epochs:  # in chunks, so that Ctrl-C works between them
         until = min(int(walk.done) + max(1, run.epochs // 50), run.epochs)
-        walk = first_bad_epoch(walk, inputs, watched, until, static)
+        walk = first_bad_epoch(walk, inputs, watched, until, static=static)
     if not walk.is_bad:
         return None
     epoch = int(walk.done)
-    walk, order = first_bad_step(walk.before, inputs, watched, static)
+    walk, order = first_bad_step(walk.before, inputs, watched, static=static)
     if not walk.is_bad:
         words = f"epoch {epoch:,}: its mean loss or final state is not finite, but none of its steps is bad"
         return Divergence(epoch, words=words)
     step, steps = int(walk.done), -(-len(order) // static.batch_size)
     batch = np.asarray(order)[(step - 1) * static.batch_size : step * static.batch_size]
-    parts, params = jax.device_get((take_apart(walk.before, batch, inputs, watched, static), walk.before[0]))
+    parts, params = jax.device_get((take_apart(walk.before, batch, inputs, watched, static=static), walk.before[0]))
     in_order = quantities(parts, params, is_plain(traced.forward))
     first = next((quantity for quantity in in_order if not np.isfinite(quantity.values).all()), None)
     return describe(first, epoch, step, steps, batch, (traced.hyperparameters or {}).get("learning_rate"))
 
 
-@partial(jax.jit, static_argnames="static")
+@jit_of(["static"])
 def first_bad_epoch(walk: Walk, inputs: Inputs, watched: PyTree, until: int | Array, static: Static) -> Walk:
     """Run epochs, from `TrainState` to `TrainState`, until one is bad or `until` are done."""
     key, data, traced = inputs
@@ -176,7 +176,7 @@ def first_bad_epoch(walk: Walk, inputs: Inputs, watched: PyTree, until: int | Ar
     return jax.lax.while_loop(lambda walk: ~walk.is_bad & (walk.done < until), epoch, walk)
 
 
-@partial(jax.jit, static_argnames="static")
+@jit_of(["static"])
 def first_bad_step(state: TrainState, inputs: Inputs, watched: PyTree, static: Static) -> tuple[Walk, Int[Array, " N"]]:
     """Run an epoch's steps, by (params, optimizer_state), to its first bad step or its end; return also its order."""
     key, (x, targets), traced = inputs
@@ -193,7 +193,7 @@ def first_bad_step(state: TrainState, inputs: Inputs, watched: PyTree, static: S
     return scan_batches(step, _start(state[:2]), order, static.batch_size)[0], order
 
 
-@partial(jax.jit, static_argnames="static")
+@jit_of(["static"])
 def take_apart(
     before: tuple[PyTree, PyTree], batch: ArrayLike, inputs: Inputs, watched: PyTree, static: Static
 ) -> Parts:

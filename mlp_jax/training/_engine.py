@@ -7,7 +7,6 @@ over its minibatches. Data are arguments, so nothing is compiled again for other
 
 import inspect
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -16,6 +15,7 @@ import optax
 from jaxtyping import Array, Float, Int, PyTree
 
 from mlp_jax import _doors
+from mlp_jax._programs import jit_of
 from mlp_jax._types import ArrayLike
 from mlp_jax.training._batches import epoch_order, scan_batches
 from mlp_jax.training._evaluation import Evaluation, evaluate_batches
@@ -98,7 +98,7 @@ def train(
         _, validation = as_examples_of("validation", validation, params, *network, data[0].shape[1])
     static, traced = run.static, run.traced(dtype_of(params))
 
-    state = init_state(params, traced.hyperparameters, static)
+    state = init_state(params, traced.hyperparameters, static=static)
     chunk = run.epochs if progress is None else _divisor(run.epochs, at_most=max(1, run.epochs // 50))
     arguments = (key, data, validation, traced)
     program = _run_jit_donating
@@ -109,7 +109,7 @@ def train(
     chunks = []
     for done in range(chunk, run.epochs + 1, chunk):
         with _doors.compiling(("activation", "loss", "gradient", "forward", "record")):
-            state, measured = program(state, *arguments, static, chunk)
+            state, measured = program(state, *arguments, static=static, epochs=chunk)
         chunks.append(measured)
         if progress is not None:
             progress(done, measured[0])
@@ -139,8 +139,8 @@ def run_epochs(
     return jax.lax.scan(epoch, state, length=epochs)
 
 
-_run_jit = jax.jit(run_epochs, static_argnames=("static", "epochs"))
-_run_jit_donating = jax.jit(run_epochs, static_argnames=("static", "epochs"), donate_argnames="state")
+_run_jit = jit_of(["static", "epochs"])(run_epochs)
+_run_jit_donating = jit_of(["static", "epochs"], donate_argnames="state")(run_epochs)
 
 
 def one_epoch(
@@ -207,7 +207,7 @@ def transformation_of(
     return optax.with_extra_args_support(optimizer if hyperparameters is None else optimizer(**hyperparameters))
 
 
-@partial(jax.jit, static_argnames="static")
+@jit_of(["static"])
 def init_state(params: PyTree, hyperparameters: dict[str, Array] | None, static: Static) -> TrainState:
     """Return a first state of copies, which can be donated while the caller's arrays stay usable."""
     transformation = transformation_of(static.optimizer, hyperparameters)

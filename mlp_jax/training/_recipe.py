@@ -56,8 +56,9 @@ class Recipe:
 
     Attributes:
       optimizer: an optax transformation, or a factory such as `optax.adam` whose hyperparameters then are traced. The
-        default is the factory of Adam at a learning rate of 1e-3, which trains most small networks. A ready
-        transformation compiles one program per object, since optax's objects have no equality.
+        default is the factory of Adam at a learning rate of 1e-3, which trains most small networks. To try several
+        rates give the factory: a ready transformation compiles one program per object, of about 7 MB, since optax's
+        objects have no equality. The programs of the last 32 recipes are kept.
       hyperparameters: numbers for a factory by argument name, such as {"learning_rate": 1e-3}. One program serves all
         values, and they can be vmapped over. Give other arguments to the factory, as in
         `functools.partial(optax.sgd, nesterov=True)`.

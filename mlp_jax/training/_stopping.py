@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
+from mlp_jax._programs import jit_of
 from mlp_jax.losses import Loss
 from mlp_jax.training._engine import TrainState, init_state, one_epoch
 from mlp_jax.training._evaluation import evaluate_batches
@@ -45,7 +46,7 @@ class Until(NamedTuple):
     tolerance: Any
 
 
-@partial(jax.jit, static_argnames=("static", "epochs"))
+@jit_of(["static", "epochs"])
 def begun_many(
     params: PyTree, optimizer_state: PyTree | None, hyperparameters: Any, static: Static, epochs: int
 ) -> Run:
@@ -53,7 +54,7 @@ def begun_many(
 
     The optimiser's state is that of earlier epochs, its leaves stacked; None if there are none.
     """
-    state = jax.vmap(lambda params: init_state(params, hyperparameters, static))(params)
+    state = jax.vmap(lambda params: init_state(params, hyperparameters, static=static))(params)
     if optimizer_state is not None:
         tree = jax.tree.structure(state.optimizer_state)
         state = state._replace(optimizer_state=jax.tree.unflatten(tree, optimizer_state))
@@ -64,7 +65,7 @@ def begun_many(
     return jax.tree.map(jnp.copy, run)  # which can be donated
 
 
-@partial(jax.jit, static_argnames=("static", "validation_loss", "at_once"), donate_argnames="runs")
+@jit_of(["static", "validation_loss", "at_once"], donate_argnames="runs")
 def train_many_until(
     runs: Run,
     seeds: Int[Array, " k"],
