@@ -215,8 +215,60 @@ gelu_tanh = _compiled(
     pair=_gelu_tanh_value_and_derivative,
 )
 
+_LAMBDA, _ALPHA = 1.0507009873554805, 1.6732632423543772  # mean 0 and variance 1 of a normal z stay so
+
+
+def _selu_second_derivative(z: Array) -> Array:
+    return jnp.where(z > 0, 0, _LAMBDA * _ALPHA * jnp.exp(jnp.where(z > 0, 0, z)))
+
+
+# lambda z, and lambda alpha (exp(z) - 1) for z <= 0 (Klambauer, Unterthiner, Mayr & Hochreiter, 2017)
+selu = _compiled(
+    "selu",
+    LECUN,
+    lambda z: _LAMBDA * jnp.where(z > 0, z, _ALPHA * jnp.expm1(jnp.where(z > 0, 0, z))),
+    lambda z: jnp.where(z > 0, jnp.full_like(z, _LAMBDA), _selu_second_derivative(z)),
+    _selu_second_derivative,
+)
+
+
+def _mish_parts(z: Array) -> tuple[Array, Array, Array]:
+    """Return t = tanh(log(1 + exp(z))), t' and t'' / t', by e = exp(-|z|), which never overflows."""
+    e = jnp.exp(-jnp.abs(z))
+    below, above = 2 + 2 * e + e * e, 1 + 2 * e + 2 * e * e  # the denominators of t for z < 0 and z >= 0
+    t = jnp.where(z < 0, e * (2 + e) / below, (1 + 2 * e) / above)
+    dt = jnp.where(z < 0, 4 * e * (1 + e) / below**2, 4 * e * e * (1 + e) / above**2)
+    ratio = jnp.where(
+        z < 0,
+        1 + e / (1 + e) - 4 * e * (1 + e) / below,
+        -2 - e / (1 + e) + 4 * e * (1 + 2 * e) / above,
+    )
+    return t, dt, ratio
+
+
+def _mish_value_and_derivative(z: Array) -> tuple[Array, Array]:
+    t, dt, _ = _mish_parts(z)
+    return z * t, t + z * dt
+
+
+def _mish_second_derivative(z: Array) -> Array:
+    _, dt, ratio = _mish_parts(z)
+    return dt * (2 + z * ratio)
+
+
+# z tanh(log(1 + exp(z))) (Misra, 2019)
+mish = _compiled(
+    "mish",
+    HE,
+    lambda z: z * _mish_parts(z)[0],
+    lambda z: _mish_value_and_derivative(z)[1],
+    _mish_second_derivative,
+    pair=_mish_value_and_derivative,
+)
+
 sin = _compiled("sin", LECUN, jnp.sin, jnp.cos, lambda z: -jnp.sin(z))
 
 ACTIVATIONS: dict[str, Activation] = {
-    record.name: record for record in (identity, sigmoid, tanh, relu, leaky_relu, softplus, silu, gelu, gelu_tanh, sin)
+    record.name: record
+    for record in (identity, sigmoid, tanh, relu, leaky_relu, softplus, silu, gelu, gelu_tanh, selu, mish, sin)
 }

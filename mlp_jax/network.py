@@ -96,8 +96,8 @@ def init_params(
       sizes: the widths (D, d_1, ..., C), at least two: (D, C) has no hidden layer.
       activation: the network's activation; it chooses the weights' initialiser.
       weight_init: any of `jax.nn.initializers`. None takes the activation's own: He's (variance 2 / fan_in) for relu,
-        leaky_relu, softplus, silu and gelu, which pass half of the signal; Glorot's (2 / (fan_in + fan_out)) for
-        sigmoid and tanh; LeCun's (1 / fan_in) for identity and sin.
+        leaky_relu, softplus, silu, gelu and mish, which pass half of the signal; Glorot's (2 / (fan_in + fan_out)) for
+        sigmoid and tanh; LeCun's (1 / fan_in) for identity, selu and sin.
       bias_init: the biases' initialiser. The default is zeros: the weights already break the symmetry.
       dtype: the dtype of the parameters, and so of the network; None is jax.numpy's default float.
 

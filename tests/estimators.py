@@ -56,7 +56,14 @@ TABLES = {  # the estimator, how to load the table, and the settings of both net
     "10,000 rows": ("Classifier", partial(blobs, 12_500), {"hidden_layer_sizes": (128, 128), "max_iter": 20}),
     "200,000 rows": ("Classifier", partial(blobs, 250_000), {"hidden_layer_sizes": (128, 128), "max_iter": 4}),
 }
-MODELS = ("ours", "ours, five with early stopping", "scikit-learn's network", "scikit-learn's boosting")
+REALMLP = {"Classifier": ours.REALMLP_CLASSIFIER, "Regressor": ours.REALMLP_REGRESSOR}
+MODELS = (
+    "ours",
+    "ours, five with early stopping",
+    "ours, RealMLP's settings",
+    "scikit-learn's network",
+    "scikit-learn's boosting",
+)
 SPLITS = {"200,000 rows": 3}  # of others ten
 
 
@@ -65,7 +72,8 @@ def model_of(name, kind, settings, seed):
     if name == "ours":
         return getattr(ours, f"MLP{kind}")(random_state=seed, **settings)
     if name.startswith("ours"):
-        return getattr(ours, f"MLP{kind}")(random_state=seed, early_stopping=True, n_ensemble=5, **settings)
+        more = REALMLP[kind] if "RealMLP" in name else {"early_stopping": True, "n_ensemble": 5}
+        return getattr(ours, f"MLP{kind}")(random_state=seed, **more | settings)
     if name == "scikit-learn's boosting":
         return getattr(ensemble, f"HistGradientBoosting{kind}")(random_state=seed)
     network = getattr(neural_network, f"MLP{kind}")(random_state=seed, **settings)

@@ -76,9 +76,9 @@ def test_every_draw_has_its_own_key():
 FAN_IN, FAN_OUT = 400, 600
 VARIANCE = {"he": 2 / FAN_IN, "glorot": 2 / (FAN_IN + FAN_OUT), "lecun": 1 / FAN_IN}
 SCHEME = {
-    **dict.fromkeys(("relu", "leaky_relu", "softplus", "silu", "gelu", "gelu_tanh"), "he"),
+    **dict.fromkeys(("relu", "leaky_relu", "softplus", "silu", "gelu", "gelu_tanh", "mish"), "he"),
     **dict.fromkeys(("sigmoid", "tanh"), "glorot"),
-    **dict.fromkeys(("identity", "sin"), "lecun"),
+    **dict.fromkeys(("identity", "sin", "selu"), "lecun"),
 }
 
 

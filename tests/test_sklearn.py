@@ -1,12 +1,15 @@
 """The estimators: scikit-learn's own checks, and what is said of weights, ensembles, stopping, units and pickles."""
 
+import itertools
 import json
 import pickle
 import pickletools
 
 import estimators
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from scipy import stats
 from sklearn.base import clone
@@ -17,7 +20,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from mlp_jax.sklearn import MLPClassifier, MLPRegressor
+from mlp_jax import Layer, sklearn
+from mlp_jax.activations import mish, selu
+from mlp_jax.losses import LOSSES, cross_entropy
+from mlp_jax.sklearn import REALMLP_CLASSIFIER, REALMLP_REGRESSOR, MLPClassifier, MLPRegressor
+from mlp_jax.training import _scaled_inputs
 
 # Networks of a dozen epochs warn that their loss still falls. One test asks for that warning.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -82,7 +89,7 @@ def test_several_targets():
 @both
 def test_a_weight_counts_as_so_many_examples(which):
     """In full batches, where the weighted loss is that of the repeated examples."""
-    model, X, y = ours(batch_size=1000, standardize=False)[which]
+    model, X, y = ours(batch_size=1000, scaling="none")[which]
     weights = np.arange(len(X)) % 3
     weighted = outputs(clone(model).fit(X, y, weights), X)
     repeated = outputs(clone(model).fit(np.repeat(X, weights, axis=0), np.repeat(y, weights)), X)
@@ -168,6 +175,108 @@ def test_balanced_weights_find_the_rare_class():
         model = MLPClassifier((16,), max_iter=30, random_state=0, class_weight=class_weight).fit(X, y)
         recalls[class_weight] = (model.predict(X)[y == 1] == 1).mean()
     assert recalls["balanced"] > recalls[None] + 0.2
+
+
+# RealMLP's settings
+
+SIZES = (3, 5, 4, 2)
+
+
+def scaled_network(seed, C=2):
+    """A network in float64 whose features have scales."""
+    normal = np.random.default_rng(seed).normal
+    layers = tuple(Layer(jnp.asarray(normal(size=(a, b))), jnp.asarray(normal(size=b))) for a, b in PAIRS)
+    return _scaled_inputs.Scaled(jnp.asarray(normal(size=3)), layers)
+
+
+PAIRS = list(itertools.pairwise(SIZES))
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+@pytest.mark.parametrize("phi", [selu, mish], ids=["selu", "mish"])
+def test_the_gradient_of_scaled_inputs_is_that_of_autodiff(float64, phi, loss):
+    p, rng = scaled_network(0), np.random.default_rng(1)
+    x, targets = map(jnp.asarray, (rng.normal(size=(6, 3)), rng.dirichlet([1, 1], size=6)))
+    value, by_hand = _scaled_inputs.scaled_backprop(p, x, targets, phi, loss)
+    expected = jax.value_and_grad(lambda p: loss.value(_scaled_inputs.scaled_forward(p, x, phi), targets))(p)
+    np.testing.assert_allclose(value, expected[0], rtol=1e-14)
+    for leaf, other in zip(*map(jax.tree.leaves, (by_hand, expected[1])), strict=True):
+        np.testing.assert_allclose(leaf, other, rtol=0, atol=1e-13 * float(jnp.abs(other).max()))
+
+
+def test_the_rates_are_adam_in_the_neural_tangent_parametrisation(float64):
+    """Against Adam on W' = sqrt(fan_in) W, at the rates 6 r of s, r of W' and r / 10 of b, as the authors have it."""
+    rng, rate, p = np.random.default_rng(2), 0.03, scaled_network(3)
+    x, targets, roots = jnp.asarray(rng.normal(size=(8, 3))), jnp.arange(8) % 2, [a**0.5 for a, _ in PAIRS]
+    theirs = (p.s, [root * W for root, (W, _) in zip(roots, p.layers, strict=True)], [b for _, b in p.layers])
+
+    def loss(q):
+        h = x * q[0][None]
+        for l, (W, b) in enumerate(zip(q[1], q[2], strict=True)):
+            z = h @ W / roots[l] + b[None]
+            h = selu(z) if l < len(roots) - 1 else z
+        return cross_entropy.value(z, targets)
+
+    adam = optax.chain(optax.adam(rate, eps=0.0), _scaled_inputs.rates())
+    plain = optax.adam(1.0, eps=0.0)
+    ours_state, their_state = adam.init(p), plain.init(theirs)
+    for _ in range(5):
+        updates, ours_state = adam.update(
+            _scaled_inputs.scaled_backprop(p, x, targets, selu, cross_entropy)[1], ours_state
+        )
+        p = optax.apply_updates(p, updates)
+        (ds, dW, db), their_state = plain.update(jax.grad(loss)(theirs), their_state)
+        updates = (6 * rate * ds, [rate * u for u in dW], [0.1 * rate * u for u in db])
+        theirs = jax.tree.map(jnp.add, theirs, updates)
+    np.testing.assert_allclose(p.s, theirs[0], rtol=1e-10)
+    for root, (W, b), W_theirs, b_theirs in zip(roots, p.layers, theirs[1], theirs[2], strict=True):
+        np.testing.assert_allclose(W, W_theirs / root, rtol=1e-10)
+        np.testing.assert_allclose(b, b_theirs, rtol=1e-10)
+
+
+def test_robust_scaling_is_of_quartiles_and_clips():
+    columns = np.array([[0.0, 0, 5], [1, 0, 5], [2, 0, 5], [3, 0, 5], [1000, 8, 5]])
+    scaling = sklearn._scaling_of(columns, "robust")
+    z = np.array([[-1.0, 0, 0], [-0.5, 0, 0], [0, 0, 0], [0.5, 0, 0], [499, 2, 0]])  # 0 to 8, without quartiles: / 4
+    np.testing.assert_allclose(scaling(columns), z / np.sqrt(1 + (z / 3) ** 2), rtol=1e-6)
+    assert np.abs(scaling(1e6 * columns)).max() <= 3
+
+
+def test_the_schedule_rises_from_0_and_falls_four_times(float64):
+    factory = sklearn._optimizer("sgd", "coslog4", "standard", ())
+    optimizer = factory(2.0, 0.0, 150.0)
+    state, rates = optimizer.init(np.ones(1)), []
+    for _ in range(151):
+        update, state = optimizer.update(np.ones(1), state, np.ones(1))
+        rates.append(-float(update[0]))
+    assert [i for i in range(1, 150) if rates[i - 1] > rates[i] < rates[i + 1]] == [10, 30, 70]
+    np.testing.assert_allclose([rates[i] for i in (0, 10, 30, 70, 150)], 0, atol=1e-6)
+    assert max(rates) == pytest.approx(2, abs=0.01)
+
+
+@both
+def test_realmlp_goes_on_and_is_pickled(which):
+    settings = (REALMLP_CLASSIFIER, REALMLP_REGRESSOR)[which] | {"hidden_layer_sizes": (8,), "max_iter": 8}
+    (classifier, X, labels), (regressor, _, values) = ours()
+    y, model = (labels, values)[which], (classifier, regressor)[which].set_params(**settings, n_ensemble=2)
+    for _ in range(2):
+        model.partial_fit(X, y)
+    restored = pickle.loads(pickle.dumps(model))
+    sizes = (3, 8, model.n_outputs_)
+    for folded, plain in zip(_scaled_inputs.folded(restored._params_of(sizes)), model._params(), strict=True):
+        np.testing.assert_array_equal(folded.weight, plain.weight)
+    for of in (model, restored):
+        of.partial_fit(X, y)
+    np.testing.assert_array_equal(outputs(model, X), outputs(restored, X))
+    with pytest.raises(ValueError, match=r"parametrization: .*fit a new estimator"):
+        model.set_params(parametrization="standard").partial_fit(X, y)
+
+
+def test_smooth_labels_keep_probabilities_from_0_and_1():
+    X, y, _ = problem()
+    settings = QUICK | {"max_iter": 200, "batch_size": 60}
+    plain, smooth = (MLPClassifier(**settings, label_smoothing=amount).fit(X, y) for amount in (0.0, 0.4))
+    assert plain.predict_proba(X).min() < 1e-4 < 0.05 < smooth.predict_proba(X).min()  # 0.2 is the best
 
 
 SOLVERS = {

@@ -54,6 +54,22 @@ def _zero(z: Any) -> Any:
     return mp.mpf(0)
 
 
+SELU = mp.mpf(1.0507009873554805), mp.mpf(1.6732632423543772)  # lambda and alpha, as a float64 holds them
+
+
+def _gate(z: Any) -> Any:
+    return mp.tanh(mp.log1p(mp.exp(min(z, mp.mpf(10**6)))))
+
+
+def _dgate(z: Any) -> Any:
+    return mp.sech(mp.log1p(mp.exp(min(z, mp.mpf(10**6))))) ** 2 * _s(z)
+
+
+def _mish_second_derivative(z: Any) -> Any:
+    """2 t' + z t'', where t' = s (1 - t^2) and t'' = s' (1 - t^2) - 2 s t t'."""
+    return 2 * _dgate(z) + z * _dgate(z) * (_s(-z) - 2 * _s(z) * _gate(z))
+
+
 ACTIVATIONS = {
     "identity": (lambda z: z, lambda z: mp.mpf(1), _zero),
     "sigmoid": (_s, _ds, _dds),
@@ -68,6 +84,12 @@ ACTIVATIONS = {
     "silu": (lambda z: z * _s(z), lambda z: _s(z) + z * _ds(z), lambda z: 2 * _ds(z) + z * _dds(z)),
     "gelu": (lambda z: z * _Phi(z), lambda z: _Phi(z) + z * _phi0(z), lambda z: _phi0(z) * (2 - z * z)),
     "gelu_tanh": (lambda z: z * _s(2 * gelu_u(z)[0]), _gelu_tanh_derivative, _gelu_tanh_second_derivative),
+    "selu": (
+        lambda z: SELU[0] * (z if z > 0 else SELU[1] * mp.expm1(z)),
+        lambda z: SELU[0] * (mp.mpf(1) if z > 0 else SELU[1] * mp.exp(z)),
+        lambda z: mp.mpf(0) if z > 0 else SELU[0] * SELU[1] * mp.exp(z),
+    ),
+    "mish": (lambda z: z * _gate(z), lambda z: _gate(z) + z * _dgate(z), _mish_second_derivative),
     "sin": (mp.sin, mp.cos, lambda z: -mp.sin(z)),
 }
 

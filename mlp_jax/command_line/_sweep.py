@@ -44,7 +44,8 @@ def sweep(
       seeds: how many; seed i draws the parameters and orders the examples as `train --seed i` does.
       learning_rate: the optimizer's, one or several; constant, as with `train --schedule constant`.
       hidden: the widths of the hidden layers, by default 128 128; repeat the flag for several networks.
-      activation: one or several of identity, sigmoid, tanh, relu, leaky_relu, softplus, silu, gelu, gelu_tanh, sin.
+      activation: one or several of identity, sigmoid, tanh, relu, leaky_relu, softplus, silu, gelu, gelu_tanh,
+        selu, mish, sin.
       batch_size: examples per step, one or several.
       gain: factor of the initial weights, one or several.
       examples: how many training examples to use, drawn by the seed, one or several; by default all.

@@ -35,7 +35,8 @@ def train(
     Args:
       flags: shared with `sweep`.
       hidden: the widths of the hidden layers; none for softmax regression.
-      activation: identity, sigmoid, tanh, relu, leaky_relu, softplus, silu, gelu, gelu_tanh or sin.
+      activation: identity, sigmoid, tanh, relu, leaky_relu, softplus, silu, gelu, gelu_tanh,
+        selu, mish or sin.
       batch_size: examples per step.
       learning_rate: the optimizer's, at the start.
       schedule: cosine lowers the learning rate to 0 along half a cosine, which gains half a percent on MNIST.

@@ -42,6 +42,13 @@ def _2u(z: np.ndarray) -> np.ndarray:
     return 2 * _A * (z + _B * z**3)
 
 
+_LAMBDA, _ALPHA = 1.0507009873554805, 1.6732632423543772
+
+
+def _gate(z: np.ndarray) -> np.ndarray:
+    return np.tanh(np.logaddexp(z, 0))
+
+
 identity = Elementwise("identity", lambda z: z, np.ones_like)
 sigmoid = Elementwise("sigmoid", _s, _ds)
 tanh = Elementwise("tanh", np.tanh, _dtanh)
@@ -56,6 +63,9 @@ ACTIVATIONS = {
                     lambda z: _normal(z) + z * np.exp(-z * z / 2) / math.sqrt(2 * math.pi)),
         Elementwise("gelu_tanh", lambda z: z * _s(_2u(z)),
                     lambda z: _s(_2u(z)) * (1 + 2 * _A * (z + 3 * _B * z**3) * _s(-_2u(z)))),
+        Elementwise("selu", lambda z: _LAMBDA * np.where(z > 0, z, _ALPHA * np.expm1(np.minimum(z, 0))),
+                    lambda z: _LAMBDA * np.where(z > 0, 1, _ALPHA * np.exp(np.minimum(z, 0)))),
+        Elementwise("mish", lambda z: z * _gate(z), lambda z: _gate(z) + z * _s(z) * (1 - _gate(z) ** 2)),
         Elementwise("sin", np.sin, np.cos),
     )
 }  # fmt: skip
