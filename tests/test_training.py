@@ -134,7 +134,7 @@ def test_train_is_the_plain_loop(n, batch_size, shuffle, dtype):
             None,
         )
         error = 1e-12 if dtype == "float64" else 1e-5
-        chex.assert_trees_all_close(result, expected, rtol=error, atol=error)
+        chex.assert_trees_all_close(result._replace(state=None), expected, rtol=error, atol=error)
         chex.assert_trees_all_equal_dtypes(result.params, params)
 
 
@@ -237,6 +237,36 @@ def test_progress_comes_at_least_fifty_times_in_equal_chunks():
     chex.assert_trees_all_equal(result, train(*arguments, **settings))
 
 
+# Going on, and the best epoch
+
+
+@pytest.mark.parametrize("keep", ["last", "best"])
+def test_two_halves_are_the_whole(run, keep):
+    settings = dict(keep=keep, optimizer=MOMENTUM, batch_size=4)
+    first = train(KEY, run.params, run.data, run.data, epochs=1, **settings)
+    before = copies(first.state)
+    second = train(KEY, first.state, run.data, run.data, epochs=2, **settings)
+    whole = train(KEY, run.params, run.data, run.data, epochs=3, **settings)
+    chex.assert_trees_all_equal(second.state, whole.state)
+    chex.assert_trees_all_equal(second.params, whole.params)
+    chex.assert_trees_all_equal(copies(first.state), before)  # not donated
+    assert second.history.train_loss.tolist() == whole.history.train_loss[1:].tolist()
+
+
+def test_the_best_epoch_is_kept():
+    """At a rate so large that the loss goes up and down."""
+    settings = dict(optimizer=optax.sgd, hyperparameters={"learning_rate": 1.0}, epochs=12, batch_size=4)
+    every = lambda params, x, targets: params  # noqa: E731
+    result = train(KEY, network(), examples(), examples(seed=1), keep="best", record=every, **settings)
+    i = int(np.argmin(result.history.validation_loss))
+    assert 0 < i < 11 and result.state.best.epoch == i + 1
+    assert result.state.best.loss == result.history.validation_loss[i]
+    chex.assert_trees_all_equal(result.params, row(result.recorded, i))
+    chex.assert_trees_all_equal(result.state.params, row(result.recorded, -1))
+    last = train(KEY, network(), examples(), examples(seed=1), **settings)
+    chex.assert_trees_all_equal(last.params, result.state.params)
+
+
 # Compilation
 
 
@@ -260,7 +290,10 @@ def test_train_traces_once_a_batch_shape(run):
 
 def test_programs_of_old_optimizers_are_freed(run, monkeypatch):
     monkeypatch.setattr(_programs, "RECIPES", 2)  # to be quick
-    of_init, of_run = _programs.jit_of(["static"]), _programs.jit_of(["static", "epochs"], donate_argnames="state")
+    of_init, of_run = (
+        _programs.jit_of(["static", "keep"]),
+        _programs.jit_of(["static", "epochs"], donate_argnames="state"),
+    )
     monkeypatch.setattr(_engine, "init_state", of_init(_engine.init_state.__wrapped__))
     monkeypatch.setattr(_engine, "_run_jit_donating", of_run(_engine.run_epochs))
     held = []
@@ -421,7 +454,8 @@ def test_a_gradient_of_your_own_is_used(run, full):
         value, gradient = backprop(params, x, targets, activation, loss)
         return value, jax.tree.map(lambda g: g / 2, gradient)
 
-    assert_close(run.full_batches(gradient=half, optimizer=optax.sgd(0.6, momentum=0.9)), full)
+    result = run.full_batches(gradient=half, optimizer=optax.sgd(0.6, momentum=0.9))
+    assert_close(result._replace(state=None), full._replace(state=None))  # whose momenta are twice as large
 
 
 def residual(params, x, activation=mlp_jax.tanh):
@@ -615,6 +649,17 @@ BAD = {  # changed arguments, the error, and what its words must hold
         dict(validation=(X[:, :2], LABELS)),
         ValueError,
         r"validation x: expected \(B, 3\).* got shape \(11, 2\)",
+    ),
+    "keep of another name": (dict(keep="first"), ValueError, "keep: expected one of last, best, got 'first'"),
+    "the best of nothing": (
+        dict(keep="best"),
+        ValueError,
+        "keep: expected 'last' without validation data, got 'best'; give validation",
+    ),
+    "the state of another optimizer": (
+        dict(params=mlp_jax.training.TrainState(network(), (), jnp.zeros((), jnp.int32))),
+        ValueError,
+        "params: expected a state of this run's optimizer, got another's",
     ),
     "data without targets": (dict(data=X), TypeError, r"data: expected \(x, targets\), got"),
     "labels out of range": (

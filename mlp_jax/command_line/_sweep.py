@@ -17,7 +17,8 @@ from mlp_jax._interrupt import interrupted
 from mlp_jax.command_line._flags import Flags, Shared, check_flags, epochs_of, load_data, loss_of, optimizer_of
 from mlp_jax.command_line._jax_settings import keep_compiled_programs, use_all_cores
 from mlp_jax.command_line._progress import progress_bars
-from mlp_jax.command_line._sweep_table import Row, best_of, in_words, show, spread, summary
+from mlp_jax.command_line._sweep_table import Row, best_of, in_words, measure_of, show, spread, summary
+from mlp_jax.command_line._train import fit_of
 
 
 def sweep(
@@ -70,9 +71,7 @@ def sweep(
     dataset = load_data(flags)
     loss = loss_of(flags, dataset)
     flags = replace(flags, loss=loss.name)
-    if not dataset.classes:
-        cure = "train by mlp-jax train, or in Python by mlp_jax.sweep(..., loss=squared_error)"
-        raise _doors.mistake("data", "classes, by whose accuracy a sweep chooses", "values", cure)
+    measure = measure_of(dataset)
     epochs = epochs_of(flags, min([len(dataset.train.x), *examples]), max(batch_size))
     claim(folder, request_of(flags, {name: grid.get(name, ["default"]) for name in given}, seeds, epochs, dataset))
     print(f"finished runs are kept in {folder}")
@@ -87,18 +86,18 @@ def sweep(
             dataset.validation,
             **run,
             epochs=epochs,
-            classes=len(dataset.classes),
+            classes=dataset.outputs,
             dtype=flags.dtype,
             folder=folder,
             memory=None if memory is None else memory * 1e9,
             log=print,
             progress=lambda done, total: move(done),
         )
-    rows = summary(result, list(grid), seeds)
+    rows = summary(result, list(grid), seeds, measure)
     best = best_of(rows)
     varied = [name for name, values in grid.items() if len(values) > 1]
-    show(rows, best, varied)
-    show_test(result, best, varied, dataset.test, loss)
+    show(rows, best, varied, measure)
+    show_test(result, best, varied, dataset, loss)
     if (diverged := np.flatnonzero(result.table()["diverged_epoch"])).size:
         show_divergence(result, int(diverged[0]), dataset, epochs, flags.dtype, run)
     result.write_csv(folder / "table.csv")
@@ -109,7 +108,7 @@ def sweep(
     except ModuleNotFoundError as error:
         print(f"no plot: it needs {error.name}: pip install 'mlp_jax[experiments]'")
     else:
-        plot(folder / "plot.svg", rows, varied)
+        plot(folder / "plot.svg", rows, varied, measure)
         written.append(folder / "plot.svg")
     print(f"wrote {', '.join(map(str, written))}")
 
@@ -177,19 +176,27 @@ def claim(folder: Path, request: Mapping[str, list[str]]) -> None:
         json.dump(request, file, indent=1)
 
 
-def show_test(result: Any, best: Row, varied: Sequence[str], test: Any, loss: Any) -> None:
-    """Print the test accuracy of the chosen setting only."""
+def show_test(result: Any, best: Row, varied: Sequence[str], dataset: Any, loss: Any) -> None:
+    """Print the test accuracy, or RMSE and R2, of the chosen setting only."""
     import mlp_jax
 
-    accuracies = []
-    for i in range(best.first, best.first + len(best.accuracy)):
-        phi = result.settings[i]["activation"]
-        measured = mlp_jax.evaluate(result.run(i).params, test.x, test.labels, activation=phi, loss=loss)
-        accuracies.append(100 * float(measured.accuracy))
+    runs = range(best.first, best.first + len(best.score))
+    phis = [result.settings[i]["activation"] for i in runs]
+    measured = [
+        mlp_jax.evaluate(result.run(i).params, *dataset.test, phi, loss)
+        for i, phi in zip(runs, phis, strict=True)
+    ]
     chosen = ", ".join(f"{name.replace('_', ' ')} {in_words(name, best.setting[name])}" for name in varied)
     if varied:
-        print(f"\nchosen by the median validation accuracy: {chosen}")
-    print(f"test accuracy {np.median(accuracies):.2f} % ({spread(np.array(accuracies))} over {len(accuracies)} seeds)")
+        print(f"\nchosen by the median validation {measure_of(dataset).name}: {chosen}")
+    if dataset.classes:
+        accuracies = 100 * np.array([of.accuracy for of in measured])
+        print(f"test accuracy {np.median(accuracies):.2f} % ({spread(accuracies, 2)} over {len(runs)} seeds)")
+        return
+    losses, variance = np.array([of.loss for of in measured]), float(np.var(dataset.test.labels, dtype=float))
+    words = fit_of(float(np.median(losses)), variance, dataset.target_scale)
+    roots = dataset.target_scale * np.sqrt(losses)
+    print(f"test {words} (RMSE {roots.min():.4g} to {roots.max():.4g} over {len(runs)} seeds)")
 
 
 def show_divergence(result: Any, i: int, dataset: Any, epochs: int, dtype: str, run: Mapping[str, Any]) -> None:
@@ -205,7 +212,7 @@ def show_divergence(result: Any, i: int, dataset: Any, epochs: int, dtype: str, 
     activation, batch_size = setting["activation"], setting["batch_size"]
     numbers = {name: value for name, value in setting.items() if name not in NAMES}
     static = Static(activation, run["loss"], run["optimizer"], batch_size, shuffle=True)
-    sizes = (x.shape[1], *setting["hidden"], len(dataset.classes))
+    sizes = (x.shape[1], *setting["hidden"], dataset.outputs)
     init, order, subset = (np.uint32(setting[name]) for name in SEEDS[1:])
     of_run = Run(init, order, subset, setting["gain"], numbers)
     key, params, data = start(of_run, (x, labels), Shape(sizes, setting["examples"], epochs, dtype, static))

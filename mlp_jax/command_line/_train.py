@@ -26,6 +26,7 @@ def train(
     label_smoothing: float = 0.0,
     class_weight: Literal["balanced"] | None = None,
     confusion: bool = False,
+    keep: Literal["last", "best"] | None = None,
     seed: int = 0,
     output: Path | None = None,
     overwrite: bool = False,
@@ -44,6 +45,8 @@ def train(
       label_smoothing: the share of every label that is spread over all classes.
       class_weight: balanced weights an example by N / (C n), n the number of its class, so all classes count alike.
       confusion: print how often each class of the test examples is taken for each other one.
+      keep: the parameters of the last epoch, or of the best one, with the least validation loss; by default the last
+        for classes, and the best for values, which a network soon learns by heart.
       seed: draws the parameters and orders the examples.
       output: the .safetensors file to write the trained network to.
       overwrite: replace the output if it exists.
@@ -102,10 +105,11 @@ def train(
         loss=training_loss,
         gradient=getattr(mlp_jax, flags.gradient),
     )
+    keep = keep or ("last" if dataset.classes else "best")
     start = time.perf_counter()
     with progress_bars() as add_bar:
         progress = show_progress(add_bar("epoch", epochs, "compiling"), len(targets))
-        result = mlp_jax.train(key_run, params, examples, validation=validation, progress=progress, **run)
+        result = mlp_jax.train(key_run, params, examples, validation, keep=keep, progress=progress, **run)
         jax.block_until_ready(result)
     print(f"trained {epochs} epochs in {time.perf_counter() - start:.1f} s, including compilation")
     numbers = (result.params, result.history.train_loss)
@@ -113,6 +117,8 @@ def train(
         found = mlp_jax.find_divergence(key_run, params, examples, **run) or "a number is not finite"
         print(f"diverged: {found}; nothing is written; --learning-rate was {learning_rate:g}", file=sys.stderr)
         sys.exit(1)
+    if result.state is not None and result.state.best is not None:
+        print(f"kept the parameters of epoch {result.state.best.epoch}, whose validation loss is the least")
     for name in ("train", "validation", "test"):
         x, labels = getattr(dataset, name)
         measured = mlp_jax.evaluate(result.params, x, labels, activation=phi, loss=loss)

@@ -7,7 +7,8 @@ over its minibatches. Data are arguments, so nothing is compiled again for other
 
 import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +19,7 @@ from mlp_jax import _doors
 from mlp_jax._programs import jit_of
 from mlp_jax._types import ArrayLike
 from mlp_jax.training._batches import epoch_order, scan_batches
-from mlp_jax.training._evaluation import Evaluation, evaluate_batches
+from mlp_jax.training._evaluation import evaluate_batches
 from mlp_jax.training._recipe import Examples, Static, Traced, as_examples_of, dtype_of, recipe_of, takes_recipe
 
 
@@ -35,29 +36,54 @@ class History(NamedTuple):
     validation_accuracy: Float[Array, " epochs"] | None
 
 
+class Best(NamedTuple):
+    """The parameters after the epoch with the least loss on validation data, that loss, and that epoch (from 1)."""
+
+    params: PyTree
+    loss: Float[Array, ""]
+    epoch: Int[Array, ""]
+
+
 class TrainState(NamedTuple):
-    """The state of training: parameters, the optimiser's state, and the number of epochs done."""
+    """The state of training, all that it needs to go on.
+
+    Attributes:
+      params: the parameters.
+      optimizer_state: of the optimiser.
+      epoch: the number of epochs done.
+      best: the best parameters so far; None if the last ones are kept.
+    """
 
     params: PyTree
     optimizer_state: PyTree
     epoch: Int[Array, ""]
+    best: Best | None = None
 
 
 class TrainResult(NamedTuple):
-    """The final parameters, the history by epoch, and what `record` returned, stacked by epoch."""
+    """The result of a run.
+
+    Attributes:
+      params: the parameters after the last epoch, or with keep="best" after the best one.
+      history: by epoch.
+      recorded: what `record` returned, stacked by epoch.
+      state: where `train` can go on; None for a run of a sweep.
+    """
 
     params: PyTree
     history: History
     recorded: PyTree
+    state: TrainState | None = None
 
 
 @takes_recipe
 def train(
     key: Array,
-    params: PyTree,
+    params: PyTree | TrainState,
     data: tuple[ArrayLike, ArrayLike],
     validation: tuple[ArrayLike, ArrayLike] | None = None,
     *,
+    keep: Literal["last", "best"] = "last",
     progress: Callable[[int, History], None] | None = None,
     **recipe: Any,
 ) -> TrainResult:
@@ -65,16 +91,18 @@ def train(
 
     Args:
       key: a key of `jax.random`, which orders the examples. Epoch i uses fold_in(key, i).
-      params: the parameters to start from, as `init_params` gives them. They stay usable.
+      params: the parameters to start from, as `init_params` gives them; or the `state` of a result, to go on from. They
+        stay usable. With the same key and data, two runs of 5 epochs give the bits of one of 10.
       data: (x, targets), x (N, D) and targets labels (N,) or floats (N, C).
       validation: (x, targets) to measure after every epoch; None, the default, measures nothing.
+      keep: "last", or "best", the parameters after the epoch with the least loss on `validation`.
       progress: progress(epochs done, the `History` of the epochs since the last call), called on the host between
         compiled chunks of epochs. All chunks have one length, at most a fiftieth of the run. Not under vmap or jit.
       recipe: how to train, by the names of `Recipe`: optimizer, hyperparameters, epochs, batch_size, activation, loss,
         gradient, forward, shuffle, record.
 
     Returns:
-      `TrainResult(params, history, recorded)`.
+      `TrainResult(params, history, recorded, state)`.
 
     Raises:
       ValueError, TypeError: if the data do not fit the network, are empty or not finite, a label is outside [0, C) or
@@ -92,13 +120,19 @@ def train(
     run = recipe_of("train", recipe)
     if progress is not None:
         _doors.check_function("progress", progress)
+    _doors.check_choice("keep", keep, ("last", "best"))
+    if keep == "best" and validation is None:
+        raise _doors.mistake("keep", "'last' without validation data", "'best'", "give validation")
     network = (run.forward, run.activation, run.loss)
+    start, params = (params, params.params) if isinstance(params, TrainState) else (None, params)
     params, data = as_examples_of("data", data, params, *network)
     if validation is not None:
         _, validation = as_examples_of("validation", validation, params, *network, data[0].shape[1])
     static, traced = run.static, run.traced(dtype_of(params))
 
-    state = init_state(params, traced.hyperparameters, static=static)
+    if start is not None:
+        _check_start(start, traced, static)
+    state = init_state(params, traced.hyperparameters, start, static=static, keep=keep)
     chunk = run.epochs if progress is None else _divisor(run.epochs, at_most=max(1, run.epochs // 50))
     arguments = (key, data, validation, traced)
     program = _run_jit_donating
@@ -114,7 +148,7 @@ def train(
         if progress is not None:
             progress(done, measured[0])
     history, recorded = chunks[0] if len(chunks) == 1 else jax.tree.map(lambda *a: jnp.concatenate(a), *chunks)
-    return TrainResult(state.params, history, recorded)
+    return TrainResult(state.params if state.best is None else state.best.params, history, recorded, state)
 
 
 def run_epochs(
@@ -130,11 +164,14 @@ def run_epochs(
 
     def epoch(state: TrainState, _: None) -> tuple[TrainState, tuple[History, PyTree]]:
         state, train_loss = one_epoch(state, key, data, traced, static)
-        measured: Evaluation | tuple[None, None] = (None, None)
+        measured = None
         if validation is not None:
             measured = evaluate_batches(state.params, *validation, traced.forward, static.activation, static.loss)
+        if state.best is not None and measured is not None:
+            now = Best(state.params, measured.loss, state.epoch)
+            state = state._replace(best=jax.tree.map(partial(jnp.where, now.loss < state.best.loss), now, state.best))
         recorded = None if traced.record is None else traced.record(state.params, *data)
-        return state, (History(train_loss, *measured), recorded)
+        return state, (History(train_loss, *(measured or (None, None))), recorded)
 
     return jax.lax.scan(epoch, state, length=epochs)
 
@@ -160,7 +197,7 @@ def one_epoch(
     (params, optimizer_state), loss = scan_batches(
         step, (state.params, state.optimizer_state), order, static.batch_size
     )
-    return TrainState(params, optimizer_state, state.epoch + 1), loss
+    return state._replace(params=params, optimizer_state=optimizer_state, epoch=state.epoch + 1), loss
 
 
 def order_of_epoch(key: Array, epoch: Int[Array, ""], examples: int, static: Static) -> Int[Array, " N"]:
@@ -207,12 +244,35 @@ def transformation_of(
     return optax.with_extra_args_support(optimizer if hyperparameters is None else optimizer(**hyperparameters))
 
 
-@jit_of(["static"])
-def init_state(params: PyTree, hyperparameters: dict[str, Array] | None, static: Static) -> TrainState:
-    """Return a first state of copies, which can be donated while the caller's arrays stay usable."""
-    transformation = transformation_of(static.optimizer, hyperparameters)
-    state = TrainState(params, transformation.init(params), jnp.zeros((), jnp.int32))
+@jit_of(["static", "keep"])
+def init_state(
+    params: PyTree,
+    hyperparameters: dict[str, Array] | None,
+    start: TrainState | None = None,
+    *,
+    static: Static,
+    keep: str = "last",
+) -> TrainState:
+    """Return a state to start at, of copies, which can be donated while the caller's arrays stay usable."""
+    state = start
+    if state is None:
+        transformation = transformation_of(static.optimizer, hyperparameters)
+        state = TrainState(params, transformation.init(params), jnp.zeros((), jnp.int32))
+    if keep == "last":
+        state = state._replace(best=None)
+    elif state.best is None:
+        dtype = jnp.promote_types(dtype_of(params), jnp.float32)  # of a mean over examples
+        state = state._replace(best=Best(state.params, jnp.array(jnp.inf, dtype), state.epoch))
     return jax.tree.map(jnp.copy, state)
+
+
+def _check_start(start: TrainState, traced: Traced, static: Static) -> None:
+    """Check that a state to go on from is one of the run's optimiser."""
+    init = transformation_of(static.optimizer, traced.hyperparameters).init
+    expected, got = jax.eval_shape(init, start.params), start.optimizer_state
+    kinds = [jax.tree.map(lambda a: f"{a.dtype}{a.shape}", of) for of in (expected, got)]
+    if kinds[0] != kinds[1]:
+        raise _doors.mistake("params", "a state of this run's optimizer", "another's", "give the optimizer of that run")
 
 
 def _divisor(number: int, at_most: int) -> int:
