@@ -183,7 +183,7 @@ def show_test(result: Any, best: Row, varied: Sequence[str], dataset: Any, loss:
     runs = range(best.first, best.first + len(best.score))
     phis = [result.settings[i]["activation"] for i in runs]
     measured = [
-        mlp_jax.evaluate(result.run(i).params, *dataset.test, phi, loss)
+        mlp_jax.evaluate(result.run(i).params, dataset.test.x, dataset.test.labels, phi, loss)
         for i, phi in zip(runs, phis, strict=True)
     ]
     chosen = ", ".join(f"{name.replace('_', ' ')} {in_words(name, best.setting[name])}" for name in varied)
