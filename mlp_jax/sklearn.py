@@ -23,7 +23,6 @@ from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -37,13 +36,14 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 import mlp_jax
 from mlp_jax import _doors
 from mlp_jax.activations import ACTIVATIONS, GLOROT, Activation
-from mlp_jax.backpropagation import backprop
 from mlp_jax.datasets import mean_and_scale, standardise
+from mlp_jax.datasets._loaders import CLIP, median_and_spread
 from mlp_jax.losses import Loss, cross_entropy, smooth_labels, softmax, squared_error, weighted, with_weights
-from mlp_jax.network import Layer, Params, forward, init_params
+from mlp_jax.network import Layer, Params, forward
 from mlp_jax.sweeps import runs_at_once
+from mlp_jax.training._parametrizations import PARAMETRIZATIONS, Scaled
 from mlp_jax.training._recipe import Recipe
-from mlp_jax.training._scaled_inputs import Scaled, folded, init_scaled, rates, scaled_backprop, scaled_forward
+from mlp_jax.training._schedules import SCHEDULES, rate_of
 from mlp_jax.training._stopping import Run, Until, begun_many, train_many_until
 
 FORM = 1  # of a pickle; a change of the attributes below needs another number
@@ -51,11 +51,7 @@ DTYPE = np.dtype(np.float32)
 ROWS = 4096  # of a prediction at a time; fewer are padded to a power of two, so that few programs are compiled
 CHUNKS = 50  # a training returns to the host this often, to be interrupted
 NAMES = {"logistic": "sigmoid"}  # scikit-learn's name: ours
-CYCLES = 15  # of the schedule coslog4, whose four waves end at t = 1/15, 3/15, 7/15 and 1
-SCHEDULES = ("constant", "cosine", "coslog4")
 SCALINGS = ("standard", "robust", "none")
-CLIP = 3.0  # robustly scaled columns stay within it
-PARAMETRIZATIONS = ("standard", "ntk")
 
 _REALMLP = {  # RealMLP-TD-S (Holzmüller, Grinsztajn & Steinwart, 2024), which names a best epoch and never stops
     "hidden_layer_sizes": (256, 256, 256),
@@ -82,8 +78,7 @@ class Scaling(NamedTuple):
 
     def __call__(self, raw: Any) -> np.ndarray:
         """Return the scaled columns (N, D)."""
-        z = standardise(raw, self.mean, self.scale, DTYPE)
-        return z if np.isinf(self.clip) else z / np.sqrt(1 + (z / DTYPE.type(self.clip)) ** 2)
+        return standardise(raw, self.mean, self.scale, DTYPE, clip=self.clip)
 
 
 class _Weighted(NamedTuple):
@@ -101,14 +96,9 @@ def _optimizer(
     """Return the factory of an optimizer of optax, after the gradient of (alpha / 2) |W|^2 is added."""
 
     def factory(learning_rate: Any, alpha: Any, steps: Any, **numbers: Any) -> optax.GradientTransformation:
-        def rate(step: Any) -> Any:
-            t = jnp.minimum(step / steps, 1)
-            waves = t / 2 if schedule == "cosine" else jnp.log2(1 + CYCLES * t) + 0.5
-            return learning_rate * (1 + jnp.cos(2 * jnp.pi * waves)) / 2
-
         of_weights = optax.add_decayed_weights(alpha, mask=partial(jax.tree.map, lambda leaf: leaf.ndim > 1))
-        solve = getattr(optax, solver)(learning_rate if schedule == "constant" else rate, **dict(static), **numbers)
-        return optax.chain(of_weights, solve, rates() if parametrization == "ntk" else optax.identity())
+        solve = getattr(optax, solver)(rate_of(schedule, learning_rate, steps), **dict(static), **numbers)
+        return optax.chain(of_weights, solve, PARAMETRIZATIONS[parametrization].rates())
 
     return factory
 
@@ -120,8 +110,9 @@ def _drawn(seeds: Any, sizes: tuple[int, ...], activation: Activation, parametri
     The variance of plain weights is Glorot's for every activation. He's is that of a deep network; in tables, whose
     first layer is often wider than the data, its first layer is too large to be forgotten in few epochs.
     """
-    draw = partial(init_params, weight_init=GLOROT) if parametrization == "standard" else init_scaled
-    return jax.vmap(lambda seed: draw(jax.random.key(seed), sizes=sizes, activation=activation, dtype=DTYPE))(seeds)
+    draw = partial(PARAMETRIZATIONS[parametrization].init, sizes=sizes, activation=activation, dtype=DTYPE)
+    own = {"weight_init": GLOROT} if parametrization == "standard" else {}
+    return jax.vmap(lambda seed: draw(jax.random.key(seed), **own))(seeds)
 
 
 @partial(jax.jit, static_argnames=("activation", "is_classifier"))
@@ -301,7 +292,7 @@ class _MLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
             raise _doors.mistake("training", "finite parameters", "others", "give a lower learning_rate_init")
         self._unfolded = (params.s, params.layers[0].weight) if isinstance(params, Scaled) else None
-        params = folded(params) if isinstance(params, Scaled) else params
+        params = PARAMETRIZATIONS[self.parametrization].folded(params)
         single = self.n_ensemble == 1
         self.coefs_ = [np.asarray(layer.weight[0] if single else layer.weight) for layer in params]
         self.intercepts_ = [np.asarray(layer.bias[0] if single else layer.bias) for layer in params]
@@ -557,9 +548,7 @@ def _scaling_of(x: np.ndarray, scaling: str) -> Scaling:
         return Scaling(np.zeros(x.shape[1]), np.ones(x.shape[1]))
     if scaling == "standard":
         return Scaling(*mean_and_scale(x, images=False))
-    low, quarter, median, three_quarters, high = np.quantile(x.astype(np.float64), (0, 0.25, 0.5, 0.75, 1), axis=0)
-    spread = np.where(three_quarters > quarter, three_quarters - quarter, (high - low) / 2)
-    return Scaling(median, np.where(spread > 0, spread, np.inf), CLIP)
+    return Scaling(*median_and_spread(x), CLIP)
 
 
 def _as_targets(y: np.ndarray) -> np.ndarray:
@@ -644,7 +633,7 @@ def _recipe_of(estimator: _MLP, phi: Activation, loss: Loss, batch: int, steps: 
             raise _doors.mistake("solver_options", f"arguments of optax.{solver}", repr(name), f"known are {names}")
     numbers = {name: value for name, value in options.items() if isinstance(value, float)}
     static = tuple(sorted((name, value) for name, value in options.items() if name not in numbers))
-    is_ntk = estimator.parametrization == "ntk"
+    parametrization = PARAMETRIZATIONS[estimator.parametrization]
     return Recipe(
         optimizer=_optimizer(solver, estimator.learning_rate, estimator.parametrization, static),
         hyperparameters={
@@ -657,6 +646,6 @@ def _recipe_of(estimator: _MLP, phi: Activation, loss: Loss, batch: int, steps: 
         activation=phi,
         loss=loss,
         shuffle=bool(estimator.shuffle),
-        gradient=scaled_backprop if is_ntk else backprop,
-        forward=scaled_forward if is_ntk else forward,
+        gradient=parametrization.gradient,
+        forward=parametrization.forward,
     )

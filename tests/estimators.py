@@ -6,6 +6,7 @@ its own. Both networks have scikit-learn's defaults, standardised columns, and s
 """
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import mlp_jax.sklearn as ours
 
+ENVIRONMENT = os.environ | {"OMP_WAIT_POLICY": "passive"}  # else boosting's threads wait for shared cores in a loop
 RECORD = Path(__file__).with_suffix(".json")
 
 
@@ -119,7 +121,7 @@ def main():
     for table in TABLES:
         for name in MODELS:
             command = [sys.executable, __file__, table, name]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            done = subprocess.run(command, capture_output=True, text=True, check=True, env=ENVIRONMENT)
             record[f"{table}: {name}"] = of = json.loads(done.stdout)
             mean, error = np.mean(of["scores"]), np.std(of["scores"], ddof=1) / np.sqrt(len(of["scores"]))
             print(f"{table}: {name}: {mean:.4f} ± {2 * error:.4f}, {of['seconds']} s, {of['megabytes']} MB", flush=True)

@@ -145,6 +145,22 @@ def test_standardise_refuses(change, parts):
     assert_says(error, *parts)
 
 
+@pytest.mark.parametrize("images", [False, True], ids=["table", "images"])
+def test_robust_scaling_is_that_of_the_raw_columns(images):
+    rng = np.random.default_rng(0)
+    raw = np.column_stack([rng.normal(50, 9, 40), rng.exponential(size=40) ** 4, np.arange(40) == 7, np.full(40, 5.0)])
+    splits = [datasets.Examples(part, np.zeros(len(part))) for part in np.split(raw, [30, 34])]
+    plain = _loaders._scaled("t", splits, ("a", "b"), images=images, dtype=np.float64)
+    robust = _loaders.scaled_robustly(plain)
+    for split, (x, _) in zip((robust.train, robust.validation, robust.test), splits, strict=True):
+        z = datasets.standardise(x, robust.mean, robust.scale, np.float64)
+        np.testing.assert_allclose(split.x, z / np.sqrt(1 + (z / 3) ** 2), atol=1e-12)
+        assert np.abs(split.x).max() < 3 and (split.x[:, 3] == 0).all()
+    np.testing.assert_allclose(robust.mean[:2], np.median(raw[:30, :2], axis=0))
+    np.testing.assert_allclose(robust.scale[:2], np.subtract(*np.quantile(raw[:30, :2], (0.75, 0.25), axis=0)))
+    np.testing.assert_allclose(robust.scale[2], 0.5)  # of 0 and 1, since quartiles are equal
+
+
 @settings(max_examples=50, deadline=None)
 @given(strata=st.lists(st.integers(0, 3), min_size=10, max_size=200), seed=st.integers(0, 5))
 def test_strata_are_split_in_proportion(strata, seed):

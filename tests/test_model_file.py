@@ -24,7 +24,7 @@ DEEP = "[" * 10**5
 def test_what_is_saved_comes_back(tmp_path, shape, dtype):
     params = mlp_jax.init_params(jax.random.key(0), (3, 4, 2), dtype=dtype)
     model = Model(params, "relu", np.full(shape, 0.1), np.full(shape, np.inf), ("ß", "猫"), ("α", "b", "c"), "kind")
-    for version in (model, replace(model, label="other")):  # the second replaces the first
+    for version in (model, replace(model, label="other", clip=3.0)):  # the second replaces the first
         save_model(tmp_path / "m.safetensors", version, "0")
         back = load_model(tmp_path / "m.safetensors")
         for name, value in vars(version).items():
@@ -55,6 +55,11 @@ TAMPERED = {
     "mean too long a number": (dict(mean="9" * 5000), ("mean: expected finite numbers", "got inf")),
     "mean is null": (dict(mean="null"), ("expected metadata with mean, got none", "--mean")),
     "scale too long": (dict(scale="[1, 1, 1, 1]"), ("scale: expected numbers above 0, one or 3, got 4 of them",)),
+    "clip 0": (dict(clip="0"), ("clip: expected a finite number above 0", "got 0.0")),
+    "clip NaN": (dict(clip="NaN"), ("clip: expected a finite number above 0", "got nan")),
+    "clip infinite": (dict(clip="Infinity"), ("clip: expected a finite number above 0", "got inf")),
+    "clip of texts": (dict(clip='"3"'), ("clip: expected a finite number above 0", "'3'")),
+    "several clips": (dict(clip="[3, 3]"), ("clip: expected a finite number above 0", "2 of them")),
     "scale 0": (dict(scale="[1, 0, 1]"), ("scale: expected numbers above 0", "got 0.0")),
     "scale negative": (dict(scale="-2"), ("scale: expected numbers above 0", "got -2.0")),
     "scale NaN": (dict(scale="NaN"), ("scale: expected numbers above 0", "got nan")),

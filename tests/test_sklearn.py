@@ -24,7 +24,7 @@ from mlp_jax import Layer, sklearn
 from mlp_jax.activations import mish, selu
 from mlp_jax.losses import LOSSES, cross_entropy
 from mlp_jax.sklearn import REALMLP_CLASSIFIER, REALMLP_REGRESSOR, MLPClassifier, MLPRegressor
-from mlp_jax.training import _scaled_inputs
+from mlp_jax.training import _parametrizations
 
 # Networks of a dozen epochs warn that their loss still falls. One test asks for that warning.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -186,7 +186,7 @@ def scaled_network(seed, C=2):
     """A network in float64 whose features have scales."""
     normal = np.random.default_rng(seed).normal
     layers = tuple(Layer(jnp.asarray(normal(size=(a, b))), jnp.asarray(normal(size=b))) for a, b in PAIRS)
-    return _scaled_inputs.Scaled(jnp.asarray(normal(size=3)), layers)
+    return _parametrizations.Scaled(jnp.asarray(normal(size=3)), layers)
 
 
 PAIRS = list(itertools.pairwise(SIZES))
@@ -194,11 +194,11 @@ PAIRS = list(itertools.pairwise(SIZES))
 
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
 @pytest.mark.parametrize("phi", [selu, mish], ids=["selu", "mish"])
-def test_the_gradient_of_scaled_inputs_is_that_of_autodiff(float64, phi, loss):
+def test_the_gradient_of_parametrizations_is_that_of_autodiff(float64, phi, loss):
     p, rng = scaled_network(0), np.random.default_rng(1)
     x, targets = map(jnp.asarray, (rng.normal(size=(6, 3)), rng.dirichlet([1, 1], size=6)))
-    value, by_hand = _scaled_inputs.scaled_backprop(p, x, targets, phi, loss)
-    expected = jax.value_and_grad(lambda p: loss.value(_scaled_inputs.scaled_forward(p, x, phi), targets))(p)
+    value, by_hand = _parametrizations.scaled_backprop(p, x, targets, phi, loss)
+    expected = jax.value_and_grad(lambda p: loss.value(_parametrizations.scaled_forward(p, x, phi), targets))(p)
     np.testing.assert_allclose(value, expected[0], rtol=1e-14)
     for leaf, other in zip(*map(jax.tree.leaves, (by_hand, expected[1])), strict=True):
         np.testing.assert_allclose(leaf, other, rtol=0, atol=1e-13 * float(jnp.abs(other).max()))
@@ -217,12 +217,12 @@ def test_the_rates_are_adam_in_the_neural_tangent_parametrisation(float64):
             h = selu(z) if l < len(roots) - 1 else z
         return cross_entropy.value(z, targets)
 
-    adam = optax.chain(optax.adam(rate, eps=0.0), _scaled_inputs.rates())
+    adam = optax.chain(optax.adam(rate, eps=0.0), _parametrizations.rates())
     plain = optax.adam(1.0, eps=0.0)
     ours_state, their_state = adam.init(p), plain.init(theirs)
     for _ in range(5):
         updates, ours_state = adam.update(
-            _scaled_inputs.scaled_backprop(p, x, targets, selu, cross_entropy)[1], ours_state
+            _parametrizations.scaled_backprop(p, x, targets, selu, cross_entropy)[1], ours_state
         )
         p = optax.apply_updates(p, updates)
         (ds, dW, db), their_state = plain.update(jax.grad(loss)(theirs), their_state)
@@ -263,7 +263,7 @@ def test_realmlp_goes_on_and_is_pickled(which):
         model.partial_fit(X, y)
     restored = pickle.loads(pickle.dumps(model))
     sizes = (3, 8, model.n_outputs_)
-    for folded, plain in zip(_scaled_inputs.folded(restored._params_of(sizes)), model._params(), strict=True):
+    for folded, plain in zip(_parametrizations.folded(restored._params_of(sizes)), model._params(), strict=True):
         np.testing.assert_array_equal(folded.weight, plain.weight)
     for of in (model, restored):
         of.partial_fit(X, y)

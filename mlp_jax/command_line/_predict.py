@@ -58,7 +58,7 @@ def predict(
     fan_in, dtype = network.params[0].weight.shape[0], network.params[0].weight.dtype
     if x.shape[1] != fan_in:
         raise mistake(data, f"the {fan_in} features that {model} was trained on", x.shape[1])
-    x = datasets.standardise(x, network.mean, network.scale, dtype)
+    x = datasets.standardise(x, network.mean, network.scale, dtype, clip=network.clip)
     logits = mlp_jax.forward(network.params, x, mlp_jax.activations.ACTIVATIONS[network.activation])
     is_good = (~np.isnan(logits) if network.classes else np.isfinite(logits)).all(axis=1)
     if not is_good.all():  # no class, and never the last one

@@ -4,6 +4,7 @@ N is the number of examples, D of features, C of classes.
 """
 
 import importlib.util
+import math
 import os
 import random
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,7 @@ from mlp_jax.datasets._user_files import NPZ_CURE, TABLES, FilePath, Raw, listed
 Array = NDArray[Any]
 
 DIGITS = tuple("0123456789")
+CLIP = 3.0  # of robustly scaled data
 
 
 class Examples(NamedTuple):
@@ -53,6 +55,7 @@ class Dataset:
       target_mean: of the training split's values, which are standardised as (value - mean) / scale; 0 for classes.
       target_scale: their standard deviation; 1 for classes.
       columns: how a table's columns were prepared, before they were scaled; empty for other data.
+      clip: c, beyond which x is clipped smoothly, as z / sqrt(1 + (z / c)^2); inf if it is not.
     """
 
     name: str
@@ -67,6 +70,7 @@ class Dataset:
     target_mean: float = 0.0
     target_scale: float = 1.0
     columns: tuple[Column, ...] = ()
+    clip: float = math.inf
 
     @property
     def outputs(self) -> int:
@@ -249,8 +253,10 @@ def load_npz(path: FilePath, *, task: Task = "auto", seed: int = 0, dtype: DType
     return _scaled(Path(path).name, splits, of_task.classes, images=raw.images, dtype=dtype)
 
 
-def standardise(x: Array, mean: Array, scale: Array, dtype: DTypeLike = np.float32, name: str = "x") -> Array:
-    """Return (x - mean) / scale, computed in float64.
+def standardise(
+    x: Array, mean: Array, scale: Array, dtype: DTypeLike = np.float32, name: str = "x", clip: float = math.inf
+) -> Array:
+    """Return z = (x - mean) / scale, computed in float64, or with a clip c z / sqrt(1 + (z / c)^2).
 
     Args:
       x: (N, D).
@@ -258,6 +264,7 @@ def standardise(x: Array, mean: Array, scale: Array, dtype: DTypeLike = np.float
       scale: of such a shape.
       dtype: a floating type for the result.
       name: of x, for the error.
+      clip: c, above 0. What is returned stays within it; z of size 1 hardly changes for a clip of 3.
 
     Raises:
       ValueError: if a shape or `dtype` is wrong, or a result is not finite in `dtype`.
@@ -275,6 +282,8 @@ def standardise(x: Array, mean: Array, scale: Array, dtype: DTypeLike = np.float
     with np.errstate(over="ignore"):
         centred = np.subtract(x, mean, dtype=np.float64)
         centred /= scale
+        if clip < math.inf:
+            centred /= np.hypot(1, centred / clip)
         result = centred.astype(dtype)
     if not np.isfinite(result).all():
         row, column = np.argwhere(~np.isfinite(result))[0]
@@ -295,6 +304,33 @@ def mean_and_scale(x: Array, *, images: bool) -> tuple[Array, Array]:
     unit = np.ldexp(x, -exponent, dtype=np.float64)
     mean, scale = np.ldexp(unit.mean(axis), exponent), np.ldexp(unit.std(axis), exponent)
     return np.where(low == high, low, mean), np.where((low == high) | (scale == 0), np.inf, scale)
+
+
+def median_and_spread(x: Array) -> tuple[Array, Array]:
+    """Return the median and the interquartile range of each column of x (N, D), in float64.
+
+    Where half of the values are equal, half of the range of all takes its place; for a constant column it is inf.
+    """
+    low, quarter, median, three_quarters, high = np.quantile(x.astype(np.float64), (0, 0.25, 0.5, 0.75, 1), axis=0)
+    spread = np.where(three_quarters > quarter, three_quarters - quarter, (high - low) / 2)
+    return median, np.where(spread > 0, spread, np.inf)
+
+
+def scaled_robustly(dataset: Dataset, clip: float = CLIP) -> Dataset:
+    """Return a data set scaled by medians and spreads of the training split, and clipped smoothly.
+
+    So outliers do no harm (Holzmüller, Grinsztajn & Steinwart, 2024, whose clip of 3 is the default).
+    """
+    median, spread = median_and_spread(dataset.train.x)
+    splits = (
+        Examples(standardise(x, median, spread, x.dtype, clip=clip), labels)
+        for x, labels in (dataset.train, dataset.validation, dataset.test)
+    )
+    train, validation, test = splits
+    is_constant = np.isinf(dataset.scale + np.zeros(len(median)))
+    mean = dataset.mean + np.where(is_constant, 0, np.where(is_constant, 1, dataset.scale) * median)
+    scale = np.where(is_constant, np.inf, dataset.scale * spread)
+    return replace(dataset, train=train, validation=validation, test=test, mean=mean, scale=scale, clip=clip)
 
 
 def split_indices(

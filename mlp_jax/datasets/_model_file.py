@@ -3,10 +3,11 @@
 The tensors are `layers.0.weight` (fan_in, fan_out), `layers.0.bias` (fan_out,), and so on. The metadata are texts:
 `activation`, the JSON of `mean`, `scale`, `classes` and `features`, `label`, and the `version` that wrote the file. A
 network that predicts values has no classes, and the JSON of `target_mean` and `target_scale`. One of a table has the
-JSON of its `columns`: how they become features.
+JSON of its `columns`: how they become features. One whose x is clipped has the JSON of `clip`.
 """
 
 import json
+import math
 import os
 import reprlib
 from collections import Counter
@@ -31,8 +32,9 @@ OF_VALUES: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
     "target_mean": ("a finite number", np.isfinite),
     "target_scale": ("a finite number above 0", lambda scale: (scale > 0) & np.isfinite(scale)),
 }
-FIELDS = (*NEEDED, "features", "label", "columns", *OF_VALUES)
-OF_JSON = ("mean", "scale", "classes", "features", "columns")
+FIELDS = (*NEEDED, "features", "label", "columns", "clip", *OF_VALUES)
+OF_JSON = ("mean", "scale", "classes", "features", "columns", "clip")
+A_CLIP = ("a finite number above 0", lambda clip: (clip > 0) & np.isfinite(clip))
 CURE = "copy the file again whole, or train again"
 
 
@@ -51,6 +53,7 @@ class Model:
       target_mean: a finite number; 0 for classes.
       target_scale: a number above 0; 1 for classes.
       columns: how a table's columns become the D features; empty if they are the features.
+      clip: a number above 0, beyond which x is clipped smoothly (see `standardise`); inf if it is not.
     """
 
     params: Params
@@ -63,6 +66,7 @@ class Model:
     target_mean: float = 0.0
     target_scale: float = 1.0
     columns: tuple[Column, ...] = ()
+    clip: float = math.inf
 
 
 def save_model(path: str | os.PathLike[str], model: Model, version: str) -> None:
@@ -90,6 +94,8 @@ def save_model(path: str | os.PathLike[str], model: Model, version: str) -> None
     values |= {"classes": model.classes, "features": model.features}
     if model.columns:
         values["columns"] = [column._asdict() for column in model.columns]
+    if model.clip < math.inf:
+        values["clip"] = model.clip
     if not model.classes:
         values |= {name: getattr(model, name) for name in OF_VALUES}
     with atomic_write(path, "wb") as file:
@@ -146,6 +152,7 @@ def load_model(
         _names(at["features"], names, (len(columns),) if columns else (0, features)),
         found["label"] or "",
         columns=columns,
+        clip=math.inf if found["clip"] is None else _numbers(at["clip"], found["clip"], 1, *A_CLIP).item(),
         **{name: _numbers(at[name], found[name], 1, *good).item() for name, good in OF_VALUES.items()},
     )
 

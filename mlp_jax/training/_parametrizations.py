@@ -1,6 +1,7 @@
-"""Networks for tables whose features have scales that are learned, in the neural tangent parametrisation.
+"""Parametrisations: what is trained, and the plain network that it stands for.
 
-These are the parts of RealMLP (Holzmüller, Grinsztajn & Steinwart, 2024) that are no plain layers:
+STANDARD trains the layers themselves. NTK has the parts of RealMLP (Holzmüller, Grinsztajn & Steinwart, 2024) that are
+no plain layers: scales s of the features are learned, and the layers are in the neural tangent parametrisation.
 
     logits = forward(folded(p), x),  with the first layer V_1 = diag(s) W_1:  x V_1 = (x * s) W_1
 
@@ -11,6 +12,7 @@ on the size of a gradient, so a step of W' by the rate r is one of W = W' / sqrt
 only the rates of plain layers differ.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -68,3 +70,25 @@ def rates() -> optax.GradientTransformation:
         return Layer(update.weight / update.weight.shape[0] ** 0.5, RATE_OF_BIASES * update.bias)
 
     return optax.stateless(lambda u, _: Scaled(RATE_OF_SCALES * u.s, tuple(map(of_layer, u.layers))))
+
+
+class Parametrization(NamedTuple):
+    """A parametrisation, as functions.
+
+    Attributes:
+      init: init(key, sizes=, activation=, dtype=) -> what is trained.
+      gradient, forward: of it, as `train` takes them.
+      folded: of it, the plain network.
+      rates: () -> the transformation of an optimiser's updates.
+    """
+
+    init: Callable[..., Any]
+    gradient: Callable[..., Any]
+    forward: Callable[..., Any]
+    folded: Callable[[Any], Params]
+    rates: Callable[[], optax.GradientTransformation]
+
+
+STANDARD = Parametrization(init_params, backprop, forward, lambda params: params, optax.identity)
+NTK = Parametrization(init_scaled, scaled_backprop, scaled_forward, folded, rates)
+PARAMETRIZATIONS = {"standard": STANDARD, "ntk": NTK}
