@@ -14,6 +14,7 @@ from mlp_jax import datasets as datasets
 from mlp_jax import derivatives as derivatives
 from mlp_jax import losses as losses
 from mlp_jax._moved import __getattr__ as __getattr__
+from mlp_jax._version import __version__ as __version__
 from mlp_jax.activations import Activation as Activation
 from mlp_jax.activations import relu as relu
 from mlp_jax.activations import sigmoid as sigmoid
@@ -52,5 +53,3 @@ from mlp_jax.training import TrainResult as TrainResult
 from mlp_jax.training import evaluate as evaluate
 from mlp_jax.training import find_divergence as find_divergence
 from mlp_jax.training import train as train
-
-__version__ = "0.1.0"

@@ -376,6 +376,19 @@ def test_ours_is_recorded_to_be_as_good_as_scikit_learn(table):
         assert of_ours["seconds"] <= theirs["seconds"]
 
 
+@pytest.mark.parametrize("table", estimators.TABLES)
+def test_realmlp_is_recorded_to_be_as_good_as_boosting(table):
+    """Also where columns act together, where our plain network is ten points behind."""
+    of_ours, theirs = (
+        RECORDED[f"{table}: {name}"]["scores"] for name in (estimators.MODELS[2], "scikit-learn's boosting")
+    )
+    difference = np.subtract(of_ours, theirs)
+    error = difference.std(ddof=1) / np.sqrt(len(difference))
+    assert difference.mean() + stats.t.ppf(0.975, len(difference) - 1) * error >= 0
+    if table.startswith("mixed"):
+        assert np.mean(of_ours) > np.mean(RECORDED[f"{table}: ours"]["scores"]) + 0.1
+
+
 @pytest.mark.slow
 def test_a_recorded_score_is_measured_again():
     again = estimators.measured("wine", "ours")["scores"]

@@ -1,14 +1,18 @@
 """`mlp-jax train`: train a network, and print how well it does on data that it has not seen."""
 
+import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from mlp_jax._interrupt import interrupted
 from mlp_jax.command_line._flags import Shared, check_flags, epochs_of, load_data, loss_of, optimizer_of
 from mlp_jax.command_line._jax_settings import keep_compiled_programs
 from mlp_jax.command_line._progress import Move, progress_bars
@@ -32,6 +36,9 @@ def train(
     seed: int = 0,
     output: Path | None = None,
     overwrite: bool = False,
+    checkpoint: Path | None = None,
+    every: int | None = None,
+    resume: bool = False,
 ) -> None:
     """Train a network, and print how well it does on data that it has not seen.
 
@@ -56,6 +63,9 @@ def train(
       seed: draws the parameters and orders the examples.
       output: the .safetensors file to write the trained network to.
       overwrite: replace the output if it exists.
+      checkpoint: a folder to save the training to, also at Ctrl-C, so that it can go on.
+      every: the epochs from one checkpoint to the next; by default a tenth of all.
+      resume: go on from the last checkpoint.
     """
     import jax
     import optax
@@ -66,6 +76,7 @@ def train(
     from mlp_jax import _doors, _files
     from mlp_jax.datasets import _model_file
     from mlp_jax.datasets._loaders import scaled_robustly
+    from mlp_jax.training import Checkpoint
     from mlp_jax.training._parametrizations import PARAMETRIZATIONS, STANDARD
     from mlp_jax.training._schedules import rate_of
 
@@ -81,6 +92,10 @@ def train(
     _doors.check_seed("seed", seed)
     _doors.as_fraction("label-smoothing", label_smoothing or 0.0)
     _files.check_output(output, overwrite, inputs=(flags.data,))
+    _doors.as_whole_number("every", 1 if every is None else every, at_least=1)
+    if checkpoint is None and (resume or every is not None):
+        flag = "resume" if resume else "every"
+        raise _doors.mistake(flag, "--checkpoint FOLDER with it", "none", "say which folder")
     dataset = load_data(flags)
     own = {"hidden": hidden, "activation": activation, "batch_size": batch_size, "learning_rate": learning_rate}
     own |= {"schedule": schedule, "label_smoothing": label_smoothing, "keep": keep, "epochs": flags.epochs}
@@ -127,10 +142,24 @@ def train(
         gradient=getattr(mlp_jax, flags.gradient) if kind is STANDARD else kind.gradient,
         forward=kind.forward,
     )
+    saves = None
+    if checkpoint is not None:
+        about = {name: str(value) for name, value in asdict(flags).items()} | {"seed": str(seed), "recipe": recipe}
+        about |= {"learning_rate": f"{setting.learning_rate:g}", "schedule": setting.schedule}
+        about |= {"weight_decay": str(weight_decay), "class_weight": str(class_weight)}
+        about["label_smoothing"] = f"{setting.label_smoothing:g}"
+        saves = Checkpoint(checkpoint, every or max(1, epochs // 10), resume=resume, about=about)
     start = time.perf_counter()
-    with progress_bars() as add_bar:
-        progress = show_progress(add_bar("epoch", epochs, "compiling"), len(targets))
-        result = mlp_jax.train(key_run, params, examples, validation, keep=setting.keep, progress=progress, **run)
+    with progress_bars() as add_bar, stopping(checkpoint) as stop:
+        show = show_progress(add_bar("epoch", epochs, "compiling"), len(targets))
+
+        def progress(done: int, history: Any) -> None:
+            show(done, history)
+            stop(done)
+
+        result = mlp_jax.train(
+            key_run, params, examples, validation, keep=setting.keep, checkpoint=saves, progress=progress, **run
+        )
         jax.block_until_ready(result)
     print(f"trained {epochs} epochs in {time.perf_counter() - start:.1f} s, including compilation")
     numbers = (result.params, result.history.train_loss)
@@ -166,6 +195,43 @@ def train(
         fields = {name: getattr(dataset, name) for name in names}
         _model_file.save_model(output, _model_file.Model(trained, phi.name, **fields), mlp_jax.__version__)
         print(f"wrote {output}")
+
+
+@contextmanager
+def stopping(checkpoint: Path | None) -> Iterator[Callable[[int], None]]:
+    """Give stop(epoch), which ends the training if Ctrl-C or SIGTERM came, after what is done is saved.
+
+    A second Ctrl-C ends the process at once, and so does the first one without a checkpoint.
+    """
+    came: list[int] = []
+    if checkpoint is None:
+        yield lambda epoch: None
+        return
+
+    def note(number: int, frame: Any) -> None:
+        if came:
+            interrupted(number, frame)
+        came.append(number)
+        print("\nstopping after these epochs; once more ends at once", file=sys.stderr, flush=True)
+
+    def stop(epoch: int) -> None:
+        if came:
+            raise Stopped(epoch)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    except Stopped as stopped:
+        print(f"interrupted after epoch {stopped}, which is saved in {checkpoint}", file=sys.stderr)
+        print("the same command with --resume goes on", file=sys.stderr)
+        sys.exit(128 + came[0])
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Stopped(Exception):
+    """The training ends after an epoch."""
 
 
 def confusion_of(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:

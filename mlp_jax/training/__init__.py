@@ -1,5 +1,6 @@
 """Training: a run is one compiled program, driven by optax. `evaluate` measures it; `find_divergence` explains it."""
 
+from mlp_jax.training._checkpoints import Checkpoint as Checkpoint
 from mlp_jax.training._divergence import Divergence as Divergence
 from mlp_jax.training._divergence import find_divergence as find_divergence
 from mlp_jax.training._engine import History as History

@@ -6,8 +6,9 @@ over its minibatches. Data are arguments, so nothing is compiled again for other
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Container, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -18,9 +19,11 @@ from jaxtyping import Array, Float, Int, PyTree
 from mlp_jax import _doors
 from mlp_jax._programs import jit_of
 from mlp_jax._types import ArrayLike
+from mlp_jax._version import __version__
 from mlp_jax.training._batches import epoch_order, scan_batches
+from mlp_jax.training._checkpoints import Checkpoint, Saved, as_checkpoint, digest_of, opened
 from mlp_jax.training._evaluation import evaluate_batches
-from mlp_jax.training._recipe import Examples, Static, Traced, as_examples_of, dtype_of, recipe_of, takes_recipe
+from mlp_jax.training._recipe import Examples, Recipe, Static, Traced, as_examples_of, dtype_of, recipe_of, takes_recipe
 
 
 class History(NamedTuple):
@@ -84,6 +87,7 @@ def train(
     validation: tuple[ArrayLike, ArrayLike] | None = None,
     *,
     keep: Literal["last", "best"] = "last",
+    checkpoint: Checkpoint | str | Path | None = None,
     progress: Callable[[int, History], None] | None = None,
     **recipe: Any,
 ) -> TrainResult:
@@ -96,8 +100,12 @@ def train(
       data: (x, targets), x (N, D) and targets labels (N,) or floats (N, C).
       validation: (x, targets) to measure after every epoch; None, the default, measures nothing.
       keep: "last", or "best", the parameters after the epoch with the least loss on `validation`.
+      checkpoint: a `Checkpoint`, which says where and how often the run is saved; or a folder, to which each epoch is
+        saved, and from which the run goes on. A run that was interrupted ends with the same bits. Needs Orbax. Not
+        under vmap or jit.
       progress: progress(epochs done, the `History` of the epochs since the last call), called on the host between
-        compiled chunks of epochs. All chunks have one length, at most a fiftieth of the run. Not under vmap or jit.
+        compiled chunks of epochs. All chunks have one length, at most a fiftieth of the run. If it raises, the run is
+        saved first, if it has a checkpoint. Not under vmap or jit.
       recipe: how to train, by the names of `Recipe`: optimizer, hyperparameters, epochs, batch_size, activation, loss,
         gradient, forward, shuffle, record.
 
@@ -133,22 +141,91 @@ def train(
     if start is not None:
         _check_start(start, traced, static)
     state = init_state(params, traced.hyperparameters, start, static=static, keep=keep)
-    chunk = run.epochs if progress is None else _divisor(run.epochs, at_most=max(1, run.epochs // 50))
     arguments = (key, data, validation, traced)
-    program = _run_jit_donating
-    if _doors.is_traced((state, arguments)):
-        program = _run_jit
-        if progress is not None:
-            raise ValueError("progress: expected None under jit or vmap, which have no numbers to report")
-    chunks = []
-    for done in range(chunk, run.epochs + 1, chunk):
+    is_traced = _doors.is_traced((state, arguments))
+    if is_traced and (progress or checkpoint):
+        name = "progress" if progress else "checkpoint"
+        raise ValueError(f"{name}: expected None under jit or vmap, which have no numbers to report")
+
+    def run_for(epochs: int, state: TrainState) -> tuple[TrainState, tuple[History, PyTree]]:
         with _doors.compiling(("activation", "loss", "gradient", "forward", "record")):
-            state, measured = program(state, *arguments, static=static, epochs=chunk)
-        chunks.append(measured)
-        if progress is not None:
-            progress(done, measured[0])
-    history, recorded = chunks[0] if len(chunks) == 1 else jax.tree.map(lambda *a: jnp.concatenate(a), *chunks)
+            return (_run_jit if is_traced else _run_jit_donating)(state, *arguments, static=static, epochs=epochs)
+
+    if checkpoint is None:
+        chunk = run.epochs if progress is None else _divisor(run.epochs, at_most=max(1, run.epochs // 50))
+        state, measured = _in_chunks(run_for, state, None, range(chunk, run.epochs + 1, chunk), progress)
+    else:
+        checkpoint = as_checkpoint(checkpoint)
+        decides = _decides(run, keep, state, arguments)
+
+        def like(epochs: int) -> Any:
+            return jax.eval_shape(partial(run_epochs, static=static, epochs=epochs), state, *arguments)
+
+        with opened(checkpoint, decides) as writer:
+            saved = writer.read(like)
+            if saved is not None:
+                state = saved.state
+            chunk = _divisor(checkpoint.every, at_most=max(1, run.epochs // 50) if progress else checkpoint.every)
+            stops = [*range(chunk, run.epochs, chunk), run.epochs]
+            saves = {*range(checkpoint.every, run.epochs, checkpoint.every), run.epochs}
+            state, measured = _in_chunks(run_for, state, saved, stops, progress, writer.save, saves)
+    history, recorded = measured
     return TrainResult(state.params if state.best is None else state.best.params, history, recorded, state)
+
+
+def _in_chunks(
+    run_for: Callable[[int, TrainState], tuple[TrainState, tuple[History, PyTree]]],
+    state: TrainState,
+    saved: Saved | None,
+    stops: Sequence[int],
+    progress: Callable[[int, History], None] | None,
+    save: Callable[[int, TrainState, PyTree], None] | None = None,
+    saves: Container[int] = (),
+) -> tuple[TrainState, tuple[History, PyTree]]:
+    """Run from one stop to the next, and report and save there; also save when `progress` raises, as on Ctrl-C."""
+    done, chunks = (0, []) if saved is None else (saved.epochs, [saved.measured])
+
+    def joined() -> tuple[History, PyTree]:
+        return chunks[0] if len(chunks) == 1 else jax.tree.map(lambda *a: jnp.concatenate(a), *chunks)
+
+    for stop in stops:
+        if stop <= done:
+            continue
+        state, measured = run_for(stop - done, state)
+        chunks.append(measured)
+        done = stop
+        try:
+            if progress is not None:
+                progress(done, measured[0])
+        except BaseException:
+            if save is not None:
+                save(done, state, joined())
+            raise
+        if save is not None and done in saves:
+            save(done, state, joined())
+    return state, joined()
+
+
+def _decides(run: Recipe, keep: str, state: TrainState, arguments: tuple[Any, ...]) -> dict[str, str]:
+    """Return what decides a run, as texts by name."""
+    key, data, validation, traced = arguments
+    shapes = [f"{leaf.dtype}{list(leaf.shape)}" for leaf in jax.tree.leaves(state.params)]
+    return {
+        "version": __version__,
+        "network": " ".join(shapes),
+        "initial parameters": digest_of(state.params),
+        "optimizer": " ".join(f"{leaf.dtype}{list(leaf.shape)}" for leaf in jax.tree.leaves(state.optimizer_state)),
+        "hyperparameters": str({name: float(value) for name, value in (traced.hyperparameters or {}).items()}),
+        "epochs": str(run.epochs),
+        "batch_size": str(run.batch_size),
+        "activation": run.activation.name,
+        "loss": run.loss.name,
+        "shuffle": str(bool(run.shuffle)),
+        "keep": keep,
+        "key": str(jax.random.key_data(key).tolist()),
+        "data": digest_of(data),
+        "validation": digest_of(validation),
+    }
 
 
 def run_epochs(
