@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 RECORD = Path(__file__).with_suffix(".json")
-EPOCHS, EVERY = 6000, 5
+EPOCHS, EVERY = 2000, 5
 TRAINING = f"""
 import sys, hashlib, jax, mlp_jax
 from mlp_jax.training import Checkpoint

@@ -228,3 +228,11 @@ def test_the_command_is_interrupted_and_goes_on(tmp_path):
     losses = [[line for line in text.splitlines() if " loss " in line or "accuracy" in line] for text in results]
     assert losses[0] == losses[1] != []
     assert_fails(run("train", "--resume"), "resume: expected --checkpoint FOLDER with it")
+
+
+def test_saving_compiles_nothing(tmp_path, caplog):
+    """Histories grow from save to save, and are joined without a program for each length."""
+    trained(Checkpoint(tmp_path / "a", 1))
+    with jax.log_compiles(), caplog.at_level("WARNING"):
+        trained(Checkpoint(tmp_path / "b", 1))
+    assert not [of.getMessage() for of in caplog.records if "Compiling" in of.getMessage()]

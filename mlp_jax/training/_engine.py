@@ -6,13 +6,14 @@ over its minibatches. Data are arguments, so nothing is compiled again for other
 """
 
 import inspect
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 
@@ -77,6 +78,9 @@ class TrainResult(NamedTuple):
     history: History
     recorded: PyTree
     state: TrainState | None = None
+
+
+RunFor = Callable[[int, TrainState], tuple[TrainState, tuple[History, PyTree]]]
 
 
 @takes_recipe
@@ -151,30 +155,40 @@ def train(
         with _doors.compiling(("activation", "loss", "gradient", "forward", "record")):
             return (_run_jit if is_traced else _run_jit_donating)(state, *arguments, static=static, epochs=epochs)
 
+    def like(epochs: int) -> Any:
+        return jax.eval_shape(partial(run_epochs, static=static, epochs=epochs), state, *arguments)
+
     if checkpoint is None:
         chunk = run.epochs if progress is None else _divisor(run.epochs, at_most=max(1, run.epochs // 50))
         state, measured = _in_chunks(run_for, state, None, range(chunk, run.epochs + 1, chunk), progress)
     else:
-        checkpoint = as_checkpoint(checkpoint)
-        decides = _decides(run, keep, state, arguments)
-
-        def like(epochs: int) -> Any:
-            return jax.eval_shape(partial(run_epochs, static=static, epochs=epochs), state, *arguments)
-
-        with opened(checkpoint, decides) as writer:
-            saved = writer.read(like)
-            if saved is not None:
-                state = saved.state
-            chunk = _divisor(checkpoint.every, at_most=max(1, run.epochs // 50) if progress else checkpoint.every)
-            stops = [*range(chunk, run.epochs, chunk), run.epochs]
-            saves = {*range(checkpoint.every, run.epochs, checkpoint.every), run.epochs}
-            state, measured = _in_chunks(run_for, state, saved, stops, progress, writer.save, saves)
+        chosen, decides = as_checkpoint(checkpoint), _decides(run, keep, state, arguments)
+        state, measured = _checkpointed(run_for, like, state, chosen, decides, run.epochs, progress)
     history, recorded = measured
     return TrainResult(state.params if state.best is None else state.best.params, history, recorded, state)
 
 
+def _checkpointed(
+    run_for: RunFor,
+    like: Callable[[int], PyTree],
+    state: TrainState,
+    checkpoint: Checkpoint,
+    decides: Mapping[str, str],
+    epochs: int,
+    progress: Callable[[int, History], None] | None,
+) -> tuple[TrainState, tuple[History, PyTree]]:
+    """Run on from the last checkpoint, if there is one, and save. `like(n)` has the shapes of a run of n epochs."""
+    every = checkpoint.every
+    chunk = _divisor(every, at_most=max(1, epochs // 50) if progress else every)
+    with opened(checkpoint, decides) as writer:
+        saved = writer.read(like)
+        state = state if saved is None else saved.state
+        stops, saves = ([*range(step, epochs, step), epochs] for step in (chunk, every))
+        return _in_chunks(run_for, state, saved, stops, progress, writer.save, saves)
+
+
 def _in_chunks(
-    run_for: Callable[[int, TrainState], tuple[TrainState, tuple[History, PyTree]]],
+    run_for: RunFor,
     state: TrainState,
     saved: Saved | None,
     stops: Sequence[int],
@@ -186,7 +200,9 @@ def _in_chunks(
     done, chunks = (0, []) if saved is None else (saved.epochs, [saved.measured])
 
     def joined() -> tuple[History, PyTree]:
-        return chunks[0] if len(chunks) == 1 else jax.tree.map(lambda *a: jnp.concatenate(a), *chunks)
+        if len(chunks) > 1:  # on the host, since XLA would compile a program for each number of chunks
+            chunks[:] = [jax.tree.map(lambda *a: np.concatenate(a), *chunks)]
+        return chunks[0]
 
     for stop in stops:
         if stop <= done:
@@ -203,7 +219,7 @@ def _in_chunks(
             raise
         if save is not None and done in saves:
             save(done, state, joined())
-    return state, joined()
+    return state, jax.tree.map(jnp.asarray, joined())
 
 
 def _decides(run: Recipe, keep: str, state: TrainState, arguments: tuple[Any, ...]) -> dict[str, str]:
