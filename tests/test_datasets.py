@@ -150,12 +150,12 @@ def test_robust_scaling_is_that_of_the_raw_columns(images):
     rng = np.random.default_rng(0)
     raw = np.column_stack([rng.normal(50, 9, 40), rng.exponential(size=40) ** 4, np.arange(40) == 7, np.full(40, 5.0)])
     splits = [datasets.Examples(part, np.zeros(len(part))) for part in np.split(raw, [30, 34])]
-    plain = _loaders._scaled("t", splits, ("a", "b"), images=images, dtype=np.float64)
-    robust = _loaders.scaled_robustly(plain)
+    raw[4, 0] = 1e300  # an outlier, which leaves all others as they are
+    robust = _loaders._scaled("t", splits, ("a", "b"), "robust", images=images, dtype=np.float64)
     for split, (x, _) in zip((robust.train, robust.validation, robust.test), splits, strict=True):
         z = datasets.standardise(x, robust.mean, robust.scale, np.float64)
-        np.testing.assert_allclose(split.x, z / np.sqrt(1 + (z / 3) ** 2), atol=1e-12)
-        assert np.abs(split.x).max() < 3 and (split.x[:, 3] == 0).all()
+        np.testing.assert_allclose(split.x, z / np.hypot(1, z / 3), atol=1e-12)
+        assert np.abs(split.x).max() <= 3 and (split.x[:, 3] == 0).all()
     np.testing.assert_allclose(robust.mean[:2], np.median(raw[:30, :2], axis=0))
     np.testing.assert_allclose(robust.scale[:2], np.subtract(*np.quantile(raw[:30, :2], (0.75, 0.25), axis=0)))
     np.testing.assert_allclose(robust.scale[2], 0.5)  # of 0 and 1, since quartiles are equal
@@ -545,8 +545,8 @@ def test_load_dispatches(tmp_path, monkeypatch):
     assert datasets.load("digits", dtype=np.float64).train.x.dtype == np.float64
     monkeypatch.setattr(_loaders, "load_mnist", lambda **keywords: keywords)
     monkeypatch.setattr(_loaders, "load_mnist1d", lambda **keywords: keywords)
-    assert datasets.load("mnist", log=print) == {"dtype": np.float32, "log": print}
-    assert datasets.load("mnist1d", dtype=np.float64) == {"dtype": np.float64}
+    assert datasets.load("mnist", log=print) == {"scaling": "standard", "dtype": np.float32, "log": print}
+    assert datasets.load("mnist1d", scaling="robust") == {"scaling": "robust", "dtype": np.float32}
 
 
 @pytest.mark.parametrize(

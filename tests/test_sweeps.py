@@ -49,7 +49,7 @@ def alone(
     params = mlp_jax.init_params(key_params, sizes, activation)
     params = tuple(mlp_jax.Layer(gain * weight, bias) for weight, bias in params)
     settings = dict(epochs=2, batch_size=4, optimizer=optax.adam, hyperparameters=RATE) | settings
-    return train(key_order, params, data, activation=activation, **settings)
+    return train(key_order, params, data, activation=activation, **settings)._replace(state=None)  # as in a sweep
 
 
 def subset(seed, count):

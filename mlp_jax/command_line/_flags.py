@@ -58,16 +58,15 @@ def check_flags(flags: Flags, weight_decay: Sequence[float]) -> None:
     _doors.check_seed("split-seed", flags.split_seed)
 
 
-def load_data(flags: Flags) -> Any:
+def load_data(flags: Flags, scaling: Literal["standard", "robust"] = "standard") -> Any:
     """Return the data set in the flags' dtype, and print its sizes."""
     from mlp_jax import datasets
     from mlp_jax.datasets._user_files import listed
 
     dtype = np.dtype(flags.dtype)
     columns = kinds_of(flags.columns)
-    dataset = datasets.load(
-        flags.data, flags.label, task=flags.task, columns=columns, seed=flags.split_seed, dtype=dtype, log=print
-    )
+    options: dict[str, Any] = dict(task=flags.task, columns=columns, scaling=scaling, seed=flags.split_seed)
+    dataset = datasets.load(flags.data, flags.label, **options, dtype=dtype, log=print)
     print(
         f"data {dataset.name}: {len(dataset.train.x):,} train, {len(dataset.validation.x):,} validation, "
         f"{len(dataset.test.x):,} test examples, {dataset.train.x.shape[1]} features, "

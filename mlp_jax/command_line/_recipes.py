@@ -11,7 +11,6 @@ class Settings(NamedTuple):
       epochs: None for those of 2,000 steps, and at least 10.
       options: further arguments of the optimizer.
       parametrization: a name of `PARAMETRIZATIONS`.
-      is_robust: whether data are scaled by medians and quartiles, and clipped.
     """
 
     hidden: tuple[int, ...] = (128, 128)
@@ -24,7 +23,6 @@ class Settings(NamedTuple):
     epochs: int | None = None
     options: tuple[tuple[str, Any], ...] = ()
     parametrization: str = "standard"
-    is_robust: bool = False
 
 
 def settings_of(recipe: str, has_classes: bool) -> Settings:
@@ -48,6 +46,5 @@ def settings_of(recipe: str, has_classes: bool) -> Settings:
         epochs=256,
         options=(("b2", 0.95),),
         parametrization="ntk",
-        is_robust=True,
     )
     return realmlp._replace(activation="selu", learning_rate=0.04, label_smoothing=0.1) if has_classes else realmlp

@@ -75,7 +75,6 @@ def train(
     import mlp_jax
     from mlp_jax import _doors, _files
     from mlp_jax.datasets import _model_file
-    from mlp_jax.datasets._loaders import scaled_robustly
     from mlp_jax.training import Checkpoint
     from mlp_jax.training._parametrizations import PARAMETRIZATIONS, STANDARD
     from mlp_jax.training._schedules import rate_of
@@ -96,7 +95,7 @@ def train(
     if checkpoint is None and (resume or every is not None):
         flag = "resume" if resume else "every"
         raise _doors.mistake(flag, "--checkpoint FOLDER with it", "none", "say which folder")
-    dataset = load_data(flags)
+    dataset = load_data(flags, "robust" if recipe == "realmlp" else "standard")
     own = {"hidden": hidden, "activation": activation, "batch_size": batch_size, "learning_rate": learning_rate}
     own |= {"schedule": schedule, "label_smoothing": label_smoothing, "keep": keep, "epochs": flags.epochs}
     given: dict[str, Any] = {name: value for name, value in own.items() if value is not None}
@@ -105,8 +104,6 @@ def train(
     if kind is not STANDARD and flags.gradient != "backprop":
         expected = f"backprop with --recipe {recipe}, whose scales have a gradient by hand only"
         raise _doors.mistake("gradient", expected, flags.gradient, "leave it out")
-    if setting.is_robust:
-        dataset = scaled_robustly(dataset)
     sizes = (dataset.train.x.shape[1], *setting.hidden, dataset.outputs)
     phi, loss = mlp_jax.activations.ACTIVATIONS[setting.activation], loss_of(flags, dataset)
     for flag, value in (("label-smoothing", label_smoothing), ("class-weight", class_weight), ("confusion", confusion)):

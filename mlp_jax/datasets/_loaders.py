@@ -10,12 +10,12 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from mlp_jax._doors import did_you_mean, mistake
+from mlp_jax._doors import check_choice, did_you_mean, mistake
 from mlp_jax._extras import needs
 from mlp_jax.datasets._columns import Column, features, fitted, sentinels
 from mlp_jax.datasets._labels import Task, are_values, class_names, encode_labels, target_values
@@ -24,8 +24,10 @@ from mlp_jax.datasets._user_files import NPZ_CURE, TABLES, FilePath, Raw, listed
 
 Array = NDArray[Any]
 
+Scaling = Literal["standard", "robust"]
+
 DIGITS = tuple("0123456789")
-CLIP = 3.0  # of robustly scaled data
+CLIP = 3.0  # of robustly scaled data, as Holzmüller, Grinsztajn & Steinwart (2024) have it
 
 
 class Examples(NamedTuple):
@@ -84,6 +86,7 @@ def load(
     *,
     task: Task = "auto",
     columns: Mapping[str, str] | None = None,
+    scaling: Scaling = "standard",
     seed: int = 0,
     dtype: DTypeLike = np.float32,
     log: Log | None = None,
@@ -97,6 +100,8 @@ def load(
         numbers with more than 20 values are an error, as they may be either.
       columns: for a table, the kinds of some columns: "number", "category", "date", or "drop" to leave one out. By
         default they are found out.
+      scaling: "standard", by mean and standard deviation of the training split; or "robust", each column by its median
+        and interquartile range there, then clipped smoothly at 3, so that outliers do no harm.
       seed: chooses the splits of digits, CSV and NPZ. MNIST and MNIST-1D have published splits.
       dtype: a floating type for x.
       log: called with a line of text when a download starts, and with what was found out about a table.
@@ -112,25 +117,26 @@ def load(
     """
     name = os.fspath(name_or_path)
     suffix = Path(name).suffix.lower()
+    check_choice("scaling", scaling, get_args(Scaling))
     for argument, value in (("label", label), ("columns", columns or None)):
         if value is not None and suffix not in TABLES:
             raise mistake(argument, "none, since this is no table", f"{value!r} for {name!r}", "leave it out")
     if suffix in TABLES:
-        return load_table(name, label, task=task, columns=columns, seed=seed, dtype=dtype, log=log)
+        return load_table(name, label, task=task, columns=columns, scaling=scaling, seed=seed, dtype=dtype, log=log)
     if suffix == ".npz":
-        return load_npz(name, task=task, seed=seed, dtype=dtype)
+        return load_npz(name, task=task, scaling=scaling, seed=seed, dtype=dtype)
     if name == "digits":
-        return load_digits(seed=seed, dtype=dtype)
+        return load_digits(scaling=scaling, seed=seed, dtype=dtype)
     if name == "mnist":
-        return load_mnist(dtype=dtype, log=log)
+        return load_mnist(scaling=scaling, dtype=dtype, log=log)
     if name == "mnist1d":
-        return load_mnist1d(dtype=dtype)
+        return load_mnist1d(scaling=scaling, dtype=dtype)
     known = ("digits", "mnist", "mnist1d")
     expected = f"{listed(known)} or the path of a {', '.join(TABLES)} or .npz file"
     raise mistake("data set", expected, repr(name), did_you_mean(name.lower(), known))
 
 
-def load_digits(*, seed: int = 0, dtype: DTypeLike = np.float32) -> Dataset:
+def load_digits(*, scaling: Scaling = "standard", seed: int = 0, dtype: DTypeLike = np.float32) -> Dataset:
     """Load scikit-learn's digits: 1,797 real 8x8 images (Alpaydin and Kaynak, 1998), offline.
 
     A permutation by `seed` chooses 70 % train, 10 % validation and 20 % test. All pixels share one mean and scale.
@@ -140,11 +146,12 @@ def load_digits(*, seed: int = 0, dtype: DTypeLike = np.float32) -> Dataset:
     """
     digits = _digits()
     splits = _split(digits, split_indices(len(digits.x), seed, "digits"))
-    return _scaled("digits", splits, DIGITS, images=True, dtype=dtype)
+    return _scaled("digits", splits, DIGITS, scaling, images=True, dtype=dtype)
 
 
 def load_mnist(
     *,
+    scaling: Scaling = "standard",
     dtype: DTypeLike = np.float32,
     cache: FilePath | None = None,
     mirrors: Sequence[str] = MNIST_MIRRORS,
@@ -160,10 +167,10 @@ def load_mnist(
         _paired(files[f"{part}-images-idx3-ubyte"], files[f"{part}-labels-idx1-ubyte"], part)
         for part in ("train", "t10k")
     )
-    return _scaled("mnist", (*_cut(train, 6), test), DIGITS, images=True, dtype=dtype)
+    return _scaled("mnist", (*_cut(train, 6), test), DIGITS, scaling, images=True, dtype=dtype)
 
 
-def load_mnist1d(*, dtype: DTypeLike = np.float32) -> Dataset:
+def load_mnist1d(*, scaling: Scaling = "standard", dtype: DTypeLike = np.float32) -> Dataset:
     """Make MNIST-1D (Greydanus and Kobak, 2020) by its package's published procedure, settings and seed.
 
     D is 40. Of the package's 4,000 training examples the last 400 are validation; its 1,000 others are test. All
@@ -182,7 +189,7 @@ def load_mnist1d(*, dtype: DTypeLike = np.float32) -> Dataset:
         random.setstate(python_state)
         np.random.set_state(numpy_state)
     train, test = Examples(made["x"], made["y"]), Examples(made["x_test"], made["y_test"])
-    return _scaled("mnist1d", (*_cut(train, 10), test), DIGITS, images=True, dtype=dtype)
+    return _scaled("mnist1d", (*_cut(train, 10), test), DIGITS, scaling, images=True, dtype=dtype)
 
 
 def load_table(
@@ -191,6 +198,7 @@ def load_table(
     *,
     task: Task = "auto",
     columns: Mapping[str, str] | None = None,
+    scaling: Scaling = "standard",
     seed: int = 0,
     dtype: DTypeLike = np.float32,
     log: Log | None = None,
@@ -205,8 +213,9 @@ def load_table(
     Args:
       path: the file.
       label: the column of the classes or values; by default the last.
-      task: as for `load`, and so are columns, seed, dtype and log.
+      task: as for `load`, and so are columns, scaling, seed, dtype and log.
       columns: see there.
+      scaling: see there.
       seed: see there.
       dtype: see there.
       log: see there.
@@ -227,19 +236,26 @@ def load_table(
     of_values = () if of_task.classes else sentinels(of_task.labels[:, 0])
     for line in (*lines, *(f"column {raw.label!r}: {words}" for words in of_values)):
         say(line)
-    xs, mean, scale = _scaled_columns(chosen, raw.columns, rows, str(path), dtype)
+    xs, mean, scale = _scaled_columns(chosen, raw.columns, rows, str(path), scaling, dtype)
     train, validation, test = (Examples(x, of_task.labels[of]) for x, of in zip(xs, rows, strict=True))
     splits = (train, validation, test)
-    dataset = _dataset(Path(path).name, splits, of_task.classes, mean, scale, dtype)
+    dataset = _dataset(Path(path).name, splits, of_task.classes, mean, scale, scaling, dtype)
     return replace(dataset, columns=chosen, features=tuple(column.name for column in chosen), label=raw.label)
 
 
-def load_npz(path: FilePath, *, task: Task = "auto", seed: int = 0, dtype: DTypeLike = np.float32) -> Dataset:
+def load_npz(
+    path: FilePath,
+    *,
+    task: Task = "auto",
+    scaling: Scaling = "standard",
+    seed: int = 0,
+    dtype: DTypeLike = np.float32,
+) -> Dataset:
     """Load an NPZ file of `x` (N, ...) numbers and `labels` (N,) integers, booleans, strings or real values.
 
     A permutation by `seed` chooses 70 % train, 10 % validation and 20 % test, of each class. If x has two axes it is a
     table, and each column has its mean and scale. If x has more axes it is images with one mean and scale, flattened to
-    (N, D). `task` is that of `load`.
+    (N, D). `task` and `scaling` are those of `load`.
 
     Raises:
       ValueError: if the contents are wrong.
@@ -250,7 +266,7 @@ def load_npz(path: FilePath, *, task: Task = "auto", seed: int = 0, dtype: DType
     rows = split_indices(len(of_task.labels), seed, str(path), of_task.strata)
     assert raw.x is not None  # of an NPZ
     splits = _split(Examples(raw.x, of_task.labels), rows)
-    return _scaled(Path(path).name, splits, of_task.classes, images=raw.images, dtype=dtype)
+    return _scaled(Path(path).name, splits, of_task.classes, scaling, images=raw.images, dtype=dtype)
 
 
 def standardise(
@@ -275,10 +291,10 @@ def standardise(
     """
     if not np.issubdtype(dtype, np.floating):
         raise mistake("dtype", "a floating type such as numpy.float32", repr(dtype), "change it")
-    for name, value in (("mean", mean), ("scale", scale)):
+    for argument, value in (("mean", mean), ("scale", scale)):
         if np.ndim(x) != 2 or np.shape(value) not in ((), (1,), np.shape(x)[1:]):
             got = f"{np.shape(value)} for x of shape {np.shape(x)}"
-            raise mistake(name, "shape (), (1,) or (D,) for x of shape (N, D)", got, "give x the training columns")
+            raise mistake(argument, "shape (), (1,) or (D,) for x of shape (N, D)", got, "give x the training columns")
     with np.errstate(over="ignore"):
         centred = np.subtract(x, mean, dtype=np.float64)
         centred /= scale
@@ -314,23 +330,6 @@ def median_and_spread(x: Array) -> tuple[Array, Array]:
     low, quarter, median, three_quarters, high = np.quantile(x.astype(np.float64), (0, 0.25, 0.5, 0.75, 1), axis=0)
     spread = np.where(three_quarters > quarter, three_quarters - quarter, (high - low) / 2)
     return median, np.where(spread > 0, spread, np.inf)
-
-
-def scaled_robustly(dataset: Dataset, clip: float = CLIP) -> Dataset:
-    """Return a data set scaled by medians and spreads of the training split, and clipped smoothly.
-
-    So outliers do no harm (Holzmüller, Grinsztajn & Steinwart, 2024, whose clip of 3 is the default).
-    """
-    median, spread = median_and_spread(dataset.train.x)
-    splits = (
-        Examples(standardise(x, median, spread, x.dtype, clip=clip), labels)
-        for x, labels in (dataset.train, dataset.validation, dataset.test)
-    )
-    train, validation, test = splits
-    is_constant = np.isinf(dataset.scale + np.zeros(len(median)))
-    mean = dataset.mean + np.where(is_constant, 0, np.where(is_constant, 1, dataset.scale) * median)
-    scale = np.where(is_constant, np.inf, dataset.scale * spread)
-    return replace(dataset, train=train, validation=validation, test=test, mean=mean, scale=scale, clip=clip)
 
 
 def split_indices(
@@ -416,7 +415,12 @@ def _task_of(raw: Raw, path: FilePath, task: Task) -> _Labels:
 
 
 def _scaled_columns(
-    columns: Sequence[Column], table: Mapping[str, Array], rows: Sequence[Array], where: str, dtype: DTypeLike
+    columns: Sequence[Column],
+    table: Mapping[str, Array],
+    rows: Sequence[Array],
+    where: str,
+    scaling: Scaling,
+    dtype: DTypeLike,
 ) -> tuple[list[Array], Array, Array]:
     """Return x (N, D) of each split, and the mean and scale (D,) of the first, by which all are standardised.
 
@@ -427,8 +431,9 @@ def _scaled_columns(
     start = 0
     for column, (raw, _) in zip(columns, features(columns, table, where), strict=True):
         own = slice(start, start + column.width)
-        mean[own], scale[own] = mean_and_scale(raw[rows[0]], images=False)
-        scaled = standardise(raw, mean[own], scale[own], dtype, f"{where}, column {column.name!r}")
+        mean[own], scale[own] = _statistics(raw[rows[0]], scaling, images=False)
+        name = f"{where}, column {column.name!r}"
+        scaled = standardise(raw, mean[own], scale[own], dtype, name, _clip(scaling))
         for x, of in zip(xs, rows, strict=True):
             x[:, own] = scaled[of]
         start = own.stop
@@ -450,15 +455,33 @@ def _take(examples: Examples, rows: Array | slice) -> Examples:
     return Examples(examples.x[rows], examples.labels[rows])
 
 
-def _scaled(name: str, splits: Splits, classes: tuple[str, ...], *, images: bool, dtype: DTypeLike) -> Dataset:
-    """Return a data set whose x are standardised by mean and scale of the training split."""
-    mean, scale = mean_and_scale(splits[0].x, images=images)
-    train, validation, test = (Examples(standardise(x, mean, scale, dtype), labels) for x, labels in splits)
-    return _dataset(name, (train, validation, test), classes, mean, scale, dtype)
+def _statistics(x: Array, scaling: Scaling, *, images: bool) -> tuple[Array, Array]:
+    """Return what is subtracted from x, and what it is then divided by."""
+    return median_and_spread(x) if scaling == "robust" else mean_and_scale(x, images=images)
+
+
+def _clip(scaling: Scaling) -> float:
+    return CLIP if scaling == "robust" else math.inf
+
+
+def _scaled(
+    name: str, splits: Splits, classes: tuple[str, ...], scaling: Scaling, *, images: bool, dtype: DTypeLike
+) -> Dataset:
+    """Return a data set whose x are scaled by the statistics of the training split."""
+    mean, scale = _statistics(splits[0].x, scaling, images=images)
+    clip = _clip(scaling)
+    train, validation, test = (Examples(standardise(x, mean, scale, dtype, clip=clip), labels) for x, labels in splits)
+    return _dataset(name, (train, validation, test), classes, mean, scale, scaling, dtype)
 
 
 def _dataset(
-    name: str, splits: Splits, classes: tuple[str, ...], mean: Array, scale: Array, dtype: DTypeLike
+    name: str,
+    splits: Splits,
+    classes: tuple[str, ...],
+    mean: Array,
+    scale: Array,
+    scaling: Scaling,
+    dtype: DTypeLike,
 ) -> Dataset:
     """Return a data set of splits whose x are scaled; values to regress on are standardised."""
     of_values = (np.zeros(1), np.ones(1)) if classes else mean_and_scale(splits[0].labels, images=False)
@@ -469,5 +492,5 @@ def _dataset(
         Examples(x, labels.astype(np.int32) if classes else standardise(labels, of_values[0], of_values[1], dtype))
         for x, labels in splits
     )
-    dataset = Dataset(name, train, validation, test, classes, mean, scale)
+    dataset = Dataset(name, train, validation, test, classes, mean, scale, clip=_clip(scaling))
     return replace(dataset, target_mean=of_values[0].item(), target_scale=of_values[1].item())
