@@ -259,7 +259,7 @@ def test_the_run_is_made_again_to_the_bit():
     np.testing.assert_array_equal(np.isfinite(result.history.train_loss), np.arange(bad_epoch) < bad_epoch - 1)
     at_epoch = [jax.tree.map(lambda leaf, i=i: leaf[i], result.recorded) for i in range(bad_epoch)]
     chex.assert_trees_all_equal(walk.before.params, at_epoch[-2])
-    by_steps, _ = _divergence.first_bad_step(state, inputs, watched, static)
+    by_steps, _ = _divergence.first_bad_step(state, inputs, watched, static=static)
     chex.assert_trees_all_equal((by_steps.after[0], by_steps.done), (at_epoch[0], jnp.int32(STEPS)))
 
 
