@@ -19,7 +19,7 @@ def jit_of(static: Sequence[str], **options: Any) -> Callable[[F], F]:
     """Return the decorator like `jax.jit` with static arguments, whose programs for old ones are freed.
 
     Args:
-      static: the names of static arguments, which are given by name, or have a default.
+      static: the names of static arguments, which are given by name.
       **options: of `jax.jit`.
 
     Example:
@@ -37,7 +37,7 @@ def jit_of(static: Sequence[str], **options: Any) -> Callable[[F], F]:
 
         @wraps(function)
         def call(*arguments: Any, **named: Any) -> Any:
-            fixed = {name: named.pop(name) for name in static if name in named}
+            fixed = {name: named.pop(name) for name in static}
             return program(**fixed)(*arguments, **named)
 
         return call  # type: ignore[return-value]  # of the same signature

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from itertools import pairwise
 from numbers import Integral, Real
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import jax
 import numpy as np
@@ -36,12 +36,13 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 import mlp_jax
 from mlp_jax import _doors
 from mlp_jax.activations import ACTIVATIONS, GLOROT, Activation
-from mlp_jax.datasets import mean_and_scale, standardise
-from mlp_jax.datasets._loaders import CLIP, median_and_spread
+from mlp_jax.datasets import standardise
+from mlp_jax.datasets._scaling import Scaling, statistics
 from mlp_jax.losses import Loss, cross_entropy, smooth_labels, softmax, squared_error, weighted, with_weights
 from mlp_jax.network import Layer, Params, forward
 from mlp_jax.sweeps import runs_at_once
 from mlp_jax.training._parametrizations import PARAMETRIZATIONS, Scaled
+from mlp_jax.training._presets import PRESETS, Settings
 from mlp_jax.training._recipe import Recipe
 from mlp_jax.training._schedules import SCHEDULES, rate_of
 from mlp_jax.training._stopping import Run, Until, begun_many, train_many_until
@@ -51,34 +52,32 @@ DTYPE = np.dtype(np.float32)
 ROWS = 4096  # of a prediction at a time; fewer are padded to a power of two, so that few programs are compiled
 CHUNKS = 50  # a training returns to the host this often, to be interrupted
 NAMES = {"logistic": "sigmoid"}  # scikit-learn's name: ours
-SCALINGS = ("standard", "robust", "none")
+SCALINGS = (*get_args(Scaling), "none")
 
-_REALMLP = {  # RealMLP-TD-S (Holzmüller, Grinsztajn & Steinwart, 2024), which names a best epoch and never stops
-    "hidden_layer_sizes": (256, 256, 256),
-    "scaling": "robust",
-    "parametrization": "ntk",
-    "learning_rate": "coslog4",
-    "beta_2": 0.95,
-    "alpha": 0.0,
-    "batch_size": 256,
-    "max_iter": 256,
-    "early_stopping": True,
-    "n_iter_no_change": 256,
+
+def _parameters_of(setting: Settings, scaling: str) -> dict[str, Any]:
+    """Return settings by scikit-learn's names. The best of all epochs is kept, so that none stops the training."""
+    return {
+        "hidden_layer_sizes": setting.hidden,
+        "activation": setting.activation,
+        "scaling": scaling,
+        "parametrization": setting.parametrization,
+        "learning_rate": setting.schedule,
+        "learning_rate_init": setting.learning_rate,
+        "beta_2": dict(setting.options)["b2"],
+        "alpha": 0.0,
+        "batch_size": setting.batch_size,
+        "max_iter": setting.epochs,
+        "early_stopping": True,
+        "n_iter_no_change": setting.epochs,
+    }
+
+
+_PRESET = PRESETS["realmlp"]
+REALMLP_CLASSIFIER = _parameters_of(_PRESET.classes, _PRESET.scaling) | {
+    "label_smoothing": _PRESET.classes.label_smoothing
 }
-REALMLP_CLASSIFIER = _REALMLP | {"activation": "selu", "learning_rate_init": 0.04, "label_smoothing": 0.1}
-REALMLP_REGRESSOR = _REALMLP | {"activation": "mish", "learning_rate_init": 0.07}
-
-
-class Scaling(NamedTuple):
-    """How columns are scaled: z = (raw - mean) / scale, and with a clip c then z / sqrt(1 + (z / c)^2)."""
-
-    mean: np.ndarray
-    scale: np.ndarray
-    clip: float = np.inf
-
-    def __call__(self, raw: Any) -> np.ndarray:
-        """Return the scaled columns (N, D)."""
-        return standardise(raw, self.mean, self.scale, DTYPE, clip=self.clip)
+REALMLP_REGRESSOR = _parameters_of(_PRESET.values, _PRESET.scaling)
 
 
 class _Weighted(NamedTuple):
@@ -138,6 +137,7 @@ class _MLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """What both estimators share. `_loss` is theirs."""
 
     _loss: Loss
+    label_smoothing = 0.0  # of values, which have no labels
     coefs_: list[np.ndarray]
     intercepts_: list[np.ndarray]
     loss_curve_: list[float]
@@ -222,7 +222,7 @@ class _MLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         if own is None and self.early_stopping and not continues:
             examples, own = self._split(examples, rng)
         if is_new:
-            self._scaling = _scaling_of(examples.X, self.scaling)
+            self._scaling = _statistics_of(examples.X, self.scaling)
             self._seeds = rng.randint(2**31 - 1, size=(self.n_ensemble, 2)).astype(np.uint32)  # of start and order
         loss, data, validation = self._placed(examples, own)
 
@@ -277,13 +277,13 @@ class _MLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     def _placed(self, examples: _Weighted, own: tuple[Any, Any] | None) -> tuple[Loss, Any, Any]:
         """Return the loss, and data and validation data on the device."""
         loss, targets = self._loss, _as_targets(examples.y)
-        if getattr(self, "label_smoothing", 0):
+        if self.label_smoothing:
             targets = np.asarray(smooth_labels(targets, self.n_outputs_, self.label_smoothing), DTYPE)
         if examples.weights is not None:
             loss = weighted(loss)
             targets = np.asarray(with_weights(targets, examples.weights.astype(DTYPE), self.n_outputs_))
-        data = (self._scaling(examples.X), targets)
-        validation = None if own is None else (self._scaling(own[0]), _as_targets(own[1]))
+        data = (_scaled(examples.X, self._scaling), targets)
+        validation = None if own is None else (_scaled(own[0], self._scaling), _as_targets(own[1]))
         return loss, *jax.device_put((data, validation))
 
     def _keep(self, runs: Run, has_validation: bool, earlier: list[float]) -> None:
@@ -335,7 +335,7 @@ class _MLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     def _predicted(self, X: Any) -> np.ndarray:
         """Return the mean over the members of probabilities or values, (N, C)."""
         check_is_fitted(self)
-        x = self._scaling(validate_data(self, X, dtype=[np.float64, np.float32], reset=False))
+        x = _scaled(validate_data(self, X, dtype=[np.float64, np.float32], reset=False), self._scaling)
         return _mean_outputs(self._params(), x, _activation(self.activation), isinstance(self, ClassifierMixin))
 
 
@@ -525,11 +525,11 @@ class MLPRegressor(RegressorMixin, _MLP):  # type: ignore[misc]  # scikit-learn 
     def _set_targets(self, y: np.ndarray) -> None:
         self._is_flat = y.ndim == 1
         columns = y.reshape(len(y), -1)
-        self._target_scaling = _scaling_of(columns, "none" if self.scaling == "none" else "standard")
+        self._target_scaling = _statistics_of(columns, "none" if self.scaling == "none" else "standard")
         self.n_outputs_, self.out_activation_ = columns.shape[1], "identity"
 
     def _standardised(self, y: Any) -> np.ndarray:
-        return self._target_scaling(np.asarray(y, np.float64).reshape(len(y), -1))
+        return _scaled(np.asarray(y, np.float64).reshape(len(y), -1), self._target_scaling)
 
 
 def _own_data(estimator: _MLP, X_val: Any, y_val: Any) -> tuple[Any, Any] | None:
@@ -543,12 +543,14 @@ def _own_data(estimator: _MLP, X_val: Any, y_val: Any) -> tuple[Any, Any] | None
     return validate_data(estimator, X_val, y_val, dtype=[np.float64, np.float32], reset=False, **checked)
 
 
-def _scaling_of(x: np.ndarray, scaling: str) -> Scaling:
-    if scaling == "none":
-        return Scaling(np.zeros(x.shape[1]), np.ones(x.shape[1]))
-    if scaling == "standard":
-        return Scaling(*mean_and_scale(x, images=False))
-    return Scaling(*median_and_spread(x), CLIP)
+def _statistics_of(x: np.ndarray, scaling: Any) -> tuple[Any, ...]:
+    """Return what columns are scaled by: mean, scale and clip, as a plain tuple that a pickle may hold."""
+    return (np.zeros(x.shape[1]), np.ones(x.shape[1]), np.inf) if scaling == "none" else tuple(statistics(x, scaling))
+
+
+def _scaled(x: Any, by: tuple[Any, ...]) -> np.ndarray:
+    mean, scale, clip = by
+    return standardise(x, mean, scale, DTYPE, clip=clip)
 
 
 def _as_targets(y: np.ndarray) -> np.ndarray:
@@ -598,7 +600,7 @@ def _check_settings(estimator: _MLP) -> Activation:
     _doors.check_choice("learning_rate", of["learning_rate"], SCHEDULES)
     _doors.check_choice("scaling", of["scaling"], SCALINGS)
     _doors.check_choice("parametrization", of["parametrization"], PARAMETRIZATIONS)
-    _doors.as_fraction("label_smoothing", of.get("label_smoothing", 0.0))
+    _doors.as_fraction("label_smoothing", estimator.label_smoothing)
     if of["batch_size"] != "auto":
         _doors.as_whole_number("batch_size", of["batch_size"], at_least=1)
     for name in ("max_iter", "n_ensemble"):

@@ -246,7 +246,7 @@ def test_the_run_is_made_again_to_the_bit():
         optimizer=optax.sgd, hyperparameters=rate, batch_size=BATCH, activation=fragile, loss=fragile_loss
     )
     inputs, static = (KEY, data, recipe.traced(jnp.float32)), recipe.static
-    state = _engine.init_state(params, rate, static=static)
+    state = _engine.init_state(params, rate, static=static, keep="last")
     watched = _divergence._finite_leaves(state[:2])
     walk = _divergence.first_bad_epoch(_divergence._start(state), inputs, watched, 10**6, static=static)
     bad_epoch = plain_loop(network(2), examples(2), 0.1, 100).epoch

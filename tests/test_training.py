@@ -256,7 +256,10 @@ def test_two_halves_are_the_whole(run, keep):
 def test_the_best_epoch_is_kept():
     """At a rate so large that the loss goes up and down."""
     settings = dict(optimizer=optax.sgd, hyperparameters={"learning_rate": 1.0}, epochs=12, batch_size=4)
-    every = lambda params, x, targets: params  # noqa: E731
+
+    def every(params, x, targets):
+        return params
+
     result = train(KEY, network(), examples(), examples(seed=1), keep="best", record=every, **settings)
     i = int(np.argmin(result.history.validation_loss))
     assert 0 < i < 11 and result.state.best.epoch == i + 1

@@ -35,7 +35,7 @@ KINKED = ("relu", "leaky_relu")
 class Config:
     """The network's depth, its activation and the dtype are varied, the rest is held fixed."""
 
-    activations: tuple[str, ...] = tuple(
+    activations: tuple[str, ...] = tuple(  # those of the record
         ["identity", "sigmoid", "tanh", "relu", "leaky_relu", "softplus", "silu", "gelu", "gelu_tanh", "sin"]
     )
     depths: tuple[int, ...] = (1, 2, 3, 8, 32)  # hidden layers

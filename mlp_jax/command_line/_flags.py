@@ -114,10 +114,10 @@ def loss_of(flags: Flags, dataset: Any) -> Any:
     return losses.squared_error
 
 
-def epochs_of(flags: Flags, examples: int, batch_size: int) -> int:
-    """Return the number of epochs: by default those of 2,000 steps, and at least 10."""
+def epochs_of(epochs: int | None, examples: int, batch_size: int) -> int:
+    """Return the number of epochs: as given, or those of 2,000 steps, and at least 10."""
     steps = -(-examples // batch_size)  # per epoch
-    return max(10, -(-2000 // steps)) if flags.epochs is None else flags.epochs
+    return max(10, -(-2000 // steps)) if epochs is None else epochs
 
 
 def optimizer_of(flags: Flags) -> Callable[..., Any]:

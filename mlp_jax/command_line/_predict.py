@@ -103,7 +103,7 @@ def accuracy_of(indices: np.ndarray, labels: Sequence[str], classes: Sequence[st
 
 def errors_of(values: np.ndarray, labels: Sequence[str]) -> str:
     """Return RMSE and R2 in words, over the examples whose label is a number."""
-    from mlp_jax.command_line._train import fit_of
+    from mlp_jax.command_line._measures import fit_of
     from mlp_jax.datasets._labels import as_numbers
 
     truths = as_numbers(labels)

@@ -16,9 +16,9 @@ import tyro
 from mlp_jax._interrupt import interrupted
 from mlp_jax.command_line._flags import Flags, Shared, check_flags, epochs_of, load_data, loss_of, optimizer_of
 from mlp_jax.command_line._jax_settings import keep_compiled_programs, use_all_cores
+from mlp_jax.command_line._measures import fit_of
 from mlp_jax.command_line._progress import progress_bars
-from mlp_jax.command_line._sweep_table import Row, best_of, in_words, measure_of, show, spread, summary
-from mlp_jax.command_line._train import fit_of
+from mlp_jax.command_line._sweep_table import Measure, Row, best_of, in_words, measure_of, show, spread, summary
 
 
 def sweep(
@@ -72,7 +72,7 @@ def sweep(
     loss = loss_of(flags, dataset)
     flags = replace(flags, loss=loss.name)
     measure = measure_of(dataset)
-    epochs = epochs_of(flags, min([len(dataset.train.x), *examples]), max(batch_size))
+    epochs = epochs_of(flags.epochs, min([len(dataset.train.x), *examples]), max(batch_size))
     claim(folder, request_of(flags, {name: grid.get(name, ["default"]) for name in given}, seeds, epochs, dataset))
     print(f"finished runs are kept in {folder}")
     words = f"; {folder} keeps what is finished, and the same command goes on from there"
@@ -97,7 +97,7 @@ def sweep(
     best = best_of(rows)
     varied = [name for name, values in grid.items() if len(values) > 1]
     show(rows, best, varied, measure)
-    show_test(result, best, varied, dataset, loss)
+    show_test(result, best, varied, measure, dataset, loss)
     if (diverged := np.flatnonzero(result.table()["diverged_epoch"])).size:
         show_divergence(result, int(diverged[0]), dataset, epochs, flags.dtype, run)
     result.write_csv(folder / "table.csv")
@@ -176,7 +176,7 @@ def claim(folder: Path, request: Mapping[str, list[str]]) -> None:
         json.dump(request, file, indent=1)
 
 
-def show_test(result: Any, best: Row, varied: Sequence[str], dataset: Any, loss: Any) -> None:
+def show_test(result: Any, best: Row, varied: Sequence[str], measure: Measure, dataset: Any, loss: Any) -> None:
     """Print the test accuracy, or RMSE and R2, of the chosen setting only."""
     import mlp_jax
 
@@ -188,7 +188,7 @@ def show_test(result: Any, best: Row, varied: Sequence[str], dataset: Any, loss:
     ]
     chosen = ", ".join(f"{name.replace('_', ' ')} {in_words(name, best.setting[name])}" for name in varied)
     if varied:
-        print(f"\nchosen by the median validation {measure_of(dataset).name}: {chosen}")
+        print(f"\nchosen by the median validation {measure.name}: {chosen}")
     if dataset.classes:
         accuracies = 100 * np.array([of.accuracy for of in measured])
         print(f"test accuracy {np.median(accuracies):.2f} % ({spread(accuracies, 2)} over {len(runs)} seeds)")

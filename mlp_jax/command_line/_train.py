@@ -3,9 +3,10 @@
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -15,8 +16,8 @@ import numpy as np
 from mlp_jax._interrupt import interrupted
 from mlp_jax.command_line._flags import Shared, check_flags, epochs_of, load_data, loss_of, optimizer_of
 from mlp_jax.command_line._jax_settings import keep_compiled_programs
+from mlp_jax.command_line._measures import confusion_of, fit_of, table_lines
 from mlp_jax.command_line._progress import Move, progress_bars
-from mlp_jax.command_line._recipes import settings_of
 
 
 def train(
@@ -77,29 +78,26 @@ def train(
     from mlp_jax.datasets import _model_file
     from mlp_jax.training import Checkpoint
     from mlp_jax.training._parametrizations import PARAMETRIZATIONS, STANDARD
+    from mlp_jax.training._presets import PRESETS
     from mlp_jax.training._schedules import rate_of
 
-    if activation is not None:
-        _doors.check_choice("activation", activation, mlp_jax.activations.ACTIVATIONS)
-    check_flags(flags, () if weight_decay is None else (weight_decay,))
-    if weight_decay is not None:
-        _doors.check_positive("weight-decay", weight_decay)
-    for width in hidden or ():
-        _doors.as_whole_number("hidden", width, at_least=1)
-    _doors.as_whole_number("batch-size", 1 if batch_size is None else batch_size, at_least=1)
-    _doors.check_positive("learning-rate", 1.0 if learning_rate is None else learning_rate)
-    _doors.check_seed("seed", seed)
-    _doors.as_fraction("label-smoothing", label_smoothing or 0.0)
-    _files.check_output(output, overwrite, inputs=(flags.data,))
-    _doors.as_whole_number("every", 1 if every is None else every, at_least=1)
-    if checkpoint is None and (resume or every is not None):
-        flag = "resume" if resume else "every"
-        raise _doors.mistake(flag, "--checkpoint FOLDER with it", "none", "say which folder")
-    dataset = load_data(flags, "robust" if recipe == "realmlp" else "standard")
     own = {"hidden": hidden, "activation": activation, "batch_size": batch_size, "learning_rate": learning_rate}
     own |= {"schedule": schedule, "label_smoothing": label_smoothing, "keep": keep, "epochs": flags.epochs}
     given: dict[str, Any] = {name: value for name, value in own.items() if value is not None}
-    setting = settings_of(recipe, has_classes=bool(dataset.classes))._replace(**given)
+    check_settings(given)
+    check_flags(flags, () if weight_decay is None else (weight_decay,))
+    if weight_decay is not None:
+        _doors.check_positive("weight-decay", weight_decay)
+    _doors.check_seed("seed", seed)
+    _files.check_output(output, overwrite, inputs=(flags.data,))
+    if every is not None:
+        _doors.as_whole_number("every", every, at_least=1)
+    if checkpoint is None and (resume or every is not None):
+        flag = "resume" if resume else "every"
+        raise _doors.mistake(flag, "--checkpoint FOLDER with it", "none", "say which folder")
+    preset = PRESETS[recipe]
+    dataset = load_data(flags, preset.scaling)
+    setting = (preset.classes if dataset.classes else preset.values)._replace(**given)
     kind = PARAMETRIZATIONS[setting.parametrization]
     if kind is not STANDARD and flags.gradient != "backprop":
         expected = f"backprop with --recipe {recipe}, whose scales have a gradient by hand only"
@@ -125,26 +123,24 @@ def train(
         examples = (dataset.train.x, with_weights(targets, weights[dataset.train.labels], dataset.outputs))
         x, labels = dataset.validation
         validation = (x, with_weights(labels, weights[labels], dataset.outputs))
-    epochs = setting.epochs or epochs_of(flags, len(targets), setting.batch_size)
+    epochs = epochs_of(setting.epochs, len(targets), setting.batch_size)
     steps = -(-len(targets) // setting.batch_size)  # per epoch
     keywords = dict(setting.options if flags.optimizer in ("adam", "adamw") else ())
     keywords |= {} if weight_decay is None else {"weight_decay": weight_decay}
     optimizer = optimizer_of(flags)(rate_of(setting.schedule, setting.learning_rate, epochs * steps), **keywords)
     run: dict[str, Any] = dict(
-        optimizer=optimizer if kind is STANDARD else optax.chain(optimizer, kind.rates()),
+        optimizer=optax.chain(optimizer, kind.rates()),
         epochs=epochs,
         batch_size=setting.batch_size,
         activation=phi,
         loss=training_loss,
-        gradient=getattr(mlp_jax, flags.gradient) if kind is STANDARD else kind.gradient,
+        gradient=mlp_jax.autodiff if flags.gradient == "autodiff" else kind.gradient,
         forward=kind.forward,
     )
     saves = None
     if checkpoint is not None:
-        about = {name: str(value) for name, value in asdict(flags).items()} | {"seed": str(seed), "recipe": recipe}
-        about |= {"learning_rate": f"{setting.learning_rate:g}", "schedule": setting.schedule}
-        about |= {"weight_decay": str(weight_decay), "class_weight": str(class_weight)}
-        about["label_smoothing"] = f"{setting.label_smoothing:g}"
+        more = {"seed": seed, "recipe": recipe, "weight_decay": weight_decay, "class_weight": class_weight}
+        about = {name: str(value) for name, value in (asdict(flags) | setting._asdict() | more).items()}
         saves = Checkpoint(checkpoint, every or max(1, epochs // 10), resume=resume, about=about)
     start = time.perf_counter()
     with progress_bars() as add_bar, stopping(checkpoint) as stop:
@@ -198,7 +194,7 @@ def train(
 def stopping(checkpoint: Path | None) -> Iterator[Callable[[int], None]]:
     """Give stop(epoch), which ends the training if Ctrl-C or SIGTERM came, after what is done is saved.
 
-    A second Ctrl-C ends the process at once, and so does the first one without a checkpoint.
+    A second Ctrl-C ends the process at once. Without a checkpoint the first one does.
     """
     came: list[int] = []
     if checkpoint is None:
@@ -231,35 +227,22 @@ class Stopped(Exception):
     """The training ends after an epoch."""
 
 
-def confusion_of(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Return how often class i is taken for class j, (C, C).
+def check_settings(given: Mapping[str, Any]) -> None:
+    """Check the flags of settings that are given."""
+    from mlp_jax import _doors
+    from mlp_jax.activations import ACTIVATIONS
 
-    >>> confusion_of(np.array([0, 1, 1]), np.array([0, 0, 1]), 2).tolist()
-    [[1, 0], [1, 1]]
-    """
-    return np.bincount(classes * labels + predicted, minlength=classes**2).reshape(classes, classes)
-
-
-def table_lines(table: np.ndarray, names: Sequence[str]) -> list[str]:
-    """Return the lines of a table of counts with its names, in columns of one width; long names are cut.
-
-    >>> table_lines(np.array([[10, 0], [1, 2]]), ["cat", "dog"])
-    ['    cat dog', 'cat  10   0', 'dog   1   2']
-    """
-    short = [name if len(name) <= 12 else f"{name[:11]}…" for name in names]
-    width = max(map(len, [*short, *map(str, table.ravel())]))
-    rows = [["", *short], *([name, *map(str, row)] for name, row in zip(short, table, strict=True))]
-    return [" ".join(cell.rjust(width) if i else cell.ljust(width) for i, cell in enumerate(row)) for row in rows]
-
-
-def fit_of(mean_square: float, variance: float, scale: float = 1.0) -> str:
-    """Return RMSE, in the targets' units, and R2 = 1 - mean square of the errors / variance of the targets.
-
-    >>> fit_of(0.25, 1.0, scale=10.0)
-    'RMSE 5, R2 0.7500'
-    """
-    r2 = f"{1 - mean_square / variance:.4f}" if variance else "undefined, since all targets are equal"
-    return f"RMSE {scale * mean_square**0.5:.4g}, R2 {r2}"
+    checks: dict[str, Callable[[str, Any], Any]] = {
+        "activation": partial(_doors.check_choice, known=ACTIVATIONS),
+        "batch_size": partial(_doors.as_whole_number, at_least=1),
+        "learning_rate": _doors.check_positive,
+        "label_smoothing": _doors.as_fraction,
+    }
+    for width in given.get("hidden", ()):
+        _doors.as_whole_number("hidden", width, at_least=1)
+    for name, check in checks.items():
+        if name in given:
+            check(name.replace("_", "-"), given[name])
 
 
 def show_progress(move: Move, examples: int) -> Callable[[int, Any], None]:

@@ -10,7 +10,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -20,14 +20,12 @@ from mlp_jax._extras import needs
 from mlp_jax.datasets._columns import Column, features, fitted, sentinels
 from mlp_jax.datasets._labels import Task, are_values, class_names, encode_labels, target_values
 from mlp_jax.datasets._mnist import MNIST_CURE, MNIST_MIRRORS, Log, read_mnist
+from mlp_jax.datasets._scaling import Scaling, Statistics, mean_and_scale, standardise, statistics
 from mlp_jax.datasets._user_files import NPZ_CURE, TABLES, FilePath, Raw, listed, read_npz, read_table
 
 Array = NDArray[Any]
 
-Scaling = Literal["standard", "robust"]
-
 DIGITS = tuple("0123456789")
-CLIP = 3.0  # of robustly scaled data, as Holzmüller, Grinsztajn & Steinwart (2024) have it
 
 
 class Examples(NamedTuple):
@@ -236,10 +234,10 @@ def load_table(
     of_values = () if of_task.classes else sentinels(of_task.labels[:, 0])
     for line in (*lines, *(f"column {raw.label!r}: {words}" for words in of_values)):
         say(line)
-    xs, mean, scale = _scaled_columns(chosen, raw.columns, rows, str(path), scaling, dtype)
+    xs, of_train = _scaled_columns(chosen, raw.columns, rows, str(path), scaling, dtype)
     train, validation, test = (Examples(x, of_task.labels[of]) for x, of in zip(xs, rows, strict=True))
     splits = (train, validation, test)
-    dataset = _dataset(Path(path).name, splits, of_task.classes, mean, scale, scaling, dtype)
+    dataset = _dataset(Path(path).name, splits, of_task.classes, of_train, dtype)
     return replace(dataset, columns=chosen, features=tuple(column.name for column in chosen), label=raw.label)
 
 
@@ -267,69 +265,6 @@ def load_npz(
     assert raw.x is not None  # of an NPZ
     splits = _split(Examples(raw.x, of_task.labels), rows)
     return _scaled(Path(path).name, splits, of_task.classes, scaling, images=raw.images, dtype=dtype)
-
-
-def standardise(
-    x: Array, mean: Array, scale: Array, dtype: DTypeLike = np.float32, name: str = "x", clip: float = math.inf
-) -> Array:
-    """Return z = (x - mean) / scale, computed in float64, or with a clip c z / sqrt(1 + (z / c)^2).
-
-    Args:
-      x: (N, D).
-      mean: of shape (), (1,) or (D,).
-      scale: of such a shape.
-      dtype: a floating type for the result.
-      name: of x, for the error.
-      clip: c, above 0. What is returned stays within it; z of size 1 hardly changes for a clip of 3.
-
-    Raises:
-      ValueError: if a shape or `dtype` is wrong, or a result is not finite in `dtype`.
-
-    Example:
-      >>> standardise(np.array([[1.0, 8.0]]), np.array([0.0, 6.0]), np.array([2.0, 2.0]))
-      array([[0.5, 1. ]], dtype=float32)
-    """
-    if not np.issubdtype(dtype, np.floating):
-        raise mistake("dtype", "a floating type such as numpy.float32", repr(dtype), "change it")
-    for argument, value in (("mean", mean), ("scale", scale)):
-        if np.ndim(x) != 2 or np.shape(value) not in ((), (1,), np.shape(x)[1:]):
-            got = f"{np.shape(value)} for x of shape {np.shape(x)}"
-            raise mistake(argument, "shape (), (1,) or (D,) for x of shape (N, D)", got, "give x the training columns")
-    with np.errstate(over="ignore"):
-        centred = np.subtract(x, mean, dtype=np.float64)
-        centred /= scale
-        if clip < math.inf:
-            centred /= np.hypot(1, centred / clip)
-        result = centred.astype(dtype)
-    if not np.isfinite(result).all():
-        row, column = np.argwhere(~np.isfinite(result))[0]
-        got = f"{x[row, column]} before scaling in row {row}, column {column} (counted from 0)"
-        raise mistake(name, f"scaled values within {np.dtype(dtype)}", got, "remove the row or the column")
-    return result
-
-
-def mean_and_scale(x: Array, *, images: bool) -> tuple[Array, Array]:
-    """Return mean and standard deviation of x (N, D) in float64, of all pixels for images and else per column.
-
-    The scale of a constant column is inf, so that the column becomes 0 here and in new data. Powers of two are divided
-    out first, so that squares of huge or tiny numbers neither overflow nor vanish.
-    """
-    axis = None if images else 0
-    low, high = (np.asarray(extreme(x, axis=axis), np.float64) for extreme in (np.min, np.max))
-    exponent = np.frexp(np.maximum(high, -low))[1]
-    unit = np.ldexp(x, -exponent, dtype=np.float64)
-    mean, scale = np.ldexp(unit.mean(axis), exponent), np.ldexp(unit.std(axis), exponent)
-    return np.where(low == high, low, mean), np.where((low == high) | (scale == 0), np.inf, scale)
-
-
-def median_and_spread(x: Array) -> tuple[Array, Array]:
-    """Return the median and the interquartile range of each column of x (N, D), in float64.
-
-    Where half of the values are equal, half of the range of all takes its place; for a constant column it is inf.
-    """
-    low, quarter, median, three_quarters, high = np.quantile(x.astype(np.float64), (0, 0.25, 0.5, 0.75, 1), axis=0)
-    spread = np.where(three_quarters > quarter, three_quarters - quarter, (high - low) / 2)
-    return median, np.where(spread > 0, spread, np.inf)
 
 
 def split_indices(
@@ -421,23 +356,22 @@ def _scaled_columns(
     where: str,
     scaling: Scaling,
     dtype: DTypeLike,
-) -> tuple[list[Array], Array, Array]:
-    """Return x (N, D) of each split, and the mean and scale (D,) of the first, by which all are standardised.
+) -> tuple[list[Array], Statistics]:
+    """Return x (N, D) of each split, and the statistics of the first, by which all are scaled.
 
     One column after another, since all of them in float64 would need several times the memory of x.
     """
     width = sum(column.width for column in columns)
     xs, mean, scale = [np.empty((len(of), width), dtype) for of in rows], np.empty(width), np.empty(width)
-    start = 0
+    start, clip = 0, math.inf
     for column, (raw, _) in zip(columns, features(columns, table, where), strict=True):
         own = slice(start, start + column.width)
-        mean[own], scale[own] = _statistics(raw[rows[0]], scaling, images=False)
-        name = f"{where}, column {column.name!r}"
-        scaled = standardise(raw, mean[own], scale[own], dtype, name, _clip(scaling))
+        mean[own], scale[own], clip = statistics(raw[rows[0]], scaling)
+        scaled = standardise(raw, mean[own], scale[own], dtype, f"{where}, column {column.name!r}", clip)
         for x, of in zip(xs, rows, strict=True):
             x[:, own] = scaled[of]
         start = own.stop
-    return xs, mean, scale
+    return xs, Statistics(mean, scale, clip)
 
 
 def _split(examples: Examples, rows: tuple[Array, Array, Array]) -> Splits:
@@ -455,34 +389,17 @@ def _take(examples: Examples, rows: Array | slice) -> Examples:
     return Examples(examples.x[rows], examples.labels[rows])
 
 
-def _statistics(x: Array, scaling: Scaling, *, images: bool) -> tuple[Array, Array]:
-    """Return what is subtracted from x, and what it is then divided by."""
-    return median_and_spread(x) if scaling == "robust" else mean_and_scale(x, images=images)
-
-
-def _clip(scaling: Scaling) -> float:
-    return CLIP if scaling == "robust" else math.inf
-
-
 def _scaled(
     name: str, splits: Splits, classes: tuple[str, ...], scaling: Scaling, *, images: bool, dtype: DTypeLike
 ) -> Dataset:
     """Return a data set whose x are scaled by the statistics of the training split."""
-    mean, scale = _statistics(splits[0].x, scaling, images=images)
-    clip = _clip(scaling)
+    of_train = statistics(splits[0].x, scaling, images=images)
+    mean, scale, clip = of_train
     train, validation, test = (Examples(standardise(x, mean, scale, dtype, clip=clip), labels) for x, labels in splits)
-    return _dataset(name, (train, validation, test), classes, mean, scale, scaling, dtype)
+    return _dataset(name, (train, validation, test), classes, of_train, dtype)
 
 
-def _dataset(
-    name: str,
-    splits: Splits,
-    classes: tuple[str, ...],
-    mean: Array,
-    scale: Array,
-    scaling: Scaling,
-    dtype: DTypeLike,
-) -> Dataset:
+def _dataset(name: str, splits: Splits, classes: tuple[str, ...], of_train: Statistics, dtype: DTypeLike) -> Dataset:
     """Return a data set of splits whose x are scaled; values to regress on are standardised."""
     of_values = (np.zeros(1), np.ones(1)) if classes else mean_and_scale(splits[0].labels, images=False)
     if not np.isfinite(of_values[1]).all():
@@ -492,5 +409,5 @@ def _dataset(
         Examples(x, labels.astype(np.int32) if classes else standardise(labels, of_values[0], of_values[1], dtype))
         for x, labels in splits
     )
-    dataset = Dataset(name, train, validation, test, classes, mean, scale, clip=_clip(scaling))
+    dataset = Dataset(name, train, validation, test, classes, of_train.mean, of_train.scale, clip=of_train.clip)
     return replace(dataset, target_mean=of_values[0].item(), target_scale=of_values[1].item())

@@ -51,7 +51,9 @@ def run_bytes(group: Group, shared: Shared) -> RunBytes:
     """Estimate the bytes of one run of a group from the shapes of its network, data and result."""
     shape, ((x, targets), validation, _) = group.shape, shared
     params = jax.eval_shape(lambda: jax.tree.map(jnp.asarray, zeros(shape)))
-    state = jax.eval_shape(partial(_engine.init_state, static=shape.static), params, group.one.hyperparameters)
+    state = jax.eval_shape(
+        partial(_engine.init_state, static=shape.static, keep="last"), params, group.one.hyperparameters
+    )
     itemsize, widths = jnp.dtype(shape.dtype).itemsize, shape.sizes[1:]
     batch = min(shape.static.batch_size, shape.examples)
     step = 2 * bytes_of(params) + bytes_of(state) + batch * itemsize * (x.shape[1] + 4 * sum(widths))

@@ -40,7 +40,7 @@ def run_one(run: Run, data: Examples, validation: Examples | None, traced: Trace
     """Draw the start of a run, and train it. Everything except its shape is traced."""
     key_order, params, (x, targets) = start(run, data, shape)
     traced = traced._replace(hyperparameters=run.hyperparameters)
-    state = _engine.init_state(params, run.hyperparameters, static=shape.static)
+    state = _engine.init_state(params, run.hyperparameters, static=shape.static, keep="last")
     state, (history, recorded) = _engine.run_epochs(
         state, key_order, (x, targets), validation, traced, shape.static, shape.epochs
     )

@@ -27,7 +27,7 @@ from mlp_jax._extras import needs
 from mlp_jax._files import atomic_write, remove_unfinished
 
 UNFINISHED = ".orbax-checkpoint-tmp"  # in the name of a checkpoint that is being written
-DAMAGED = "damaged"  # the ending of a checkpoint that could not be read: it is renamed, never deleted
+DAMAGED = "damaged"  # the new name of a checkpoint that could not be read begins so: it is never deleted
 RUN = "run.json"  # in the folder: what decides the run
 
 
@@ -40,7 +40,8 @@ class Checkpoint:
       every: epochs from one checkpoint to the next; the last epoch is saved too.
       last: how many checkpoints are kept.
       resume: whether to go on from the last checkpoint, if there is one. Without it a folder with some is an error.
-      about: more that decides the run, as texts by name, such as the settings of an optimizer.
+      about: more that decides the run, as texts by name. Of an optimizer only the shapes of its state and its
+        hyperparameters are compared, and of your own functions nothing: what decides them can be said here.
 
     Raises:
       ValueError, TypeError: if a count is below 1.
@@ -110,18 +111,16 @@ def opened(checkpoint: Checkpoint, decides: Mapping[str, str]) -> Iterator[Write
     """
     with needs("orbax-checkpoint", "checkpoint", "a checkpoint"):
         import orbax.checkpoint as ocp
-    logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax reports each step of its work, and errors twice
     folder = Path(checkpoint.folder).absolute()
     _claim(folder, checkpoint, dict(checkpoint.about) | dict(decides))
     for path in folder.glob(f"*{UNFINISHED}*"):  # of a process that was killed
         _remove(path)
-    checkpointer = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler())
 
     def save(epochs: int, state: PyTree, measured: PyTree) -> None:
         leaves = [np.array(leaf) for leaf in jax.tree.leaves((state, measured))]  # copies, as a run donates its own
         arrays, about = ocp.args.StandardSave(_by_number(leaves)), ocp.args.JsonSave({"digest": digest_of(leaves)})
+        wait()
         with _named(folder):
-            wait()
             checkpointer.save(folder / str(epochs), args=ocp.args.Composite(arrays=arrays, about=about))
 
     def wait() -> None:
@@ -146,14 +145,28 @@ def opened(checkpoint: Checkpoint, decides: Mapping[str, str]) -> Iterator[Write
                 return Saved(epochs, *jax.tree.unflatten(tree, leaves))
         return None
 
-    try:
-        yield Writer(read, save)
-    finally:
+    with _quiet():
+        checkpointer = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler())
         try:
-            wait()
+            yield Writer(read, save)
         finally:
-            with suppress(Exception):  # an error of writing has been raised before
-                checkpointer.close()
+            try:
+                wait()
+            finally:
+                with suppress(Exception):  # an error of writing has been raised before
+                    checkpointer.close()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence Orbax, which reports each step of its work, and errors twice."""
+    logger = logging.getLogger("absl")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _remove(path: Path) -> None:
@@ -196,9 +209,9 @@ def _claim(folder: Path, checkpoint: Checkpoint, decides: dict[str, str]) -> Non
 
 def _put_aside(path: Path, error: Exception) -> None:
     """Rename a checkpoint that cannot be read, and say so."""
-    number = sum(entry.name.startswith(f"{DAMAGED}-{path.name}") for entry in path.parent.iterdir())
-    aside = path.with_name(f"{DAMAGED}-{path.name}" + (f"-{number}" if number else ""))
-    path.rename(aside)
+    endings = ("", *(f"-{i}" for i in range(1, 2 + len(list(path.parent.iterdir())))))
+    names = (path.with_name(f"{DAMAGED}-{path.name}{ending}") for ending in endings)
+    aside = path.rename(next(name for name in names if not name.exists()))
     reason = " ".join(str(error).split())[:200] or type(error).__name__
     warnings.warn(f"{path} cannot be read ({reason}); it is now {aside.name}", RuntimeWarning, stacklevel=3)
 
@@ -211,10 +224,9 @@ def _named(folder: Path) -> Iterator[None]:
     except Exception as error:  # Orbax raises what its libraries do
         number, reason = getattr(error, "errno", None), getattr(error, "strerror", None)
         reason = reason or " ".join(str(error).split())[-200:]
-        kept = [f"the checkpoint of epoch {epochs} is complete" for epochs in _complete(folder)[:1]]
-        raise OSError(
-            number or errno.EIO, f"{reason}; {(kept or ['no checkpoint is complete'])[0]}", str(folder)
-        ) from error
+        complete = _complete(folder)
+        kept = f"the checkpoint of epoch {complete[0]}" if complete else "no checkpoint"
+        raise OSError(number or errno.EIO, f"{reason}; {kept} is complete", str(folder)) from error
 
 
 def _by_number(leaves: list[Any]) -> dict[str, Any]:

@@ -143,7 +143,7 @@ of its batch; largest |logit| there 8e+20; try a smaller learning rate
     if _doors.is_traced((params, inputs)):
         raise _doors.mistake("find_divergence", "numbers to read", "arrays under jit or vmap", "call it outside")
 
-    state = _engine.init_state(params, traced.hyperparameters, static=static)
+    state = _engine.init_state(params, traced.hyperparameters, static=static, keep="last")
     watched, walk = _finite_leaves(state[:2]), _start(state)
     while not walk.is_bad and walk.done < run.epochs:  # in chunks, so that Ctrl-C works between them
         until = min(int(walk.done) + max(1, run.epochs // 50), run.epochs)

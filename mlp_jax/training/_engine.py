@@ -118,7 +118,10 @@ def train(
 
     Raises:
       ValueError, TypeError: if the data do not fit the network, are empty or not finite, a label is outside [0, C) or
-        not an integer, the recipe is wrong (see `Recipe`), or the gradient's result does not look like the parameters.
+        not an integer, the recipe is wrong (see `Recipe`), the gradient's result does not look like the parameters, or
+        the checkpoint is of another run.
+      OSError: if a checkpoint cannot be written.
+      ModuleNotFoundError: if there is to be a checkpoint, and Orbax is missing.
 
     Example:
       >>> from mlp_jax import init_params
@@ -147,9 +150,9 @@ def train(
     state = init_state(params, traced.hyperparameters, start, static=static, keep=keep)
     arguments = (key, data, validation, traced)
     is_traced = _doors.is_traced((state, arguments))
-    if is_traced and (progress or checkpoint):
-        name = "progress" if progress else "checkpoint"
-        raise ValueError(f"{name}: expected None under jit or vmap, which have no numbers to report")
+    for name, value in (("progress", progress), ("checkpoint", checkpoint)):
+        if is_traced and value is not None:
+            raise ValueError(f"{name}: expected None under jit or vmap, which have no numbers to report")
 
     def run_for(epochs: int, state: TrainState) -> tuple[TrainState, tuple[History, PyTree]]:
         with _doors.compiling(("activation", "loss", "gradient", "forward", "record")):
@@ -225,12 +228,12 @@ def _in_chunks(
 def _decides(run: Recipe, keep: str, state: TrainState, arguments: tuple[Any, ...]) -> dict[str, str]:
     """Return what decides a run, as texts by name."""
     key, data, validation, traced = arguments
-    shapes = [f"{leaf.dtype}{list(leaf.shape)}" for leaf in jax.tree.leaves(state.params)]
+    params, optimizer_state = (" ".join(jax.tree.leaves(_kinds(tree))) for tree in state[:2])
     return {
         "version": __version__,
-        "network": " ".join(shapes),
+        "network": params,
         "initial parameters": digest_of(state.params),
-        "optimizer": " ".join(f"{leaf.dtype}{list(leaf.shape)}" for leaf in jax.tree.leaves(state.optimizer_state)),
+        "optimizer": optimizer_state,
         "hyperparameters": str({name: float(value) for name, value in (traced.hyperparameters or {}).items()}),
         "epochs": str(run.epochs),
         "batch_size": str(run.batch_size),
@@ -344,7 +347,7 @@ def init_state(
     start: TrainState | None = None,
     *,
     static: Static,
-    keep: str = "last",
+    keep: str,
 ) -> TrainState:
     """Return a state to start at, of copies, which can be donated while the caller's arrays stay usable."""
     state = start
@@ -362,10 +365,13 @@ def init_state(
 def _check_start(start: TrainState, traced: Traced, static: Static) -> None:
     """Check that a state to go on from is one of the run's optimiser."""
     init = transformation_of(static.optimizer, traced.hyperparameters).init
-    expected, got = jax.eval_shape(init, start.params), start.optimizer_state
-    kinds = [jax.tree.map(lambda a: f"{a.dtype}{a.shape}", of) for of in (expected, got)]
-    if kinds[0] != kinds[1]:
+    if _kinds(jax.eval_shape(init, start.params)) != _kinds(start.optimizer_state):
         raise _doors.mistake("params", "a state of this run's optimizer", "another's", "give the optimizer of that run")
+
+
+def _kinds(tree: PyTree) -> PyTree:
+    """Return the dtype and shape of each leaf, as text."""
+    return jax.tree.map(lambda leaf: f"{leaf.dtype}{list(leaf.shape)}", tree)
 
 
 def _divisor(number: int, at_most: int) -> int:

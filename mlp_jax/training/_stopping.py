@@ -54,7 +54,7 @@ def begun_many(
 
     The optimiser's state is that of earlier epochs, its leaves stacked; None if there are none.
     """
-    state = jax.vmap(lambda params: init_state(params, hyperparameters, static=static))(params)
+    state = jax.vmap(lambda params: init_state(params, hyperparameters, static=static, keep="last"))(params)
     if optimizer_state is not None:
         tree = jax.tree.structure(state.optimizer_state)
         state = state._replace(optimizer_state=jax.tree.unflatten(tree, optimizer_state))
